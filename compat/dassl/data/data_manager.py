@@ -1,0 +1,131 @@
+"""From the configuration to a dataset and its loaders."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from tabulate import tabulate
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
+
+from .dataset_wrapper import DatasetWrapper
+from .datasets import Datum, build_dataset
+from .samplers import build_sampler
+from .transforms import build_transform
+
+
+def build_data_loader(
+    cfg: CfgNode,
+    sampler_type: str = "SequentialSampler",
+    data_source: Sequence[Datum] | None = None,
+    batch_size: int = 64,
+    n_domain: int = 0,
+    n_ins: int = 2,
+    tfm: Callable | Sequence[Callable] | None = None,
+    is_train: bool = True,
+    dataset_wrapper: type | None = None,
+) -> DataLoader:
+    """Batches of ``data_source``.
+
+    Training drops the last batch if it is not full, unless it is the only one. Memory is pinned where CUDA is used.
+
+    Raises:
+        ValueError: if there is nothing to load.
+    """
+    if not data_source:
+        raise ValueError(f"the {'training' if is_train else 'test'} set of {cfg.DATASET.NAME!r} holds no images")
+    loader = DataLoader(
+        (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train),
+        batch_size=batch_size,
+        sampler=build_sampler(
+            sampler_type, cfg=cfg, data_source=data_source, batch_size=batch_size, n_domain=n_domain, n_ins=n_ins
+        ),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        drop_last=is_train and len(data_source) >= batch_size,
+        pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
+    )
+    if not len(loader):
+        raise ValueError(f"{sampler_type} finds no batch of {batch_size} in {len(data_source)} images; make it smaller")
+    return loader
+
+
+class DataManager:
+    """A dataset and its loaders.
+
+    Attributes: ``dataset``, ``train_loader_x``, ``train_loader_u`` and ``val_loader`` (None where the dataset lacks that
+    part), ``test_loader``, ``num_classes``, ``num_source_domains``, ``lab2cname``.
+
+    Args:
+        cfg: the configuration.
+        custom_tfm_train: transform for training, in place of the configured one.
+        custom_tfm_test: the same for validation and test.
+        dataset_wrapper: class to use in place of ``DatasetWrapper``.
+    """
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        custom_tfm_train: Callable | Sequence[Callable] | None = None,
+        custom_tfm_test: Callable | Sequence[Callable] | None = None,
+        dataset_wrapper: type | None = None,
+    ):
+        self.dataset = dataset = build_dataset(cfg)
+        self.num_classes = dataset.num_classes
+        self.num_source_domains = len(cfg.DATASET.SOURCE_DOMAINS)
+        self.lab2cname = dataset.lab2cname
+
+        tfm_train = _configured_unless_given(custom_tfm_train, cfg, is_train=True)
+        tfm_test = _configured_unless_given(custom_tfm_test, cfg, is_train=False)
+        nodes = cfg.DATALOADER
+
+        def training_loader(data_source: Sequence[Datum], node: CfgNode) -> DataLoader:
+            return build_data_loader(
+                cfg,
+                sampler_type=node.SAMPLER,
+                data_source=data_source,
+                batch_size=node.BATCH_SIZE,
+                n_domain=node.N_DOMAIN,
+                n_ins=node.N_INS,
+                tfm=tfm_train,
+                is_train=True,
+                dataset_wrapper=dataset_wrapper,
+            )
+
+        def test_loader(data_source: Sequence[Datum]) -> DataLoader:
+            return build_data_loader(
+                cfg,
+                sampler_type=nodes.TEST.SAMPLER,
+                data_source=data_source,
+                batch_size=nodes.TEST.BATCH_SIZE,
+                tfm=tfm_test,
+                is_train=False,
+                dataset_wrapper=dataset_wrapper,
+            )
+
+        unlabelled_node = nodes.TRAIN_X if nodes.TRAIN_U.SAME_AS_X else nodes.TRAIN_U
+        self.train_loader_x = training_loader(dataset.train_x, nodes.TRAIN_X)
+        self.train_loader_u = training_loader(dataset.train_u, unlabelled_node) if dataset.train_u else None
+        self.val_loader = test_loader(dataset.val) if dataset.val else None
+        self.test_loader = test_loader(dataset.test)
+        if cfg.VERBOSE:
+            self.show_dataset_summary(cfg)
+
+    def show_dataset_summary(self, cfg: CfgNode) -> None:
+        """Print a table of names and sizes."""
+        dataset = self.dataset
+        rows = [("Dataset", cfg.DATASET.NAME)]
+        rows += [("Source", cfg.DATASET.SOURCE_DOMAINS)] if cfg.DATASET.SOURCE_DOMAINS else []
+        rows += [("Target", cfg.DATASET.TARGET_DOMAINS)] if cfg.DATASET.TARGET_DOMAINS else []
+        rows += [("# classes", f"{self.num_classes:,}"), ("# train_x", f"{len(dataset.train_x):,}")]
+        rows += [("# train_u", f"{len(dataset.train_u):,}")] if dataset.train_u else []
+        rows += [("# val", f"{len(dataset.val):,}")] if dataset.val else []
+        rows += [("# test", f"{len(dataset.test):,}")]
+        print(tabulate(rows))
+
+
+def _configured_unless_given(
+    custom: Callable | Sequence[Callable] | None, cfg: CfgNode, is_train: bool
+) -> Callable | Sequence[Callable] | None:
+    if custom is None:
+        return build_transform(cfg, is_train=is_train)
+    print(f"* Using custom transform for {'training' if is_train else 'testing'}")
+    return custom

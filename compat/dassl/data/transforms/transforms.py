@@ -1,0 +1,160 @@
+"""From the ``INPUT`` node to transforms; whatever the order of the names, they are applied in the order of this file."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from torchvision.transforms import (
+    AutoAugment,
+    AutoAugmentPolicy,
+    CenterCrop,
+    ColorJitter,
+    Compose,
+    GaussianBlur,
+    InterpolationMode,
+    Normalize,
+    RandAugment,
+    RandomApply,
+    RandomCrop,
+    RandomGrayscale,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    Resize,
+    ToTensor,
+)
+from yacs.config import CfgNode
+
+from .augmentations import Cutout, GaussianNoise, InstanceNormalization, Random2DTranslation
+
+NAMES = (
+    "random_translation",
+    "random_crop",
+    "random_resized_crop",
+    "random_flip",
+    "imagenet_policy",
+    "cifar10_policy",
+    "svhn_policy",
+    "randaugment",
+    "colorjitter",
+    "randomgrayscale",
+    "gaussian_blur",
+    "cutout",
+    "normalize",
+    "gaussian_noise",
+    "instance_norm",
+    "center_crop",  # always done at test, never while training
+)
+
+INTERPOLATION_MODES = {
+    "bilinear": InterpolationMode.BILINEAR,
+    "bicubic": InterpolationMode.BICUBIC,
+    "nearest": InterpolationMode.NEAREST,
+}
+
+Step = tuple[str, Callable]  # what the log says, what is applied
+
+
+def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] | None = None) -> Compose | None:
+    """The transform for training or test: PIL image -> tensor (3, height, width).
+
+    Args:
+        cfg: the configuration.
+        is_train: for training; a test resizes the shorter side and crops the centre.
+        choices: names in place of ``INPUT.TRANSFORMS``.
+
+    Returns:
+        None with ``INPUT.NO_TRANSFORM``.
+
+    Raises:
+        ValueError: if a name or ``INPUT.INTERPOLATION`` does not exist.
+    """
+    if cfg.INPUT.NO_TRANSFORM:
+        print("Note: no transform is applied!")
+        return None
+    choices = cfg.INPUT.TRANSFORMS if choices is None else choices
+    for choice in choices:
+        if choice not in NAMES:
+            raise ValueError(f"unknown transform {choice!r} in INPUT.TRANSFORMS; known are {sorted(NAMES)}")
+    steps = _training_steps(cfg.INPUT, choices) if is_train else _test_steps(cfg.INPUT, choices)
+    print(f"Building transform_{'train' if is_train else 'test'}")
+    transforms = []
+    for description, transform in steps:
+        print(f"+ {description}")
+        transforms.append(transform)
+    return Compose(transforms)
+
+
+def build_plain_transform(cfg: CfgNode) -> Compose:
+    """Only what makes a tensor of the right size out of an image: resized to ``INPUT.SIZE``, normalised if training is."""
+    transforms = [Resize(cfg.INPUT.SIZE, interpolation=_interpolation(cfg.INPUT)), ToTensor()]
+    if "normalize" in cfg.INPUT.TRANSFORMS:
+        transforms.append(Normalize(mean=cfg.INPUT.PIXEL_MEAN, std=cfg.INPUT.PIXEL_STD))
+    return Compose(transforms)
+
+
+def _training_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
+    size, interpolation = node.SIZE, _interpolation(node)
+    if "random_crop" not in choices and "random_resized_crop" not in choices:
+        yield f"resize to {size[0]}x{size[1]}", Resize(size, interpolation=interpolation)
+    if "random_translation" in choices:
+        yield "random translation", Random2DTranslation(*size)
+    if "random_crop" in choices:
+        yield f"random crop (padding = {node.CROP_PADDING})", RandomCrop(size, padding=node.CROP_PADDING)
+    if "random_resized_crop" in choices:
+        yield (
+            f"random resized crop (size={size}, scale={node.RRCROP_SCALE})",
+            RandomResizedCrop(size, scale=node.RRCROP_SCALE, interpolation=interpolation),
+        )
+    if "random_flip" in choices:
+        yield "random flip", RandomHorizontalFlip()
+    yield from _colour_steps(node, choices)
+    yield "to torch tensor of range [0, 1]", ToTensor()
+    if "cutout" in choices:
+        n, length = node.CUTOUT_N, node.CUTOUT_LEN
+        yield f"cutout (n_holes={n}, length={length})", Cutout(n, length)
+    if "normalize" in choices:
+        yield _normalization(node)
+    if "gaussian_noise" in choices:
+        mean, std = node.GN_MEAN, node.GN_STD
+        yield f"gaussian noise (mean={mean}, std={std})", GaussianNoise(mean, std)
+    if "instance_norm" in choices:
+        yield "instance normalization", InstanceNormalization()
+
+
+def _colour_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
+    """Augmentations of the PIL image that keep its size. The learned policies and randaugment are torchvision's."""
+    for dataset in ("imagenet", "cifar10", "svhn"):
+        if f"{dataset}_policy" in choices:
+            yield f"{dataset} policy", AutoAugment(AutoAugmentPolicy(dataset))
+    if "randaugment" in choices:
+        n, magnitude = node.RANDAUGMENT_N, node.RANDAUGMENT_M
+        yield f"randaugment (n={n}, m={magnitude})", RandAugment(n, magnitude)
+    if "colorjitter" in choices:
+        b, c, s, h = node.COLORJITTER_B, node.COLORJITTER_C, node.COLORJITTER_S, node.COLORJITTER_H
+        yield f"color jitter (brightness={b}, contrast={c}, saturation={s}, hue={h})", ColorJitter(b, c, s, h)
+    if "randomgrayscale" in choices:
+        yield "random gray scale", RandomGrayscale(p=node.RGS_P)
+    if "gaussian_blur" in choices:
+        yield f"gaussian blur (kernel={node.GB_K})", RandomApply([GaussianBlur(node.GB_K)], p=node.GB_P)
+
+
+def _test_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
+    size, edge = node.SIZE, max(node.SIZE)
+    yield f"resize the smaller edge to {edge}", Resize(edge, interpolation=_interpolation(node))
+    yield f"{size[0]}x{size[1]} center crop", CenterCrop(size)
+    yield "to torch tensor of range [0, 1]", ToTensor()
+    if "normalize" in choices:
+        yield _normalization(node)
+    if "instance_norm" in choices:
+        yield "instance normalization", InstanceNormalization()
+
+
+def _normalization(node: CfgNode) -> Step:
+    mean, std = node.PIXEL_MEAN, node.PIXEL_STD
+    return f"normalization (mean={mean}, std={std})", Normalize(mean=mean, std=std)
+
+
+def _interpolation(node: CfgNode) -> InterpolationMode:
+    if node.INTERPOLATION not in INTERPOLATION_MODES:
+        raise ValueError(
+            f"INPUT.INTERPOLATION is {node.INTERPOLATION!r}; known are {sorted(INTERPOLATION_MODES)}"
+        )
+    return INTERPOLATION_MODES[node.INTERPOLATION]

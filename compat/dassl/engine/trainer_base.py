@@ -1,0 +1,225 @@
+"""The parts of training that know nothing of data: models, their optimizers, checkpoints, scalars, the order of events."""
+
+import os
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from dassl.utils import load_checkpoint, resume_from_checkpoint, save_checkpoint, tolist_if_not
+
+
+class TrainerBase:
+    """Registered models with optimizers and schedules, and the loop over epochs.
+
+    ``names`` in its methods is one name, a list of names, or None for all registered models.
+    """
+
+    def __init__(self):
+        self._models: dict[str, nn.Module] = {}
+        self._optims: dict[str, Optimizer | None] = {}
+        self._scheds: dict[str, object | None] = {}
+        self._writer = None
+
+    def register_model(
+        self,
+        name: str = "model",
+        model: nn.Module | None = None,
+        optim: Optimizer | None = None,
+        sched: object | None = None,
+    ) -> None:
+        """Make a model known: it is saved, resumed and switched between training and evaluation.
+
+        Raises:
+            AttributeError: if ``super().__init__()`` was not called before.
+            ValueError: if the name is taken.
+        """
+        if "_models" not in self.__dict__:
+            raise AttributeError("register_model needs super().__init__() to be called before it")
+        if name in self._models:
+            raise ValueError(f"a model called {name!r} is registered already")
+        self._models[name], self._optims[name], self._scheds[name] = model, optim, sched
+
+    def get_model_names(self, names: str | list[str] | None = None) -> list[str]:
+        """``names`` as a list, checked; by default all."""
+        if names is None:
+            return list(self._models)
+        names = tolist_if_not(names)
+        unknown = [name for name in names if name not in self._models]
+        if unknown:
+            raise ValueError(f"no model called {unknown} is registered; registered are {list(self._models)}")
+        return names
+
+    def save_model(
+        self,
+        epoch: int,
+        directory: str | os.PathLike,
+        is_best: bool = False,
+        val_result: float | None = None,
+        model_name: str = "",
+    ) -> None:
+        """Write ``<directory>/<model>/model.pth.tar-<epoch + 1>`` (or ``model_name``) for every model."""
+        for name in self.get_model_names():
+            optim, sched = self._optims[name], self._scheds[name]
+            state = {
+                "state_dict": self._models[name].state_dict(),
+                "epoch": epoch + 1,
+                "optimizer": optim.state_dict() if optim is not None else None,
+                "scheduler": sched.state_dict() if sched is not None else None,
+                "val_result": val_result,
+            }
+            save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
+
+    def resume_model_if_exist(self, directory: str | os.PathLike) -> int:
+        """Go on from the checkpoints saved last below ``directory``, if every model has one.
+
+        Returns:
+            The epoch to start with, 0 without checkpoints.
+
+        Raises:
+            ValueError: if the models' checkpoints are of different epochs.
+        """
+        folders = {name: os.path.join(directory, name) for name in self.get_model_names()}
+        if not all(os.path.isfile(os.path.join(folder, "checkpoint")) for folder in folders.values()):
+            print("No checkpoint found, train from scratch")
+            return 0
+        print(f"Found checkpoint at {directory} (will resume training)")
+        epochs = {
+            name: resume_from_checkpoint(folder, self._models[name], self._optims[name], self._scheds[name])
+            for name, folder in folders.items()
+        }
+        if len(set(epochs.values())) > 1:
+            raise ValueError(f"the models below {directory} were saved at different epochs: {epochs}")
+        return next(iter(epochs.values()), 0)
+
+    def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
+        """Load the weights of every model, those of ``epoch`` or the best ones; an empty ``directory`` loads nothing.
+
+        Raises:
+            FileNotFoundError: if a model has no such checkpoint; the message lists those that it has.
+        """
+        if not directory:
+            print("Note that load_model() is skipped as no pretrained model is given (ignore this if it's done on purpose)")
+            return
+        file_name = "model-best.pth.tar" if epoch is None else f"model.pth.tar-{epoch}"
+        for name in self.get_model_names():
+            folder = os.path.join(directory, name)
+            path = os.path.join(folder, file_name)
+            if not os.path.isfile(path):
+                present = sorted(os.listdir(folder)) if os.path.isdir(folder) else "no such folder"
+                raise FileNotFoundError(f"no model at {path}; in {folder}: {present}")
+            checkpoint = load_checkpoint(path)
+            val_result = checkpoint.get("val_result")
+            shown = f"{val_result:.1f}" if val_result is not None else "none"
+            print(f"Load {path} to {name} (epoch={checkpoint['epoch']}, val_result={shown})")
+            self._models[name].load_state_dict(checkpoint["state_dict"])
+
+    def set_model_mode(self, mode: str = "train", names: str | list[str] | None = None) -> None:
+        """Switch to "train", or to "eval" (also called "test")."""
+        if mode not in ("train", "eval", "test"):
+            raise ValueError(f"unknown mode {mode!r}; known are 'train', 'eval' and 'test'")
+        for name in self.get_model_names(names):
+            self._models[name].train(mode == "train")
+
+    def update_lr(self, names: str | list[str] | None = None) -> None:
+        """Step the schedules: once an epoch, after its last batch."""
+        for name in self.get_model_names(names):
+            if self._scheds[name] is not None:
+                self._scheds[name].step()
+
+    def get_current_lr(self, names: str | list[str] | None = None) -> float:
+        """The learning rate of the first parameter group of the first model."""
+        return self._optims[self.get_model_names(names)[0]].param_groups[0]["lr"]
+
+    def detect_anomaly(self, loss: torch.Tensor) -> None:
+        """Refuse a loss that is not finite."""
+        if not torch.isfinite(loss).all():
+            raise FloatingPointError("Loss is infinite or NaN!")
+
+    def model_zero_grad(self, names: str | list[str] | None = None) -> None:
+        """Forget the gradients."""
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                self._optims[name].zero_grad()
+
+    def model_backward(self, loss: torch.Tensor) -> None:
+        """Compute the gradients of a finite loss."""
+        self.detect_anomaly(loss)
+        loss.backward()
+
+    def model_update(self, names: str | list[str] | None = None) -> None:
+        """Step the optimizers."""
+        for name in self.get_model_names(names):
+            if self._optims[name] is not None:
+                self._optims[name].step()
+
+    def model_backward_and_update(self, loss: torch.Tensor, names: str | list[str] | None = None) -> None:
+        """One step of training from a loss."""
+        self.model_zero_grad(names)
+        self.model_backward(loss)
+        self.model_update(names)
+
+    def init_writer(self, log_dir: str | os.PathLike) -> None:
+        """Open TensorBoard's event file, once."""
+        if self._writer is not None:
+            return
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and of no use to an evaluation
+
+        print(f"Initialize tensorboard (log_dir={log_dir})")
+        self._writer = SummaryWriter(log_dir=log_dir)
+
+    def close_writer(self) -> None:
+        """Close the event file, if it is open."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def write_scalar(self, tag: str, scalar_value: float, global_step: int | None = None) -> None:
+        """Write a scalar for TensorBoard, if an event file is open."""
+        if self._writer is not None:
+            self._writer.add_scalar(tag, scalar_value, global_step)
+
+    def train(self, start_epoch: int, max_epoch: int) -> None:
+        """Run the epochs, with the hooks before and after; ``before_train`` may move ``start_epoch``."""
+        self.start_epoch, self.max_epoch = start_epoch, max_epoch
+        self.before_train()
+        for self.epoch in range(self.start_epoch, self.max_epoch):
+            self.before_epoch()
+            self.run_epoch()
+            self.after_epoch()
+        self.after_train()
+
+    def before_train(self) -> None:
+        """Called once, before the first epoch."""
+
+    def after_train(self) -> None:
+        """Called once, after the last epoch."""
+
+    def before_epoch(self) -> None:
+        """Called before each epoch."""
+
+    def after_epoch(self) -> None:
+        """Called after each epoch."""
+
+    def run_epoch(self) -> None:
+        """Train for one epoch."""
+        raise NotImplementedError
+
+    def test(self) -> float:
+        """Evaluate."""
+        raise NotImplementedError
+
+    def parse_batch_train(self, batch: dict) -> object:
+        """What ``forward_backward`` needs of a batch, on the device."""
+        raise NotImplementedError
+
+    def parse_batch_test(self, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and labels of a batch, on the device."""
+        raise NotImplementedError
+
+    def forward_backward(self, batch: dict) -> dict[str, float]:
+        """One step of training; returns what the log shows."""
+        raise NotImplementedError
+
+    def model_inference(self, input: torch.Tensor) -> torch.Tensor:
+        """Logits (batch, n_cls) of images."""
+        raise NotImplementedError

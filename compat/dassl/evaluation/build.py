@@ -1,0 +1,15 @@
+"""The registry of evaluators."""
+
+from yacs.config import CfgNode
+
+from dassl.utils import Registry, check_availability
+
+EVALUATOR_REGISTRY = Registry("EVALUATOR")
+
+
+def build_evaluator(cfg: CfgNode, **kwargs) -> object:
+    """The evaluator that ``cfg.TEST.EVALUATOR`` names, made with ``cfg`` and ``kwargs``."""
+    check_availability(cfg.TEST.EVALUATOR, EVALUATOR_REGISTRY.registered_names())
+    if cfg.VERBOSE:
+        print(f"Loading evaluator: {cfg.TEST.EVALUATOR}")
+    return EVALUATOR_REGISTRY.get(cfg.TEST.EVALUATOR)(cfg, **kwargs)

@@ -1,0 +1,23 @@
+"""Measures of a model's output."""
+
+import torch
+
+
+def compute_accuracy(
+    output: torch.Tensor | list | tuple, target: torch.Tensor, topk: tuple[int, ...] = (1,)
+) -> list[torch.Tensor]:
+    """Percentage of rows whose class is among the k highest outputs, for each k.
+
+    Args:
+        output: (batch, n_cls), or a list or tuple that starts with it.
+        target: (batch,), class indices.
+        topk: the numbers k.
+
+    Returns:
+        For each k a tensor of shape (1,), in percent.
+    """
+    if isinstance(output, list | tuple):
+        output = output[0]
+    ranked = output.topk(max(topk), dim=1).indices  # (batch, max k)
+    hits = ranked == target[:, None]
+    return [100.0 * hits[:, :k].any(dim=1).float().mean(dim=0, keepdim=True) for k in topk]

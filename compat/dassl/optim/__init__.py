@@ -1,0 +1,6 @@
+"""Optimizers and learning rates from the configuration."""
+
+from .lr_scheduler import build_lr_scheduler
+from .optimizer import build_optimizer
+
+__all__ = ["build_lr_scheduler", "build_optimizer"]

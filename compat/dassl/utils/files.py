@@ -1,0 +1,83 @@
+"""Folders, JSON and images on disk."""
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+
+def mkdir_if_missing(dirname: str | os.PathLike) -> None:
+    """Make a folder and those above it; an existing one is left alone."""
+    os.makedirs(dirname or ".", exist_ok=True)
+
+
+def check_isfile(fpath: str | os.PathLike) -> bool:
+    """Whether ``fpath`` is a file; warns if not."""
+    if os.path.isfile(fpath):
+        return True
+    warnings.warn(f'No file found at "{fpath}"', stacklevel=2)
+    return False
+
+
+def listdir_nohidden(path: str | os.PathLike, sort: bool = False) -> list[str]:
+    """Names in a folder except those that start with a dot."""
+    names = [name for name in os.listdir(path) if not name.startswith(".")]
+    return sorted(names) if sort else names
+
+
+def read_json(fpath: str | os.PathLike) -> object:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: if the file is not JSON, for instance cut off.
+    """
+    with open(fpath, encoding="utf-8") as file:
+        try:
+            return json.load(file)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{fpath} is not valid JSON ({error}); fetch or write it again") from error
+
+
+def write_json(obj: object, fpath: str | os.PathLike) -> None:
+    """Write ``obj`` as indented JSON, whole or not at all."""
+    with replaced_when_complete(fpath) as temporary:
+        temporary.write_text(json.dumps(obj, indent=4), encoding="utf-8")
+
+
+def read_image(path: str | os.PathLike) -> Image.Image:
+    """An image file as a PIL image in RGB.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not an image or is cut off.
+    """
+    with open(path, "rb") as file:
+        try:
+            with Image.open(file) as image:
+                return image.convert("RGB")
+        except (OSError, SyntaxError) as error:  # SyntaxError: Pillow on a broken PNG
+            raise ValueError(f"{path} cannot be read as an image ({error}); fetch it again") from error
+
+
+@contextmanager
+def replaced_when_complete(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    umask = os.umask(0)
+    os.umask(umask)
+    os.fchmod(handle, 0o666 & ~umask)  # mkstemp makes private files
+    os.close(handle)
+    try:
+        yield Path(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())  # a loss of power must not leave an empty file under the final name
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
