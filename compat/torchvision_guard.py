@@ -1,7 +1,7 @@
 """An import of torchvision that survives native operators which cannot be loaded.
 
-A torchvision built for CUDA cannot load its library beside a CPU build of torch. It falls back to Python for what it can,
-yet describes its operators to torch while it is imported, and torch refuses descriptions of operators that do not exist.
+A torchvision built for CUDA cannot load its library beside a CPU build of torch. It does without, except that it
+describes its operators to torch while it is imported, and torch refuses to describe operators that do not exist.
 """
 
 import importlib

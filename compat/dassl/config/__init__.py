@@ -11,7 +11,7 @@ def get_cfg_default() -> CfgNode:
 
 
 def clean_cfg(cfg: CfgNode, trainer: str) -> None:
-    """Drop the ``TRAINER`` nodes of all trainers but ``trainer``, in place, so that a printed configuration is short."""
+    """Drop, in place, the ``TRAINER`` nodes of all trainers but ``trainer``: a printed configuration gets short."""
     for key in list(cfg.TRAINER):
         if key not in ("NAME", trainer.upper()):
             del cfg.TRAINER[key]

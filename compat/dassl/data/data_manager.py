@@ -51,8 +51,8 @@ def build_data_loader(
 class DataManager:
     """A dataset and its loaders.
 
-    Attributes: ``dataset``, ``train_loader_x``, ``train_loader_u`` and ``val_loader`` (None where the dataset lacks that
-    part), ``test_loader``, ``num_classes``, ``num_source_domains``, ``lab2cname``.
+    Attributes: ``dataset``, ``train_loader_x``, ``train_loader_u`` and ``val_loader`` (None where the dataset lacks
+    that part), ``test_loader``, ``num_classes``, ``num_source_domains``, ``lab2cname``.
 
     Args:
         cfg: the configuration.

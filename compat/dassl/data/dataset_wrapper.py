@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from dassl.utils import read_image
 from PIL import Image
 from torch.utils.data import Dataset
 from yacs.config import CfgNode
-
-from dassl.utils import read_image
 
 from .datasets import Datum
 from .transforms import build_plain_transform
@@ -15,9 +14,9 @@ from .transforms import build_plain_transform
 class DatasetWrapper(Dataset):
     """Reads and transforms images.
 
-    An item is a dictionary: ``label``, ``domain``, ``impath``, ``index`` (position in ``data_source``) and ``img``. Several
-    transforms give ``img``, ``img2``, ``img3`` ...; with ``DATALOADER.K_TRANSFORMS`` above 1 each of them is a list while
-    training; with ``DATALOADER.RETURN_IMG0`` there is ``img0``, which is not augmented.
+    An item is a dictionary: ``label``, ``domain``, ``impath``, ``index`` (position in ``data_source``) and ``img``.
+    Several transforms give ``img``, ``img2``, ``img3`` ...; with ``DATALOADER.K_TRANSFORMS`` above 1 each of them is a
+    list while training; with ``DATALOADER.RETURN_IMG0`` there is ``img0``, which is not augmented.
 
     Args:
         cfg: the configuration.

@@ -87,8 +87,8 @@ class RandomClassSampler(Sampler):
         self.ncls_per_batch = batch_size // n_ins
         if not 1 <= self.ncls_per_batch <= len(self.labels):
             raise ValueError(
-                f"a batch of {batch_size} images with {n_ins} a class needs {self.ncls_per_batch} of {len(self.labels)} "
-                "classes; change DATALOADER.TRAIN_X.BATCH_SIZE or DATALOADER.TRAIN_X.N_INS"
+                f"a batch of {batch_size} images with {n_ins} a class needs {self.ncls_per_batch} classes; possible are "
+                f"1 to {len(self.labels)}, so change DATALOADER.TRAIN_X.BATCH_SIZE or DATALOADER.TRAIN_X.N_INS"
             )
         self.length = len(list(self))
 

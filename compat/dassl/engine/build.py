@@ -1,8 +1,7 @@
 """The registry of trainers."""
 
-from yacs.config import CfgNode
-
 from dassl.utils import Registry, check_availability
+from yacs.config import CfgNode
 
 from .trainer_base import TrainerBase
 

@@ -5,9 +5,8 @@ import time
 from collections.abc import Iterator
 
 import torch
-from torch.utils.data import DataLoader
-
 from dassl.utils import AverageMeter, MetricMeter
+from torch.utils.data import DataLoader
 
 from .simple_trainer import SimpleTrainer
 
@@ -63,7 +62,8 @@ class TrainerXU(_EpochTrainer):
         count_iter = self.cfg.TRAIN.COUNT_ITER
         if count_iter not in lengths:
             raise ValueError(f"TRAIN.COUNT_ITER is {count_iter!r}; known are {list(lengths)}")
-        self._run_batches(zip(_endless(self.train_loader_x), _endless(self.train_loader_u)), lengths[count_iter])
+        pairs = zip(_endless(self.train_loader_x), _endless(self.train_loader_u), strict=False)
+        self._run_batches(pairs, lengths[count_iter])
 
     def parse_batch_train(self, batch_x: dict, batch_u: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Labelled images, their labels, and unlabelled images, on the device."""

@@ -5,11 +5,10 @@ import os
 import time
 
 import torch
-from tqdm import tqdm
-from yacs.config import CfgNode
-
 from dassl.data import DataManager
 from dassl.evaluation import build_evaluator
+from tqdm import tqdm
+from yacs.config import CfgNode
 
 from .trainer_base import TrainerBase
 
@@ -70,8 +69,8 @@ class SimpleTrainer(TrainerBase):
         self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
         if self.cfg.RESUME and self.start_epoch == 0:
             raise FileNotFoundError(
-                f"nothing to resume from in {self.cfg.RESUME!r}: looked for "
-                f"{[f'{name}/checkpoint' for name in self.get_model_names()]}; give the output folder of an earlier run"
+                f"nothing to resume from in {self.cfg.RESUME!r} (RESUME); give the output folder of an earlier run, or "
+                "leave it empty to go on with OUTPUT_DIR"
             )
         self.init_writer(os.path.join(self.output_dir, "tensorboard"))
         self.time_start = time.time()

@@ -1,12 +1,12 @@
-"""The parts of training that know nothing of data: models, their optimizers, checkpoints, scalars, the order of events."""
+"""The parts of training that know nothing of data: models, optimizers, checkpoints, scalars, the order of events."""
 
 import os
 
 import torch
+from dassl.utils import load_checkpoint, resume_from_checkpoint, save_checkpoint, tolist_if_not
+from dassl.utils.checkpoints import load_weights
 from torch import nn
 from torch.optim import Optimizer
-
-from dassl.utils import load_checkpoint, resume_from_checkpoint, save_checkpoint, tolist_if_not
 
 
 class TrainerBase:
@@ -99,7 +99,7 @@ class TrainerBase:
             FileNotFoundError: if a model has no such checkpoint; the message lists those that it has.
         """
         if not directory:
-            print("Note that load_model() is skipped as no pretrained model is given (ignore this if it's done on purpose)")
+            print("No folder of a trained model is given: load_model() leaves the weights as they are")
             return
         file_name = "model-best.pth.tar" if epoch is None else f"model.pth.tar-{epoch}"
         for name in self.get_model_names():
@@ -112,7 +112,7 @@ class TrainerBase:
             val_result = checkpoint.get("val_result")
             shown = f"{val_result:.1f}" if val_result is not None else "none"
             print(f"Load {path} to {name} (epoch={checkpoint['epoch']}, val_result={shown})")
-            self._models[name].load_state_dict(checkpoint["state_dict"])
+            load_weights(self._models[name], checkpoint["state_dict"], path)
 
     def set_model_mode(self, mode: str = "train", names: str | list[str] | None = None) -> None:
         """Switch to "train", or to "eval" (also called "test")."""
@@ -182,7 +182,8 @@ class TrainerBase:
         """Run the epochs, with the hooks before and after; ``before_train`` may move ``start_epoch``."""
         self.start_epoch, self.max_epoch = start_epoch, max_epoch
         self.before_train()
-        for self.epoch in range(self.start_epoch, self.max_epoch):
+        for epoch in range(self.start_epoch, self.max_epoch):
+            self.epoch = epoch
             self.before_epoch()
             self.run_epoch()
             self.after_epoch()

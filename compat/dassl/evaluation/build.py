@@ -1,8 +1,7 @@
 """The registry of evaluators."""
 
-from yacs.config import CfgNode
-
 from dassl.utils import Registry, check_availability
+from yacs.config import CfgNode
 
 EVALUATOR_REGISTRY = Registry("EVALUATOR")
 

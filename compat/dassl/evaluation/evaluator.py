@@ -4,9 +4,8 @@ import os
 
 import numpy as np
 import torch
-from yacs.config import CfgNode
-
 from dassl.utils.files import replaced_when_complete
+from yacs.config import CfgNode
 
 from .build import EVALUATOR_REGISTRY
 

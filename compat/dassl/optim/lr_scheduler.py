@@ -48,8 +48,8 @@ class EpochScheduler:
 def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> EpochScheduler:
     """The schedule that ``optim_cfg`` describes, to be stepped once an epoch.
 
-    After a warm-up the schedule starts at its epoch 0. Without ``WARMUP_RECOUNT`` it starts, still from the full rate, at
-    epoch ``WARMUP_EPOCH``.
+    After a warm-up the schedule starts at its epoch 0. Without ``WARMUP_RECOUNT`` it starts, still from the full rate,
+    at epoch ``WARMUP_EPOCH``.
 
     Args:
         optimizer: its present rates are the full rates.
@@ -88,5 +88,9 @@ def _decay(node: CfgNode, start: int) -> Callable[[int], float]:
             raise ValueError(f"OPTIM.STEPSIZE is {stepsize!r}; multi_step takes a list of epochs")
         return lambda epoch: gamma ** sum(start < milestone <= epoch for milestone in stepsize)
     if node.LR_SCHEDULER == "cosine":
-        return lambda epoch: (1 + math.cos(math.pi * epoch / max_epoch)) / (1 + math.cos(math.pi * start / max_epoch))
+
+        def height(epoch: int) -> float:
+            return 1 + math.cos(math.pi * epoch / max_epoch)
+
+        return lambda epoch: height(epoch) / height(start) if epoch > start else 1.0  # height(max_epoch) is 0
     raise ValueError(f"OPTIM.LR_SCHEDULER is {node.LR_SCHEDULER!r}; known are 'single_step', 'multi_step' and 'cosine'")

@@ -50,7 +50,7 @@ def load_checkpoint(fpath: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is empty, cut off or not a checkpoint, or holds objects that would run code when loaded.
+        ValueError: if the file is empty, cut off or not a checkpoint, or holds more than tensors and plain values.
     """
     if fpath is None:
         raise ValueError("the path of the checkpoint is None; give a file")
@@ -60,8 +60,10 @@ def load_checkpoint(fpath: str | os.PathLike) -> dict:
     try:
         return torch.load(fpath, map_location=map_location, weights_only=True)
     except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"{fpath} cannot be loaded as a checkpoint: {reason}") from error
+        raise ValueError(
+            f"{fpath} cannot be loaded as a checkpoint: it is empty or cut off, or holds more than tensors and plain "
+            "values, which is not loaded because it could run any code"
+        ) from error
 
 
 def resume_from_checkpoint(
@@ -82,7 +84,7 @@ def resume_from_checkpoint(
     path = pointer.with_name(pointer.read_text(encoding="utf-8").strip())
     print(f'Loading checkpoint from "{path}"')
     checkpoint = load_checkpoint(path)
-    model.load_state_dict(checkpoint["state_dict"])
+    load_weights(model, checkpoint["state_dict"], path)
     print("Loaded model weights")
     if optimizer is not None and checkpoint.get("optimizer") is not None:
         optimizer.load_state_dict(checkpoint["optimizer"])
@@ -92,6 +94,18 @@ def resume_from_checkpoint(
         print("Loaded scheduler")
     print(f"Previous epoch: {checkpoint['epoch']}")
     return checkpoint["epoch"]
+
+
+def load_weights(model: nn.Module, state_dict: dict, source: str | os.PathLike) -> None:
+    """Load all weights of ``model``.
+
+    Raises:
+        ValueError: if names or shapes differ; the message names ``source`` and lists the differences.
+    """
+    try:
+        model.load_state_dict(state_dict)
+    except RuntimeError as error:
+        raise ValueError(f"{source} is a checkpoint of another model: {error}") from error
 
 
 def load_pretrained_weights(model: nn.Module, weight_path: str | os.PathLike) -> None:

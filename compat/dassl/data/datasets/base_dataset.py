@@ -25,8 +25,8 @@ class Datum:
 class DatasetBase:
     """Lists of ``Datum``: ``train_x`` (labelled), ``train_u`` (unlabelled), ``val`` and ``test``.
 
-    Attributes: those lists, ``num_classes``, ``lab2cname`` (class name of each label) and ``classnames`` (in the order of the
-    labels), both taken from ``train_x``.
+    Attributes: those lists, ``num_classes``, ``lab2cname`` (class name of each label) and ``classnames`` (in the order
+    of the labels), all three taken from ``train_x``.
     """
 
     dataset_dir = ""  # folder below DATASET.ROOT
@@ -39,6 +39,10 @@ class DatasetBase:
         val: Sequence[Datum] | None = None,
         test: Sequence[Datum] | None = None,
     ):
+        if not train_x:
+            raise ValueError(
+                f"{type(self).__name__} has no training images; number and names of its classes come from them"
+            )
         self.train_x = train_x
         self.train_u = train_u
         self.val = val

@@ -46,7 +46,7 @@ class InstanceNormalization:
 
 
 class Cutout:
-    """Zeros in ``n_holes`` squares of ``length`` pixels (DeVries and Taylor, arXiv 1708.04552), cut off at the border."""
+    """Zeros in ``n_holes`` squares of ``length`` pixels, cut at the border (DeVries and Taylor, arXiv:1708.04552)."""
 
     def __init__(self, n_holes: int = 1, length: int = 16):
         self.n_holes = n_holes

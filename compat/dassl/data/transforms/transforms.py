@@ -1,4 +1,4 @@
-"""From the ``INPUT`` node to transforms; whatever the order of the names, they are applied in the order of this file."""
+"""From the ``INPUT`` node to transforms; they are applied in the order of this file, not in that of their names."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -83,7 +83,7 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
 
 
 def build_plain_transform(cfg: CfgNode) -> Compose:
-    """Only what makes a tensor of the right size out of an image: resized to ``INPUT.SIZE``, normalised if training is."""
+    """Only what makes a tensor of ``INPUT.SIZE`` out of an image, normalised if ``INPUT.TRANSFORMS`` says so."""
     transforms = [Resize(cfg.INPUT.SIZE, interpolation=_interpolation(cfg.INPUT)), ToTensor()]
     if "normalize" in cfg.INPUT.TRANSFORMS:
         transforms.append(Normalize(mean=cfg.INPUT.PIXEL_MEAN, std=cfg.INPUT.PIXEL_STD))
@@ -154,7 +154,5 @@ def _normalization(node: CfgNode) -> Step:
 
 def _interpolation(node: CfgNode) -> InterpolationMode:
     if node.INTERPOLATION not in INTERPOLATION_MODES:
-        raise ValueError(
-            f"INPUT.INTERPOLATION is {node.INTERPOLATION!r}; known are {sorted(INTERPOLATION_MODES)}"
-        )
+        raise ValueError(f"INPUT.INTERPOLATION is {node.INTERPOLATION!r}; known are {sorted(INTERPOLATION_MODES)}")
     return INTERPOLATION_MODES[node.INTERPOLATION]
