@@ -1,0 +1,63 @@
+"""An HTTP server on this machine that serves given bytes, and misbehaves when told to."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class LoopbackServer:
+    """Serve ``files`` (path to bytes) at ``url`` while in the ``with`` block.
+
+    Attributes:
+        requests: what was asked for so far: (path, value of the Range header or None).
+        status: answer everything with this status, where it is not 200.
+        content_type: of every answer.
+        ranges: whether the server can start in the middle of a file.
+        cuts: for the next requests in turn: bytes after which the connection is cut.
+        delay: seconds before an answer.
+    """
+
+    def __init__(self, files: dict[str, bytes]):
+        self.files = files
+        self.requests: list[tuple[str, str | None]] = []
+        self.status = 200
+        self.content_type = "application/octet-stream"
+        self.ranges = True
+        self.cuts: list[int] = []
+        self.delay = 0.0
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> "LoopbackServer":
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer._answer(self)
+
+            def log_message(self, *args):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.handle_error = lambda *arguments: None  # clients that hang up are part of the tests
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        asked_range = handler.headers["Range"]
+        self.requests.append((handler.path, asked_range))
+        self._stopped.wait(self.delay)
+        content = self.files.get(handler.path)
+        if content is None or self.status != 200:
+            handler.send_error(404 if content is None else self.status)
+            return
+        start = int(asked_range.removeprefix("bytes=").removesuffix("-")) if asked_range and self.ranges else 0
+        handler.send_response(206 if start else 200)
+        handler.send_header("Content-Type", self.content_type)
+        handler.send_header("Content-Length", str(len(content) - start))
+        handler.end_headers()
+        handler.wfile.write(content[start:][: self.cuts.pop(0) if self.cuts else None])
