@@ -128,8 +128,8 @@ def check_clip_name(name: str) -> None:
     elif name in DEMO_WEIGHTS:
         if not DEMO_WEIGHTS[name].is_file():
             raise ValueError(
-                f"{name} needs {DEMO_WEIGHTS[name]}, which is missing; it is part of a full clone of the KDPL "
-                f"repository. Elsewhere use one of {list(OPENAI_WEIGHTS)}."
+                f"{name} needs {DEMO_WEIGHTS[name]}, which is missing. It is part of the KDPL repository, where "
+                f"`git checkout -- assets` brings it back; elsewhere use one of {list(OPENAI_WEIGHTS)}."
             )
     elif name not in OPENAI_WEIGHTS and not os.path.isfile(name):
         known = [*OPENAI_WEIGHTS, *DEMO_WEIGHTS]

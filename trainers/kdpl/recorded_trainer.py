@@ -1,0 +1,95 @@
+"""A Dassl trainer that evaluates with exact counts and leaves a record when it is done."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from dassl.engine import TrainerX
+from torch import Tensor
+from tqdm import tqdm
+from yacs.config import CfgNode
+
+from .run_record import Counts, RunRecord, device_name, fingerprint, plain_config
+
+
+class RecordedTrainer(TrainerX):
+    """Adds ``results.json`` (see :mod:`run_record`) to Dassl's trainer: written last, by ``train`` or by ``test``."""
+
+    def __init__(self, cfg: CfgNode):
+        self.record = RunRecord({"mode": "eval", **_settings(cfg)})
+        with self.record.phase("load"):
+            super().__init__(cfg)
+        dataset = self.dm.dataset
+        self.record.facts |= {
+            "classnames_sha256": fingerprint(self.classnames),
+            "split_sha256": getattr(dataset, "split_sha256", None),
+            "device": device_name(self.device),
+        }
+
+    @property
+    def classnames(self) -> list[str]:
+        """The data set's class names in label order."""
+        return [self.lab2cname[label] for label in range(self.num_classes)]
+
+    def train(self) -> None:
+        """Train, test, and write the record."""
+        self.record.facts["mode"] = "train"
+        super().train()
+        self.record.finish(self.output_dir)
+
+    @torch.no_grad()
+    def test(self, split: str | None = None) -> float:
+        """Evaluate as Dassl does, and keep the exact counts of the final evaluation.
+
+        Args:
+            split: "val" or "test"; by default TEST.SPLIT, and then the result belongs to the record.
+
+        Returns:
+            Accuracy in percent.
+        """
+        final = split is None
+        split = split or self.cfg.TEST.SPLIT
+        if self.val_loader is None:
+            split = "test"
+        loader = self.val_loader if split == "val" else self.test_loader
+        print(f"Evaluate on the *{split}* set")
+        self.set_model_mode("eval")
+        self.evaluator.reset()
+        counts = Counts(self.classnames, self.device)
+        with self.record.phase("test"), self.evaluation():
+            for batch in tqdm(loader):
+                image, label = self.parse_batch_test(batch)
+                logits = self.model_inference(image)
+                self.evaluator.process(logits, label)
+                counts.add(logits, label)
+        for name, value in self.evaluator.evaluate().items():
+            self.write_scalar(f"{split}/{name}", value, self.epoch)
+        result = counts.result()
+        if final:
+            where = {"dataset": self.cfg.DATASET.NAME, "split": split, "subsample": self.cfg.DATASET.SUBSAMPLE_CLASSES}
+            self.record.evaluations.append(where | result)
+            if self.record.facts["mode"] == "eval":
+                self.record.finish(self.output_dir)
+        return result["accuracy"]
+
+    def evaluation(self) -> AbstractContextManager:
+        """The context of a pass over a test set."""
+        return nullcontext()
+
+    def model_inference(self, image: Tensor) -> Tensor:
+        """(batch, 3, height, width) -> logits (batch, n_cls)."""
+        raise NotImplementedError
+
+
+def _settings(cfg: CfgNode) -> dict[str, Any]:
+    return {
+        "trainer": cfg.TRAINER.NAME,
+        "dataset": cfg.DATASET.NAME,
+        "subsample": cfg.DATASET.SUBSAMPLE_CLASSES,
+        "seed": cfg.SEED,
+        "shots": cfg.DATASET.NUM_SHOTS,
+        "backbone": cfg.MODEL.BACKBONE.NAME,
+        "teacher": None,
+        "epochs": 0,
+        "config": plain_config(cfg),
+    }

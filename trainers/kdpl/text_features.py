@@ -1,0 +1,76 @@
+"""Features of many plain texts: batched, with progress, and kept on disk where there are thousands of them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .atomic_files import atomic_path
+from .clip_loading import LoadedCLIP
+from .encoders import TextEncoder, normalise
+from .precision import Precision
+from .templates import fill
+
+BATCH = 1024  # texts
+CACHED_FROM = 2000  # texts; fewer are computed faster than they are looked up
+
+
+def cache_dir() -> Path:
+    """``$XDG_CACHE_HOME/kdpl`` or ``~/.cache/kdpl``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kdpl"
+
+
+@torch.no_grad()
+def mean_text_features(
+    loaded: LoadedCLIP,
+    classnames: Sequence[str],
+    templates: Sequence[str],
+    precision: Precision,
+    normalise_each: bool = False,
+) -> Tensor:
+    """Mean over the templates of a class's text features, (n_cls, embed_dim) float32, itself not normalised.
+
+    Results for thousands of texts are cached by weights, templates, names and precision.
+
+    Args:
+        loaded: a CLIP on the device where it is to run.
+        templates: sentences with ``{}`` for the name.
+        normalise_each: whether each template's features are normalised before the mean, as zero-shot ensembles do.
+    """
+    device = next(loaded.model.parameters()).device
+    n_texts = len(classnames) * len(templates)
+    key = json.dumps([loaded.weights_sha256, precision.name, normalise_each, list(templates), list(classnames)])
+    file = cache_dir() / "text_features" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+    if n_texts >= CACHED_FROM and file.is_file():
+        return load_file(file)["text_features"].to(device)
+
+    encode = text_function(loaded)
+    total = 0.0
+    with tqdm(total=n_texts, desc=f"Text features of {loaded.name}", unit="text", disable=n_texts < CACHED_FROM) as bar:
+        for template in templates:
+            features = []
+            for start in range(0, len(classnames), BATCH):
+                tokens = loaded.tokenize(fill(template, classnames[start : start + BATCH]))
+                with precision.autocast():
+                    features.append(encode(tokens.to(device)).float())
+                bar.update(len(tokens))
+            features = torch.cat(features)
+            total = total + (normalise(features) if normalise_each else features)
+    mean = total / len(templates)
+
+    if n_texts >= CACHED_FROM:
+        with atomic_path(file) as temporary:
+            save_file({"text_features": mean.cpu()}, temporary)
+    return mean
+
+
+def text_function(loaded: LoadedCLIP) -> Callable[[Tensor], Tensor]:
+    """(n, context_length) token ids -> (n, embed_dim), not normalised."""
+    model: nn.Module = loaded.model
+    return TextEncoder(model).encode_tokens if loaded.is_openai else model.encode_text

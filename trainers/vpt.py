@@ -1,0 +1,10 @@
+"""VPT (Jia et al., ECCV 2022), learned from labels."""
+
+from .kdpl.methods import VPTMethod
+from .kdpl.registration import register_trainer
+from .kdpl.trainer import PromptTrainer
+
+
+@register_trainer
+class VPT(VPTMethod, PromptTrainer):
+    """Deep visual prompts, learned from labels (Jia et al., ECCV 2022)."""

@@ -1,0 +1,52 @@
+"""Zero-shot CLIP with hand-written prompts (Radford et al., ICML 2021, arXiv:2103.00020)."""
+
+from torch import Tensor
+from yacs.config import CfgNode
+
+from .kdpl.clip_loading import check_clip_name, load_clip
+from .kdpl.precision import resolve_precision
+from .kdpl.recorded_trainer import RecordedTrainer
+from .kdpl.registration import register_trainer
+from .kdpl.teacher import ZeroShotClassifier
+from .kdpl.templates import ENSEMBLE_OF_7, template_of
+
+
+@register_trainer
+class ZeroshotCLIP(RecordedTrainer):
+    """CLIP with the data set's template; the backbone may be any CLIP that can be a teacher."""
+
+    def templates(self) -> list[str]:
+        """Sentences with ``{}`` for the class name; several make an ensemble."""
+        return [template_of(self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE)]
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        check_clip_name(cfg.MODEL.BACKBONE.NAME)
+
+    def build_model(self) -> None:
+        cfg = self.cfg
+        print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME}); its texts: {', '.join(self.templates())}")
+        loaded = load_clip(cfg.MODEL.BACKBONE.NAME)
+        self.model = ZeroShotClassifier(
+            loaded, self.classnames, self.templates(),
+            precision=resolve_precision("fp32", self.device), device=self.device,
+            pixel_mean=cfg.INPUT.PIXEL_MEAN, pixel_std=cfg.INPUT.PIXEL_STD,
+        )  # fmt: skip
+        self.record.facts["weights_sha256"] = {"student": loaded.weights_sha256}
+
+    def train(self) -> None:
+        raise ValueError(f"{type(self).__name__} has nothing to train: run it with --eval-only.")
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """There are no prompts to load."""
+
+    def model_inference(self, image: Tensor) -> Tensor:
+        return self.model(image)
+
+
+@register_trainer
+class ZeroshotCLIP2(ZeroshotCLIP):
+    """CLIP with the ensemble of seven general templates and, but for ImageNet, the data set's own."""
+
+    def templates(self) -> list[str]:
+        own = [] if self.cfg.DATASET.NAME == "ImageNet" else super().templates()
+        return [*ENSEMBLE_OF_7, *own]
