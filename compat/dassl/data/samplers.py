@@ -35,7 +35,7 @@ class RandomDomainSampler(Sampler):
                 f"out of {len(self.domains)}; make DATALOADER.TRAIN_X.BATCH_SIZE a multiple of the number of domains"
             )
         self.n_img_per_domain = batch_size // self.n_domain
-        self.length = len(list(self))
+        self.length = sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[int]:
         remaining = {domain: list(indices) for domain, indices in self.domain_dict.items()}
@@ -87,10 +87,10 @@ class RandomClassSampler(Sampler):
         self.ncls_per_batch = batch_size // n_ins
         if not 1 <= self.ncls_per_batch <= len(self.labels):
             raise ValueError(
-                f"a batch of {batch_size} images with {n_ins} a class needs {self.ncls_per_batch} classes; possible are "
-                f"1 to {len(self.labels)}, so change DATALOADER.TRAIN_X.BATCH_SIZE or DATALOADER.TRAIN_X.N_INS"
+                f"a batch of {batch_size} images with {n_ins} a class takes {self.ncls_per_batch} classes of "
+                f"{len(self.labels)}; change DATALOADER.TRAIN_X.BATCH_SIZE or DATALOADER.TRAIN_X.N_INS"
             )
-        self.length = len(list(self))
+        self.length = sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[int]:
         groups = {label: self._shuffled_groups(indices) for label, indices in self.index_dic.items()}
