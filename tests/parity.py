@@ -28,12 +28,15 @@ from dassl.engine import TRAINER_REGISTRY
 from safetensors.torch import save_file
 from torch import Tensor
 
-import compat  # noqa: F401
 import trainers  # noqa: F401
 from trainers.kdpl.class_selection import most_likely_classes
+from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD, load_clip
 from trainers.kdpl.config import extend_cfg
 from trainers.kdpl.encoders import normalise
+from trainers.kdpl.gaussian_averaging import gaussian_weights
 from trainers.kdpl.losses import kl_divergences
+from trainers.kdpl.templates import ENSEMBLE_OF_60, GENERIC, template_of
+from trainers.kdpl.text_features import mean_text_features
 
 ROOT = Path(__file__).parents[1]
 TOLERANCE = {"logits": 2e-5, "features": 2e-5, "terms": 2e-5, "lr": 2e-5, "weights": 2e-5, "grad": 2e-4, "params": 1e-5}
@@ -113,7 +116,7 @@ def run_case(golden: dict, case: dict, weights: ModuleType, folder: Path) -> Err
     names = {name: trainer.model.prompt_learner.official_names.get(name, name) for name, _ in _learned(trainer)}
     _compare_evaluation(errors, "eval_logits_before", trainer, golden, case, images)
     _compare_features(errors, trainer, golden, case, images)
-    _compare_prepared(errors, trainer, case)
+    _compare_prepared(errors, trainer, golden, case)
 
     n_labels = len(golden["classnames"])
     for k, step in enumerate(case["steps"], start=1):
@@ -150,8 +153,6 @@ def run_case(golden: dict, case: dict, weights: ModuleType, folder: Path) -> Err
         errors.compare_described("params", f"{name} after step 3", parameter, case["params_after3"][names[name]])
     _compare_evaluation(errors, "eval_logits_after3", trainer, golden, case, images)
     if "gpa_weights" in case:
-        from trainers.kdpl.gaussian_averaging import gaussian_weights
-
         node = trainer.cfg.TRAINER.PROMPTSRC
         ours = gaussian_weights(node.GPA_MEAN, node.GPA_STD, len(case["gpa_weights"]))
         errors.compare("weights", "weights of the epochs", ours, case["gpa_weights"])
@@ -174,6 +175,7 @@ def _trainer(golden: dict, case: dict, weights: ModuleType, seed: dict, folder: 
     if method in CONFIGS:
         cfg.merge_from_file(_config_file(case["trainer"], CONFIGS[method]))
     cfg.merge_from_list(["MODEL.BACKBONE.NAME", str(files["student"]), "TRAINER.KDPL.TEACHER", str(files["teacher"])])
+    cfg.merge_from_list(["INPUT.PIXEL_MEAN", PIXEL_MEAN, "INPUT.PIXEL_STD", PIXEL_STD])  # images count as normalised
     cfg.merge_from_list(["INPUT.SIZE", (golden["resolution"],) * 2, "USE_CUDA", False, "SEED", 1])
     for node in ("COOP", "COCOOP", "VPT", "MAPLE", "PROMPTSRC", "KDPL"):
         cfg.merge_from_list([f"TRAINER.{node}.PREC", "fp32"])
@@ -231,10 +233,14 @@ def _learned(trainer: Any) -> list[tuple[str, torch.nn.Parameter]]:
     return list(trainer.model.prompt_learner.named_parameters())
 
 
+def _names(trainer: Any, golden: dict, n: int) -> list[str]:
+    """The classes that an array of ``n`` rows or columns is about: the data set's, else those of training."""
+    return golden["classnames"] if n == len(golden["classnames"]) else trainer.training_classnames()
+
+
 @torch.no_grad()
 def _compare_evaluation(errors: Errors, field: str, trainer: Any, golden: dict, case: dict, images: Any) -> None:
-    n_columns = len(case[field][0])
-    names = golden["classnames"] if n_columns == len(golden["classnames"]) else trainer.training_classnames()
+    names = _names(trainer, golden, len(case[field][0]))
     with trainer.model.classes(names), trainer.model.fixed_prompts():
         logits = trainer.model(images("eval", len(case[field])))
     errors.compare("logits", field, logits, case[field])
@@ -250,17 +256,14 @@ def _compare_features(errors: Errors, trainer: Any, golden: dict, case: dict, im
         errors.compare_described("features", "image features", image_features, described["image"])
     if "text" in described:
         prompts = model.prompt_learner.for_images(prompts, normalise(image_features))
-        with model.classes(golden["classnames"]):
+        n_groups = len(prompts.ctx) if model.prompt_learner.depends_on_image else 1
+        with model.classes(_names(trainer, golden, described["text"]["shape"][0] // n_groups)):
             text_features = model.encode_text(prompts).flatten(0, 1)
         errors.compare_described("features", "text features", text_features, described["text"])
 
 
 @torch.no_grad()
-def _compare_prepared(errors: Errors, trainer: Any, case: dict) -> None:
-    from trainers.kdpl.clip_loading import load_clip
-    from trainers.kdpl.templates import ENSEMBLE_OF_60, GENERIC, template_of
-    from trainers.kdpl.text_features import mean_text_features
-
+def _compare_prepared(errors: Errors, trainer: Any, golden: dict, case: dict) -> None:
     prepared = case.get("prepared") or {}
     names = trainer.training_classnames()
     if "teacher_text_features" in prepared:
@@ -268,7 +271,7 @@ def _compare_prepared(errors: Errors, trainer: Any, case: dict) -> None:
         ours = mean_text_features(load_clip(trainer.cfg.TRAINER.KDPL.TEACHER), names, [template], trainer.precision)
         errors.compare_described("features", "teacher's text", ours, prepared["teacher_text_features"])
     if "fixed_text_features" in prepared:
-        with trainer.model.classes(names):
+        with trainer.model.classes(_names(trainer, golden, prepared["fixed_text_features"]["shape"][0])):
             ours = trainer.model.encode_text(trainer.model.prompt_learner())[0]
         errors.compare_described("features", "fixed text", ours, prepared["fixed_text_features"])
     if "zero_shot_text_mean" in prepared:

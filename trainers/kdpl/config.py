@@ -41,10 +41,10 @@ def extend_cfg(cfg: CfgNode) -> None:
     promptsrc.setdefault("CTX_INIT", "a photo of a")  # counts for N_CTX_TEXT <= 4
     promptsrc.setdefault("PROMPT_DEPTH_TEXT", 9)
     promptsrc.setdefault("PROMPT_DEPTH_VISION", 9)
-    promptsrc.setdefault("TEXT_LOSS_WEIGHT", 25.0)
-    promptsrc.setdefault("IMAGE_LOSS_WEIGHT", 10.0)
-    promptsrc.setdefault("GPA_MEAN", 15.0)  # Gaussian weights of the epochs' prompts, in epochs
-    promptsrc.setdefault("GPA_STD", 1.0)
+    promptsrc.setdefault("TEXT_LOSS_WEIGHT", 25)
+    promptsrc.setdefault("IMAGE_LOSS_WEIGHT", 10)
+    promptsrc.setdefault("GPA_MEAN", 15)  # Gaussian weights of the epochs' prompts, in epochs
+    promptsrc.setdefault("GPA_STD", 1)
     promptsrc.setdefault("PREC", "fp16")
 
     kdpl = cfg.TRAINER.setdefault("KDPL", CfgNode())
