@@ -1,0 +1,105 @@
+"""The towers give the numbers of CLIP's own forward pass and of the plain 77-token computation."""
+
+import clip
+import pytest
+import torch
+from clip.model import CLIP
+from torch import Tensor
+
+from tests.tiny_clip import CLASSNAMES, images, tiny_clip, tokenize
+from trainers.kdpl.encoders import ImageEncoder, TextEncoder, cut_to_longest
+
+
+def plain_text_features(model: CLIP, embedded: Tensor, eot: Tensor, deep: list[Tensor] = ()) -> Tensor:
+    """The computation as papers describe it: all 77 positions, block after block of the untouched CLIP."""
+    x = (embedded + model.positional_embedding).permute(1, 0, 2)  # (77, n, width)
+    for i, block in enumerate(model.transformer.resblocks):
+        if 0 < i <= len(deep):
+            n_ctx = len(deep[i - 1])
+            x = torch.cat([x[:1], deep[i - 1][:, None].expand(-1, x.shape[1], -1), x[1 + n_ctx :]])
+        x = block(x)
+    x = model.ln_final(x.permute(1, 0, 2))
+    return x[torch.arange(len(x)), eot] @ model.text_projection
+
+
+def prompts(n_groups: int = 1) -> tuple[CLIP, Tensor, Tensor, Tensor, Tensor]:
+    """A model; the embedded prompts, 77 long, with 4 vectors of each group in place of the words; where they end."""
+    model = tiny_clip()
+    tokens = tokenize([f"a photo of a {name}." for name in CLASSNAMES])
+    embedded = model.token_embedding(tokens)  # (n_cls, 77, width)
+    ctx = torch.randn(n_groups, 4, 64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    full = embedded.expand(n_groups, -1, -1, -1).clone()
+    full[:, :, 1:5] = ctx[:, None]
+    return model, tokens, full, ctx, tokens.argmax(-1)
+
+
+def split(model: CLIP, tokens: Tensor, ctx: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    short, eot = cut_to_longest(tokens)
+    embedded = model.token_embedding(short)
+    prefix = torch.cat([embedded[:1, :1].expand(len(ctx), -1, -1), ctx], dim=1)
+    return prefix, embedded[:, 5:], eot
+
+
+@pytest.mark.parametrize("max_tokens", [None, 10, 25])
+@pytest.mark.parametrize("n_groups", [1, 3])
+@pytest.mark.parametrize("depth", [0, 2])
+def test_text_features_and_gradients_equal_the_plain_computation(max_tokens, n_groups, depth):
+    model, tokens, full, ctx, eot = prompts(n_groups)
+    deep = [torch.randn(4, 64).requires_grad_() for _ in range(depth)]
+    expected = torch.stack([plain_text_features(model, full[g], eot, deep) for g in range(n_groups)])
+    weights = torch.randn_like(expected)
+    expected_gradients = torch.autograd.grad((expected * weights).sum(), [ctx, *deep])
+
+    features = TextEncoder(model, max_tokens)(*split(model, tokens, ctx), deep)
+
+    torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+    gradients = torch.autograd.grad((features * weights).sum(), [ctx, *deep])
+    for ours, theirs in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_ordinary_texts_have_the_features_of_clip():
+    model = tiny_clip()
+    for texts in (["a photo of a dog.", "a photo of a grand piano."], ["cat"], ["dog", "dog"], ["a cat", "two cats"]):
+        tokens = tokenize(texts)
+        torch.testing.assert_close(
+            TextEncoder(model).encode_tokens(tokens), model.encode_text(tokens), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_the_longest_possible_text_is_not_cut():
+    model = tiny_clip()
+    tokens = clip.tokenize(["word " * 75, "short"]).long()
+    torch.testing.assert_close(
+        TextEncoder(model).encode_tokens(tokens), model.encode_text(tokens), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", ["vit", "resnet"])
+def test_image_features_without_prompts_are_those_of_clip(kind):
+    model = tiny_clip(kind)
+    batch = images(3, model)
+    torch.testing.assert_close(ImageEncoder(model)(batch), model.encode_image(batch), rtol=1e-5, atol=1e-5)
+
+
+def test_visual_prompts_are_appended_and_replaced_block_by_block():
+    model, visual = tiny_clip(), torch.randn(2, 128)
+    deep = [torch.randn(2, 128), torch.randn(2, 128)]
+    batch, tower = images(3, model), model.visual
+
+    x = tower.conv1(batch).flatten(2).transpose(1, 2)
+    x = torch.cat([tower.class_embedding.expand(3, 1, -1), x], 1) + tower.positional_embedding
+    x = tower.ln_pre(torch.cat([x, visual.expand(3, -1, -1)], 1)).permute(1, 0, 2)
+    for i, block in enumerate(tower.transformer.resblocks):
+        if i in (1, 2):
+            x = torch.cat([x[:-2], deep[i - 1][:, None].expand(-1, 3, -1)])
+        x = block(x)
+    expected = tower.ln_post(x[0]) @ tower.proj
+
+    torch.testing.assert_close(ImageEncoder(model)(batch, visual, deep), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_resnet_refuses_visual_prompts():
+    model = tiny_clip("resnet")
+    with pytest.raises(ValueError, match="need a ViT"):
+        ImageEncoder(model)(images(1, model), torch.randn(2, 128))

@@ -1,0 +1,52 @@
+"""CLIPs with random weights, small enough to run in milliseconds."""
+
+from functools import cache
+
+import clip
+import torch
+from clip.model import CLIP
+from torch import Tensor, nn
+
+from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD, LoadedCLIP
+
+CLASSNAMES = ["dog", "grand piano", "wild_cat", "hot air balloon", "axolotl"]
+SIZES = {
+    "vit": {"image_resolution": 32, "vision_layers": 4, "vision_width": 128, "vision_patch_size": 8},
+    "resnet": {"image_resolution": 64, "vision_layers": (1, 1, 1, 1), "vision_width": 8, "vision_patch_size": None},
+}
+
+
+def tiny_clip(kind: str = "vit", seed: int = 0) -> CLIP:
+    """A frozen CLIP of 4 blocks a tower; vision width 128, text width 64, shared dimension 32."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = CLIP(
+            embed_dim=32, **SIZES[kind], context_length=77, vocab_size=49408,
+            transformer_width=64, transformer_heads=1, transformer_layers=4,
+        )  # fmt: skip
+        for parameter in model.parameters():  # CLIP starts its text tower too small for differences to show
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
+    return model.eval().requires_grad_(False)
+
+
+def loaded(kind: str = "vit", seed: int = 0) -> LoadedCLIP:
+    model = tiny_clip(kind, seed)
+    return LoadedCLIP(
+        model, tokenize, model.visual.input_resolution, PIXEL_MEAN, PIXEL_STD, f"tiny {kind}", f"{kind}-{seed}", True
+    )
+
+
+@cache
+def _tokenized(texts: tuple[str, ...]) -> Tensor:
+    return clip.tokenize(list(texts)).long()
+
+
+def tokenize(texts: list[str]) -> Tensor:
+    return _tokenized(tuple(texts))
+
+
+def images(n: int, model: CLIP, seed: int = 0) -> Tensor:
+    """(n, 3, resolution, resolution) of standard normal numbers."""
+    size = model.visual.input_resolution
+    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
