@@ -1,0 +1,154 @@
+"""Files of prompts: ours, published ones, damaged ones, hostile ones."""
+
+import os
+from collections import OrderedDict
+
+import pytest
+import torch
+
+from tests.test_prompt_learners import CLASSNAMES, images, student
+from trainers.kdpl.checkpoints import find_checkpoint, load_prompts, read_checkpoint, save_prompts
+
+METHODS = {  # learner of test_prompt_learners: method
+    "CoOp": "CoOp",
+    "CoCoOp": "CoCoOp",
+    "VPT": "VPT",
+    "MaPLe": "MaPLe",
+    "PromptSRC": "PromptSRC",
+}
+
+
+def published(name: str) -> tuple[dict, torch.nn.Module]:
+    """A checkpoint as the published code writes it: the learned tensors among the rest of the model, in half precision,
+    with the objects of an optimizer and a scheduler that holds another one."""
+    model = student(name)
+    learner = model.prompt_learner
+    state = OrderedDict()
+    for ours, tensor in learner.state_dict().items():
+        tensor.copy_(tensor.half().float())
+        state[learner.official_names.get(ours, ours)] = tensor.half()
+    prefix = "" if name in ("CoOp", "CoCoOp") else "prompt_learner."
+    state[f"{prefix}token_prefix"] = torch.zeros(5, 1, 64)
+    state[f"{prefix}token_suffix"] = torch.zeros(5, 72, 64)
+    if prefix:
+        state["image_encoder.proj"] = model.clip.visual.proj.clone()
+        state["text_encoder.positional_embedding"] = model.clip.positional_embedding.clone()
+        state["prompt_learner.ZS_image_encoder.conv1.weight"] = model.clip.visual.conv1.weight.clone()
+        state["logit_scale"] = model.clip.logit_scale.clone()
+    optimizer = torch.optim.SGD(learner.parameters(), lr=0.1, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5)
+    scheduler = {"last_epoch": 1, "successor": schedule}  # an object: refused by loading that is merely "safe"
+    return {"state_dict": state, "epoch": 5, "optimizer": optimizer.state_dict(), "scheduler": scheduler}, model
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_published_checkpoint_gives_the_same_logits(name, tmp_path):
+    content, source = published(name)
+    torch.save(content, tmp_path / "model.pth.tar-5")
+    model = student(name)
+    torch.nn.init.zeros_(next(model.prompt_learner.parameters()))
+    load_prompts(tmp_path / "model.pth.tar-5", METHODS[name], model.prompt_learner)
+    batch = images(2, model.clip)
+    torch.testing.assert_close(model(batch), source(batch))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_our_checkpoint_is_kilobytes_and_loads_safely(name, tmp_path):
+    model = student(name)
+    path = tmp_path / "model.pth.tar-5"
+    save_prompts(path, METHODS[name], 5, model.prompt_learner, {"val_result": 81.5})
+    n_bytes = sum(4 * parameter.numel() for parameter in model.prompt_learner.parameters())
+    assert path.stat().st_size < n_bytes + 20_000
+    assert torch.load(path, weights_only=True)["epoch"] == 5
+    expected = {key: tensor.clone() for key, tensor in model.prompt_learner.state_dict().items()}
+    torch.nn.init.zeros_(next(model.prompt_learner.parameters()))
+    facts = load_prompts(path, METHODS[name], model.prompt_learner)
+    assert facts["settings"] == {"val_result": 81.5}
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in model.prompt_learner.state_dict().items())
+
+
+def test_a_checkpoint_of_another_method_is_named(tmp_path):
+    save_prompts(tmp_path / "file", "CoOp", 5, student("CoOp").prompt_learner, {})
+    with pytest.raises(ValueError, match="holds prompts of CoOp, and the trainer learns those of MaPLe"):
+        load_prompts(tmp_path / "file", "MaPLe", student("MaPLe").prompt_learner)
+
+
+def test_missing_and_unknown_tensors_are_listed(tmp_path):
+    content, _ = published("MaPLe")
+    del content["state_dict"]["prompt_learner.proj.bias"]
+    content["state_dict"]["prompt_learner.compound_prompts_text.7"] = torch.zeros(2, 64)
+    torch.save(content, tmp_path / "file")
+    with pytest.raises(ValueError) as error:
+        load_prompts(tmp_path / "file", "MaPLe", student("MaPLe").prompt_learner)
+    assert "missing: prompt_learner.proj.bias (128,)" in str(error.value)
+    assert "unknown: prompt_learner.compound_prompts_text.7 (2, 64)" in str(error.value)
+
+
+def test_a_published_checkpoint_of_another_method_lists_the_difference(tmp_path):
+    content, _ = published("PromptSRC")
+    torch.save(content, tmp_path / "file")
+    with pytest.raises(ValueError, match="missing: meta_net.linear1.weight"):
+        load_prompts(tmp_path / "file", "CoCoOp", student("CoCoOp").prompt_learner)
+
+
+def test_other_lengths_are_listed_with_both_shapes(tmp_path):
+    save_prompts(tmp_path / "file", "CoOp", 5, student("CoOp").prompt_learner, {})
+    with pytest.raises(ValueError, match=r"ctx: shape \(4, 64\) in the file, \(3, 64\) as configured"):
+        load_prompts(tmp_path / "file", "CoOp", student("CoOp random").prompt_learner)
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    content, source = published("CoOp")
+    content["optimizer"] = Hostile(tmp_path / "executed")
+    torch.save(content, tmp_path / "file")
+    model = student("CoOp")
+    load_prompts(tmp_path / "file", "CoOp", model.prompt_learner)
+    assert torch.equal(model.prompt_learner.ctx, source.prompt_learner.ctx)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 cut off"])
+def test_a_file_that_is_no_checkpoint_is_named(content, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match="file is no checkpoint, or is damaged"):
+        read_checkpoint(tmp_path / "file")
+
+
+def test_a_truncated_checkpoint_is_named(tmp_path):
+    save_prompts(tmp_path / "file", "CoOp", 5, student("CoOp").prompt_learner, {})
+    (tmp_path / "file").write_bytes((tmp_path / "file").read_bytes()[:-200])
+    with pytest.raises(ValueError, match="damaged"):
+        read_checkpoint(tmp_path / "file")
+
+
+def test_the_epoch_asked_for_is_found_and_without_one_the_best_or_the_latest(tmp_path):
+    for epoch in (2, 10):
+        save_prompts(
+            tmp_path / "prompt_learner" / f"model.pth.tar-{epoch}", "CoOp", epoch, student("CoOp").prompt_learner, {}
+        )
+    assert find_checkpoint(tmp_path, "prompt_learner", 2).name == "model.pth.tar-2"
+    assert find_checkpoint(tmp_path, "prompt_learner").name == "model.pth.tar-10"
+    with pytest.raises(FileNotFoundError, match="Epochs that are there: 2, 10"):
+        find_checkpoint(tmp_path, "prompt_learner", 7)
+    with pytest.raises(FileNotFoundError, match="models of another method, in prompt_learner"):
+        find_checkpoint(tmp_path, "VLPromptLearner", 2)
+    with pytest.raises(FileNotFoundError, match="--model-dir names the output folder"):
+        find_checkpoint(tmp_path / "nowhere", "prompt_learner", 2)
+    (tmp_path / "prompt_learner" / "model-best.pth.tar").touch()
+    assert find_checkpoint(tmp_path, "prompt_learner").name == "model-best.pth.tar"
+
+
+def test_classnames_of_the_tests_are_not_those_of_the_checkpoint(tmp_path):
+    save_prompts(tmp_path / "file", "CoOp", 5, student("CoOp").prompt_learner, {})
+    model = student("CoOp")
+    model.set_classnames([*CLASSNAMES, "cup"])
+    load_prompts(tmp_path / "file", "CoOp", model.prompt_learner)
+    assert model(images(2, model.clip)).shape == (2, 6)
