@@ -1,0 +1,109 @@
+"""What this machine has of all that KDPL uses. Usage: python -m tools.doctor [--root DATA]"""
+
+import argparse
+import importlib
+import platform
+import sys
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+LINE = "{:<15} {:<7} {}"
+
+
+def main() -> int:
+    """Print a line for everything; 1 when something is broken that is needed, 0 otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", default="data", type=Path, help="folder of the datasets (default: data)")
+    root = parser.parse_args().root
+    works = [
+        report("python", lambda: f"{platform.python_version()}, {sys.executable}"),
+        report("torch", torch_and_device),
+        report("torchvision", torchvision_and_guard),
+        report("dassl", lambda: version_and_place("dassl")),
+        report("clip", lambda: version_and_place("clip", "clip-anytorch")),
+        report("demo weights", demo_weights),
+        report("OpenAI weights", openai_weights),
+        report("datasets", lambda: datasets_below(root)),
+    ]
+    # Only teachers of that collection need it.
+    report("open_clip", lambda: version_and_place("open_clip", "open-clip-torch"), failure="absent")
+    return 0 if all(works) else 1
+
+
+def report(what: str, check: Callable[[], str], failure: str = "BROKEN") -> bool:
+    """Print the line of one check; whether it passed."""
+    try:
+        result = "ok", check()
+    except ImportError as error:
+        result = failure, f"{error}; pip install -r requirements.txt, or run a script of scripts/: it mends .venv"
+    except Exception as error:  # whatever can be wrong with a machine: telling it is what this tool is for
+        result = failure, f"{type(error).__name__}: {error}"
+    print(LINE.format(what, *result), flush=True)
+    return result[0] == "ok"
+
+
+def version_and_place(module: str, distribution: str | None = None) -> str:
+    """Import a module and tell its version (where it was installed) and folder: another one may come first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        folder = Path(importlib.import_module(module).__file__).parent
+    try:
+        return f"{metadata.version(distribution or module)}, {folder}"
+    except metadata.PackageNotFoundError:
+        return str(folder)
+
+
+def torch_and_device() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"{torch.__version__}, no CUDA device: a CPU is enough for the demo and the tests"
+    cards = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return f"{torch.__version__}, " + ", ".join(f"{card.name} {card.total_memory / 2**30:.0f} GB" for card in cards)
+
+
+def torchvision_and_guard() -> str:
+    importlib.import_module("compat")  # imports torchvision under the guard, and finds a dassl
+    import torch
+    import torchvision
+
+    guarded = not hasattr(torch.ops.torchvision, "nms")
+    return torchvision.__version__ + (", guarded: its native operators are absent, and not needed" if guarded else "")
+
+
+def demo_weights() -> str:
+    from trainers.kdpl.clip_loading import DEMO_WEIGHTS, load_clip
+
+    return ", ".join(f"{name} {load_clip(name).weights_sha256[:8]}" for name in DEMO_WEIGHTS)
+
+
+def openai_weights() -> str:
+    from trainers.kdpl.clip_loading import OPENAI_WEIGHTS, openai_cache
+    from trainers.kdpl.downloads import sha256_of
+
+    found = []
+    for name, (sha256, filename) in OPENAI_WEIGHTS.items():
+        path = openai_cache() / filename
+        if path.is_file():
+            found.append(f"{name} {'verified' if sha256_of(path) == sha256 else 'WRONG HASH (is fetched again)'}")
+    return f"{', '.join(found) or 'none yet, fetched on first use'} (in {openai_cache()})"
+
+
+def datasets_below(root: Path) -> str:
+    importlib.import_module("datasets")  # registers them
+    from dassl.data.datasets import DATASET_REGISTRY
+
+    names, found = DATASET_REGISTRY.registered_names(), []
+    for name in names:
+        dataset = DATASET_REGISTRY.get(name)
+        folder, split_file = getattr(dataset, "dataset_dir", None), getattr(dataset, "split_file", None)
+        if folder and (root / folder).is_dir():
+            missing = split_file and not (root / folder / split_file).is_file()
+            found.append(f"{name} WITHOUT {split_file}" if missing else name)
+    return f"{', '.join(found) or 'none'} (in {root.absolute()}), of {', '.join(names)}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
