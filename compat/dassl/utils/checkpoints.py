@@ -12,6 +12,8 @@ from torch import nn
 from .files import replaced_when_complete
 
 POINTER = "checkpoint"  # file beside the checkpoints that names the latest one
+# What torch.load raises for a damaged file, depending on where the damage is.
+BROKEN = (EOFError, LookupError, OSError, RuntimeError, ValueError, pickle.UnpicklingError)
 
 
 def save_checkpoint(
@@ -57,13 +59,14 @@ def load_checkpoint(fpath: str | os.PathLike) -> dict:
     if not os.path.isfile(fpath):
         raise FileNotFoundError(f"no checkpoint at {fpath}")
     map_location = None if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.load(fpath, map_location=map_location, weights_only=True)
-    except (EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"{fpath} cannot be loaded as a checkpoint: it is empty or cut off, or holds more than tensors and plain "
-            "values, which is not loaded because it could run any code"
-        ) from error
+    with open(fpath, "rb") as file:
+        try:
+            return torch.load(file, map_location=map_location, weights_only=True)
+        except BROKEN as error:
+            raise ValueError(
+                f"{fpath} cannot be loaded as a checkpoint: empty, cut off, or with more in it than tensors and plain "
+                "values, which is not loaded because it could run any code"
+            ) from error
 
 
 def resume_from_checkpoint(

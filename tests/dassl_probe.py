@@ -1,0 +1,366 @@
+"""Writes as JSON what the Dassl found in a folder does: ``python dassl_probe.py FOLDER RESULT.json``.
+
+No section knows which Dassl it runs on, so equal results mean equal behaviour.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import io
+import json
+import os
+import random
+import re
+import sys
+import tempfile
+import types
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, sys.argv[1])
+import compat  # noqa: E402, F401  torchvision
+
+# What stock Dassl needs on a machine of today: packages for datasets that nothing here uses, an argument of torch's
+# schedulers that is gone, and its own checkpoints loaded as pickles.
+_absent = [name for name in ("wilds", "pandas") if importlib.util.find_spec(name) is None]
+sys.modules.update({name: types.SimpleNamespace(get_dataset=None) for name in _absent})
+_scheduler_init = torch.optim.lr_scheduler.LRScheduler.__init__
+torch.optim.lr_scheduler.LRScheduler.__init__ = lambda self, optimizer, last_epoch=-1, verbose=None: _scheduler_init(
+    self, optimizer, last_epoch
+)
+torch.load = functools.partial(torch.load, weights_only=False)  # only where the caller does not say
+
+from dassl.config import clean_cfg, get_cfg_default  # noqa: E402
+from dassl.data import DataManager  # noqa: E402
+from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum  # noqa: E402
+from dassl.data.samplers import build_sampler  # noqa: E402
+from dassl.data.transforms import build_transform  # noqa: E402
+from dassl.engine import TRAINER_REGISTRY, TrainerX, build_trainer  # noqa: E402
+from dassl.evaluation import build_evaluator  # noqa: E402
+from dassl.metrics import compute_accuracy  # noqa: E402
+from dassl.optim import build_lr_scheduler, build_optimizer  # noqa: E402
+from dassl.utils import (  # noqa: E402
+    AverageMeter,
+    MetricMeter,
+    count_num_param,
+    get_most_similar_str_to_a_from_b,
+    open_specified_layers,
+    set_random_seed,
+    setup_logger,
+)
+
+for name in _absent:
+    del sys.modules[name]
+
+TRANSFORMS = [
+    (),
+    ("normalize", "random_flip", "random_resized_crop"),
+    ("random_crop", "random_flip", "cutout", "normalize", "gaussian_noise"),
+    ("instance_norm", "randomgrayscale", "gaussian_blur", "colorjitter", "random_translation", "center_crop"),
+]
+
+
+def config(**changes: object):
+    """The default configuration with keys such as INPUT__SIZE changed."""
+    cfg = get_cfg_default()
+    cfg.merge_from_list([part for key, value in changes.items() for part in (key.replace("__", "."), value)])
+    return cfg
+
+
+@contextlib.contextmanager
+def printed():
+    """The lines printed in the block."""
+    lines = []
+    with contextlib.redirect_stdout(io.StringIO()) as stream:
+        yield lines
+    lines += stream.getvalue().splitlines()
+
+
+def numbers(tensor: torch.Tensor) -> list[float]:
+    """A few sums that tell tensors apart, and the shape."""
+    flat = tensor.double().flatten()
+    weights = torch.linspace(0.5, 1.5, len(flat), dtype=torch.float64)
+    return [round(v, 6) for v in (flat.sum().item(), (flat * weights).sum().item())] + list(tensor.shape)
+
+
+@DATASET_REGISTRY.register()
+class ProbeImages(DatasetBase):
+    """Real JPEGs of noise, 3 classes in 2 domains."""
+
+    def __init__(self, cfg):
+        generator = np.random.default_rng(0)
+        items = []
+        for i in range(38):
+            path = os.path.join(cfg.DATASET.ROOT, f"{i}.jpg")
+            pixels = generator.integers(0, 60, (30 + i % 3, 40, 3)) + 60 * (i % 3)
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+            items.append(Datum(path, label=i % 3, domain=i % 2, classname=f"class {i % 3}"))
+        train = self.generate_fewshot_dataset(items[:30], num_shots=cfg.DATASET.NUM_SHOTS)
+        super().__init__(train_x=train, val=items[30:34], test=items[30:])
+
+
+@TRAINER_REGISTRY.register()
+class ProbeTrainer(TrainerX):
+    """A linear classifier."""
+
+    def build_model(self):
+        self.model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
+        self.optim = build_optimizer(self.model, self.cfg.OPTIM)
+        self.sched = build_lr_scheduler(self.optim, self.cfg.OPTIM)
+        self.register_model("classifier", self.model, self.optim, self.sched)
+
+    def forward_backward(self, batch):
+        image, label, _ = self.parse_batch_train(batch)
+        loss = nn.functional.cross_entropy(self.model(image), label)
+        self.model_backward_and_update(loss)
+        if self.batch_idx + 1 == self.num_batches:
+            self.update_lr()
+        return {"loss": loss.item()}
+
+
+def config_defaults() -> dict:
+    def plain(node):
+        return {key: plain(value) if isinstance(value, dict) else repr(value) for key, value in node.items()}
+
+    cleaned = get_cfg_default()
+    clean_cfg(cleaned, "FixMatch")
+    return {"defaults": plain(get_cfg_default()), "cleaned": plain(cleaned.TRAINER)}
+
+
+def transforms() -> list:
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 255, (50, 40, 3)).astype(np.uint8))
+    results = []
+    for choices in TRANSFORMS:
+        for is_train in (True, False):
+            for interpolation in ("bilinear", "bicubic"):
+                cfg = config(INPUT__SIZE=(24, 24), INPUT__TRANSFORMS=choices, INPUT__INTERPOLATION=interpolation)
+                with printed() as lines:
+                    transform = build_transform(cfg, is_train=is_train)
+                parts = [
+                    repr(part) if "object at" not in repr(part) else (type(part).__name__, repr(vars(part)))
+                    for part in transform.transforms
+                ]
+                set_random_seed(3)
+                results.append([lines, parts, [numbers(transform(image)) for _ in range(4)]])
+    return results
+
+
+def learning_rates() -> dict:
+    rates = {}
+    for scheduler in ("single_step", "multi_step", "cosine"):
+        for stepsize in ((-1,), (3,), (2, 5)):
+            for warmup in (-1, 1, 3):
+                for kind in ("constant", "linear"):
+                    for recount in (True, False):
+                        node = config(
+                            OPTIM__LR_SCHEDULER=scheduler,
+                            OPTIM__STEPSIZE=stepsize,
+                            OPTIM__WARMUP_EPOCH=warmup,
+                            OPTIM__WARMUP_TYPE=kind,
+                            OPTIM__WARMUP_RECOUNT=recount,
+                        ).OPTIM
+                        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=node.LR)
+                        sched = build_lr_scheduler(optimizer, node)
+                        series = []
+                        for _ in range(node.MAX_EPOCH):
+                            series.append(float(f"{optimizer.param_groups[0]['lr']:.9e}"))
+                            optimizer.step()
+                            sched.step()
+                        rates[f"{scheduler} {stepsize} {warmup} {kind} {recount}"] = series
+    return rates
+
+
+def optimizers() -> dict:
+    after = {}
+    for name in ("adam", "amsgrad", "sgd", "rmsprop", "adamw"):
+        for staged in (False, True):
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+            node = config(OPTIM__NAME=name, OPTIM__STAGED_LR=staged, OPTIM__NEW_LAYERS=("1",), OPTIM__LR=0.05).OPTIM
+            optimizer = build_optimizer(model, node)
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.ones(5, 3)).square().sum().backward()
+                optimizer.step()
+            after[f"{name} {staged}"] = [numbers(parameter) for parameter in model.parameters()]
+    return after
+
+
+def samplers() -> dict:
+    items = [types.SimpleNamespace(label=i % 5 if i < 30 else 5, domain=i % 3) for i in range(32)]
+    orders = {}
+    for name in ("SequentialSampler", "RandomSampler", "RandomDomainSampler", "SeqDomainSampler", "RandomClassSampler"):
+        for n_domain in (0, 2):
+            set_random_seed(5)
+            sampler = build_sampler(name, data_source=items, batch_size=6, n_domain=n_domain, n_ins=3)
+            orders[f"{name} {n_domain}"] = [len(sampler), [int(index) for index in sampler]]
+    return orders
+
+
+def loaders() -> list:
+    results = []
+    for batch_size in (7, 30, 31):
+        for extra in ({}, {"DATALOADER__K_TRANSFORMS": 2, "DATALOADER__RETURN_IMG0": True}):
+            with tempfile.TemporaryDirectory() as root, printed() as lines:
+                cfg = probe_config(root, DATALOADER__TRAIN_X__BATCH_SIZE=batch_size, **extra)
+                set_random_seed(1)
+                manager = DataManager(cfg)
+                batch = next(iter(manager.train_loader_x))
+                test_batch = next(iter(manager.test_loader))
+            results.append(
+                {
+                    "printed": lines,
+                    "lengths": [len(manager.train_loader_x), len(manager.val_loader), len(manager.test_loader)],
+                    "drop_last": [manager.train_loader_x.drop_last, manager.test_loader.drop_last],
+                    "classes": [manager.num_classes, manager.num_source_domains, manager.lab2cname],
+                    "batch": {key: _plain(value) for key, value in batch.items() if key != "impath"},
+                    "test batch": {key: _plain(value) for key, value in test_batch.items() if key != "impath"},
+                }
+            )
+    return results
+
+
+def _plain(value: torch.Tensor | list) -> list:
+    return numbers(value) if isinstance(value, torch.Tensor) else [numbers(part) for part in value]
+
+
+def evaluation() -> dict:
+    cfg = config(TEST__PER_CLASS_RESULT=True)
+    logits = torch.randn(1500, 4, generator=torch.Generator().manual_seed(0))
+    labels = torch.randint(0, 3, (1500,), generator=torch.Generator().manual_seed(1))
+    with printed() as lines:
+        evaluator = build_evaluator(cfg, lab2cname={0: "a", 1: "b", 2: "c"})
+        for start in (0, 1000):
+            evaluator.process(logits[start : start + 1000], labels[start : start + 1000])
+        results = evaluator.evaluate()
+        counts = [evaluator._correct, evaluator._total]
+        evaluator.reset()
+        evaluator.process(logits[:10], labels[:10])
+        again = evaluator.evaluate()
+    top = [numbers(value) for value in compute_accuracy(logits, labels, topk=(1,))]  # stock breaks above 1
+    rounded = {name: round(float(value), 6) for name, value in results.items()}
+    return {"printed": lines, "results": rounded, "counts": counts, "again": float(again["accuracy"]), "top": top}
+
+
+def small_helpers() -> list:
+    metric, average = MetricMeter(), AverageMeter(ema=True)
+    for value in (1.0, torch.tensor(2.0)):
+        metric.update({"loss": value, "acc": 3})
+        average.update(value, n=2)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    open_specified_layers(model, "1")
+    return [
+        str(metric),
+        [average.val, average.avg, average.sum, average.count],
+        count_num_param(model),
+        count_num_param(params=model.parameters()),
+        [(parameter.requires_grad) for parameter in model.parameters()],
+        [child.training for child in model],
+        get_most_similar_str_to_a_from_b("coopkdpl", ["CoOp", "CoOp_KDPL", "VPT"]),
+    ]
+
+
+def probe_config(root: str, **changes: object):
+    defaults = {
+        "DATASET__ROOT": root,
+        "DATASET__NAME": "ProbeImages",
+        "DATALOADER__NUM_WORKERS": 0,
+        "DATALOADER__TRAIN_X__BATCH_SIZE": 4,
+        "INPUT__SIZE": (16, 16),
+        "INPUT__TRANSFORMS": ("random_resized_crop", "random_flip", "normalize"),
+        "TRAINER__NAME": "ProbeTrainer",
+        "OUTPUT_DIR": os.path.join(root, "output"),
+    }
+    return config(**{**defaults, **changes})
+
+
+def training() -> dict:
+    """A whole run: what is printed (without times), written and learned."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    results = {}
+    for final_model in ("last_step", "best_val"):
+        with tempfile.TemporaryDirectory() as root, printed() as lines:
+            cfg = probe_config(
+                root,
+                DATASET__NUM_SHOTS=7,
+                OPTIM__NAME="sgd",
+                OPTIM__LR=0.1,
+                OPTIM__LR_SCHEDULER="cosine",
+                OPTIM__WARMUP_EPOCH=1,
+                OPTIM__WARMUP_TYPE="constant",
+                OPTIM__MAX_EPOCH=4,
+                TRAIN__CHECKPOINT_FREQ=2,
+                TRAIN__PRINT_FREQ=2,
+                TEST__FINAL_MODEL=final_model,
+            )
+            set_random_seed(2)
+            trainer = build_trainer(cfg)
+            trainer.train()
+            events = EventAccumulator(os.path.join(cfg.OUTPUT_DIR, "tensorboard"))
+            events.Reload()
+            scalars = {
+                tag: [[event.step, round(event.value, 5)] for event in events.Scalars(tag)]
+                for tag in events.Tags()["scalars"]
+            }
+            files = sorted(
+                os.path.relpath(os.path.join(folder, name), cfg.OUTPUT_DIR)
+                for folder, _, names in os.walk(cfg.OUTPUT_DIR)
+                for name in names
+                if "tfevents" not in name
+            )
+            folder = os.path.join(cfg.OUTPUT_DIR, "classifier")
+            with open(os.path.join(folder, "checkpoint")) as pointer:
+                latest = pointer.read()
+        times = re.compile(r"(time|data) [0-9.]+ \([0-9.]+\)|eta [0-9:]+|Elapsed: [0-9:]+")
+        results[final_model] = {
+            "printed": [times.sub("<time>", line.replace(root, "<root>")) for line in lines],
+            "scalars": scalars,
+            "files": files,
+            "latest": latest,
+            "weights": [numbers(parameter) for parameter in trainer.model.parameters()],
+            "epochs": [trainer.start_epoch, trainer.epoch, trainer.max_epoch, trainer.batch_idx, trainer.num_batches],
+            "lr": round(trainer.get_current_lr(), 9),
+        }
+    return results
+
+
+def logger() -> list:
+    stdout, loggers = sys.stdout, []
+    with tempfile.TemporaryDirectory() as folder:
+        for word in ("first", "second"):
+            with contextlib.redirect_stdout(io.StringIO()) as console:
+                setup_logger(folder)
+                print(word)
+                sys.stdout.flush()
+                loggers.append(sys.stdout)  # stock closes the console with its last reference
+                sys.stdout = stdout
+        names = sorted(os.listdir(folder))
+        texts = []
+        for name in names:
+            with open(os.path.join(folder, name)) as file:
+                texts.append(file.read())
+        return [[re.sub("[0-9]", "0", name) for name in names], texts, console.getvalue()]
+
+
+if __name__ == "__main__":
+    random.seed(0)
+    sections = [
+        config_defaults,
+        transforms,
+        learning_rates,
+        optimizers,
+        samplers,
+        loaders,
+        evaluation,
+        small_helpers,
+        logger,
+        training,
+    ]
+    report = {section.__name__: section() for section in sections}
+    with open(sys.argv[2], "w") as file:
+        json.dump(report, file)
