@@ -197,6 +197,9 @@ def _trainer(golden: dict, case: dict, weights: ModuleType, seed: dict, folder: 
             self.num_classes, self.lab2cname = len(classnames), dict(enumerate(classnames))
             self.train_loader_x = self.val_loader = self.test_loader = None
 
+        def look_at_agreement(self) -> None:
+            """There are no image files to look at."""
+
         def training_classnames(self) -> list[str]:
             return vocabulary if case["class_agnostic"] else classnames
 

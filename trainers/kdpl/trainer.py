@@ -12,6 +12,7 @@ from dassl.optim import build_lr_scheduler, build_optimizer
 from torch import Tensor
 from yacs.config import CfgNode
 
+from .agreement import measure_agreement, report_agreement
 from .checkpoints import find_checkpoint, load_prompts, save_prompts
 from .class_selection import most_likely_classes
 from .clip_loading import check_clip_name, load_clip
@@ -22,7 +23,7 @@ from .prompt_learners import PromptLearner
 from .recorded_trainer import RecordedTrainer
 from .resume import restore_resume_state, save_resume_state
 from .student import PromptedCLIP, StudentOutput, check_image_size, check_student
-from .teacher import build_teacher, teacher_names
+from .teacher import ZeroShotClassifier, build_teacher, teacher_names
 from .templates import GENERIC, template_of
 from .training_loop import run_epoch
 from .vocabulary import load_vocabulary
@@ -216,16 +217,35 @@ class KDPLTrainer(PromptTrainer):
             self.teacher, teacher_sha256 = build_teacher(
                 kdpl.TEACHER,
                 self.model.classnames,
-                GENERIC if kdpl.CLASS_AGNOSTIC else template_of(cfg.DATASET.NAME, cfg.DATASET.TEMPLATE),
+                self.template,
                 precision=resolve_precision(kdpl.PREC, self.device, "TRAINER.KDPL.PREC"),
                 device=self.device,
                 pixel_mean=cfg.INPUT.PIXEL_MEAN,
                 pixel_std=cfg.INPUT.PIXEL_STD,
                 logit_scale=float(self.model.logit_scale),
             )
+            if self.start_epoch == 0:
+                self.record.facts["agreement"] = self.look_at_agreement()
         self.max_classes = kdpl.K_MAX if kdpl.CLASS_AGNOSTIC else len(self.model.classnames)
         self.record.facts["teacher"] = kdpl.TEACHER
         self.record.facts["weights_sha256"]["teacher"] = teacher_sha256
+
+    @property
+    def template(self) -> str:
+        """The sentence of the teacher's texts."""
+        cfg = self.cfg
+        return GENERIC if cfg.TRAINER.KDPL.CLASS_AGNOSTIC else template_of(cfg.DATASET.NAME, cfg.DATASET.TEMPLATE)
+
+    def look_at_agreement(self) -> dict[str, Any]:
+        """Measure and print whether the teacher has something to teach."""
+        zero_shot_student = ZeroShotClassifier(
+            self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
+        )
+        dataset = self.dm.dataset
+        labelled = dataset.val if self.model.classnames == self.classnames else None
+        found = measure_agreement(self.teacher, zero_shot_student, dataset.train_x, labelled, self.cfg)
+        report_agreement(found)
+        return found
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         image = batch["img"].to(self.device, non_blocking=True)  # labels are never read
