@@ -1,0 +1,37 @@
+"""What all tests share; importing it makes torchvision and dassl importable."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import compat  # noqa: F401
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of published splits, draws and golden numbers beside this repository; without it the test is skipped."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared (published splits, draws and golden numbers), which is not part of the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_train() -> Callable[..., subprocess.CompletedProcess]:
+    """Run ``train.py`` with these arguments in a process of its own, as a user would; returns what it printed."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
