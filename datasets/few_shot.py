@@ -1,0 +1,113 @@
+"""The base of all datasets: a split of labelled images, few images a class, all classes or half of them."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from dassl.data.datasets import DatasetBase, Datum
+from yacs.config import CfgNode
+
+from .image_check import check_images
+from .kept_files import keep_json
+from .splits import MOST_VAL_SHOTS, Item, Split, by_label, few_shot_draw, half_of_classes, read_split
+
+
+class FewShotDataset(DatasetBase):
+    """Images in ``DATASET.ROOT/<dataset_dir>/<image_dir>``, divided as ``<dataset_dir>/<split_file>`` says.
+
+    ``DATASET.NUM_SHOTS`` images a class are drawn with ``SEED``, then ``DATASET.SUBSAMPLE_CLASSES`` keeps all classes
+    or one half. A dataset states the three names below; one without a split file overrides :meth:`read_split`.
+
+    Attributes:
+        split_sha256: of the split file's bytes.
+
+    Raises:
+        FileNotFoundError: if a folder, the split file or images are missing.
+        ValueError: if the split file or images are broken, or a setting is not possible.
+    """
+
+    dataset_dir: str
+    image_dir: str
+    split_file: str
+
+    def __init__(self, cfg: CfgNode):
+        self.root = Path(cfg.DATASET.ROOT).expanduser().absolute()
+        self.folder = self.root / self.dataset_dir
+        self.images = self.folder / self.image_dir
+        self.check_layout()
+        split = self.read_split()
+        self.split_sha256 = split.sha256
+        split = self.few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED)
+        split = half_of_classes(split, cfg.DATASET.SUBSAMPLE_CLASSES)
+        self.check_images(split, opens_test=not cfg.TEST.NO_TEST)
+        super().__init__(
+            train_x=self.as_data(split.train), val=self.as_data(split.val) or None, test=self.as_data(split.test)
+        )
+
+    def check_layout(self) -> None:
+        """Name what is missing of the folders and files that the dataset needs."""
+        for path in (self.root, self.folder, self.images, self.folder / self.split_file):
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"{type(self).__name__} needs {path}, and it does not exist. Expected below the data root "
+                    f"{self.root}:\n{self.layout()}\n"
+                    "Put it there, or name another data root: DATA=... for the scripts, --root ... for train.py."
+                )
+
+    def layout(self) -> str:
+        """The folders and files of a complete dataset, one a line."""
+        return f"  {self.dataset_dir}/{self.image_dir}/ (the images)\n  {self.dataset_dir}/{self.split_file}"
+
+    def read_split(self) -> Split:
+        """The published division of the images."""
+        return read_split(self.folder / self.split_file)
+
+    def few_shot(self, split: Split, shots: int, seed: int) -> Split:
+        """The draw of ``shots`` images a class, which ``split_fewshot/`` keeps; one that is there already is used."""
+        if shots < 1:
+            return split
+        path = self.folder / "split_fewshot" / f"shot_{shots}-seed_{seed}.json"
+        try:
+            return _read_draw(path, split, shots)
+        except FileNotFoundError:
+            pass
+        except ValueError as error:
+            print(f"{path} does not fit the split ({error}); the images are drawn again")
+        drawn = few_shot_draw(split, shots, seed)
+        keep_json(path, {"train": drawn.train, "val": drawn.val})
+        return drawn
+
+    def check_images(self, split: Split, opens_test: bool) -> None:
+        """Open every image of the run; a test set that this run leaves alone has to be there, and stays closed."""
+        opened, unopened = [item.path for item in split.train + split.val], [item.path for item in split.test]
+        if opens_test:
+            opened, unopened = opened + unopened, []
+        check_images(self.images, opened, self.folder, unopened)
+
+    def as_data(self, items: list[Item]) -> list[Datum]:
+        """The items as Dassl has them."""
+        return [Datum(str(self.images / item.path), item.label, classname=item.classname) for item in items]
+
+
+def _read_draw(path: Path, split: Split, shots: int) -> Split:
+    """A draw that was kept.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is broken, or is no draw from ``split``.
+    """
+    parts = json.loads(path.read_text(encoding="utf-8"))
+    drawn = {}
+    for part, most in (("train", shots), ("val", min(shots, MOST_VAL_SHOTS))):
+        source = getattr(split, part)
+        try:
+            drawn[part] = [Item(*entry) for entry in parts[part]]
+            strangers = set(drawn[part]) - set(source)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{part} is not a list of [path, label, classname]") from error
+        if strangers:
+            raise ValueError(f"{part} has {min(strangers).path}, which the split has not or under another label")
+        expected = {label: min(most, len(items)) for label, items in by_label(source).items()}
+        if len(set(drawn[part])) != len(drawn[part]) or Counter(item.label for item in drawn[part]) != expected:
+            raise ValueError(f"{part} has not {most} different images of each class")
+    return Split(drawn["train"], drawn["val"], split.test, split.sha256)

@@ -1,0 +1,109 @@
+"""Every image of a run is opened once before the run starts: files that cannot be used are all named at once.
+
+What was found good is remembered by relative path, size and time of change, so the check costs once.
+"""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterable
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from trainers.kdpl.text_features import cache_dir
+
+from .kept_files import keep_json, may_write_in
+
+INDEX_FILE = ".kdpl_images.json"  # {relative path: [bytes, nanoseconds]} of images that were found good
+MISSING = "missing"
+NAMED = 10  # files that an error names
+MOST_THREADS = 16  # each holds one decoded image
+
+
+def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, unopened: Iterable[str] = ()) -> None:
+    """Decode each image that is not known to be good.
+
+    Args:
+        image_dir: folder that all paths are below.
+        opened: relative paths with forward slashes; repeated ones count once.
+        dataset_folder: where the index is kept if it may be written there, else it is in the user's cache.
+        unopened: paths that only have to exist.
+
+    Raises:
+        FileNotFoundError: if files are missing, and the rest is good.
+        ValueError: if files cannot be decoded.
+    """
+    opened, unopened = list(dict.fromkeys(opened)), list(dict.fromkeys(unopened))
+    faults = unusable_images(image_dir, opened, index_of(dataset_folder))
+    faults |= {path: MISSING for path in unopened if not (image_dir / path).is_file()}
+    if not faults:
+        return
+    lines = [f"  {path}: {fault}" for path, fault in list(faults.items())[:NAMED]]
+    if len(faults) > NAMED:
+        lines.append(f"  and {len(faults) - NAMED:,} more")
+    error = FileNotFoundError if set(faults.values()) == {MISSING} else ValueError
+    raise error(
+        f"{len(faults):,} of {len(set(opened + unopened)):,} images below {image_dir} cannot be used:\n"
+        + "\n".join(lines)
+        + "\nCopy or extract these files again, then start again; what was found good is not read a second time."
+    )
+
+
+def unusable_images(image_dir: Path, paths: list[str], index_file: Path) -> dict[str, str]:
+    """What is wrong with each image that cannot be used; good ones are added to the index."""
+    index = _read_index(index_file)
+    found = {path: _size_and_time(image_dir / path) for path in paths}
+    unknown = [path for path, stamp in found.items() if stamp is not None and index.get(path) != stamp]
+    faults = {path: MISSING for path, stamp in found.items() if stamp is None}
+    with warnings.catch_warnings(), ThreadPool(min(MOST_THREADS, 2 * (os.cpu_count() or 1))) as pool:
+        warnings.simplefilter("ignore")  # of odd metadata and of many pixels: here only whether it decodes matters
+        results = pool.imap(lambda path: image_fault(image_dir / path), unknown)
+        progress = tqdm(results, desc="Checking images", total=len(unknown), unit="image", delay=1, leave=False)
+        faults |= {path: fault for path, fault in zip(unknown, progress, strict=True) if fault}
+    good = {path: found[path] for path in unknown if path not in faults}
+    if good:
+        keep_json(index_file, _read_index(index_file) | good)  # read again: another run may have added to it
+    return {path: faults[path] for path in paths if path in faults}
+
+
+def image_fault(path: Path) -> str | None:
+    """Why an image cannot be decoded, in a few words; None if it can."""
+    try:
+        if not path.stat().st_size:
+            return "empty, 0 bytes"
+        with Image.open(path) as image:
+            image.draft("RGB", (1, 1))  # of a JPEG every byte is read, but at an eighth of its size
+            image.load()
+            return None if image.mode not in ("I", "F") else f"pixels of 32 bits (mode {image.mode}): save it with 8"
+    except UnidentifiedImageError:
+        return "not an image, or of a kind that Pillow cannot read"
+    except Exception as error:  # broken files make Pillow's decoders raise nearly anything
+        return str(error) or type(error).__name__
+
+
+def index_of(dataset_folder: Path) -> Path:
+    """Where the index of a dataset is kept."""
+    if may_write_in(dataset_folder):
+        return dataset_folder / INDEX_FILE
+    name = hashlib.sha256(os.fsencode(dataset_folder.absolute())).hexdigest()[:32]
+    return cache_dir() / "images" / f"{name}.json"
+
+
+def _size_and_time(path: Path) -> list[int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _read_index(path: Path) -> dict[str, list[int]]:
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none yet, or broken: it is made again
+        return {}
+    return index if isinstance(index, dict) else {}

@@ -1,0 +1,150 @@
+"""Which images are for training, validation and test; halves of the classes; few images a class."""
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+PARTS = ("train", "val", "test")
+SUBSAMPLES = ("all", "base", "new")
+MOST_VAL_SHOTS = 4  # images a class kept for validation
+
+
+class Item(NamedTuple):
+    """An image: its path below the image folder, with forward slashes, its label from 0 and the label's name."""
+
+    path: str
+    label: int
+    classname: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three parts of a dataset, and the SHA-256 of what they were read from."""
+
+    train: list[Item]
+    val: list[Item]
+    test: list[Item]
+    sha256: str
+
+    @property
+    def classnames(self) -> list[str]:
+        """The training images' class names in label order."""
+        names = {item.label: item.classname for item in self.train}
+        return [names[label] for label in sorted(names)]
+
+
+def read_split(path: Path) -> Split:
+    """Read a split in CoOp's form: ``{"train": [[path, label, classname], ...], "val": ..., "test": ...}``.
+
+    Raises:
+        ValueError: if the file is cut off, has another form, or its labels and names do not fit together.
+    """
+    content = path.read_bytes()
+    try:
+        lists = json.loads(content)
+    except ValueError as error:  # also bytes that are no text
+        raise ValueError(
+            f"The split file {path} is not valid JSON: {error}.{_looks_like(content)} {_ADVICE}"
+        ) from error
+    if not isinstance(lists, dict) or not all(isinstance(lists.get(part), list) for part in PARTS):
+        found = f"an object with the keys {list(lists)[:8]}" if isinstance(lists, dict) else type(lists).__name__
+        raise ValueError(f"The split file {path} holds {found} instead of lists train, val and test. {_ADVICE}")
+    split = Split(*([_item(entry, part, path) for entry in lists[part]] for part in PARTS), sha256=_sha256(content))
+    _check_labels(split, path)
+    return split
+
+
+_ADVICE = "Fetch the file again: a published split is never edited."
+
+
+def _looks_like(content: bytes) -> str:
+    if content.lstrip()[:1] == b"<":
+        return " It is a web page: what was saved is a login or an error page."
+    return "" if content.rstrip().endswith(b"}") else f" It ends in the middle, after {len(content):,} bytes: cut off."
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _item(entry: object, part: str, path: Path) -> Item:
+    match entry:
+        case [str(), int() | str(), str()] if str(entry[1]).isdecimal():
+            return Item(entry[0], int(entry[1]), entry[2])
+    raise ValueError(
+        f"The split file {path} has in {part} the entry {str(entry)[:200]} instead of [path, label, classname], "
+        f"the label a number from 0. {_ADVICE}"
+    )
+
+
+def _check_labels(split: Split, path: Path) -> None:
+    if not split.train:
+        raise ValueError(f"The split file {path} has no training images. {_ADVICE}")
+    names: dict[int, str] = {}
+    for item in split.train + split.val + split.test:
+        if names.setdefault(item.label, item.classname) != item.classname:
+            raise ValueError(
+                f"The split file {path} calls label {item.label} both {names[item.label]!r} and {item.classname!r}. "
+                f"{_ADVICE}"
+            )
+    missing = set(range(max(names) + 1)) - {item.label for item in split.train}
+    if missing:
+        raise ValueError(
+            f"The split file {path} has no training images for the labels {sorted(missing)[:10]}. {_ADVICE}"
+        )
+
+
+def few_shot_draw(split: Split, shots: int, seed: int) -> Split:
+    """At most ``shots`` training and ``min(shots, 4)`` validation images a class, drawn as CoOp draws them.
+
+    Classes come in order of first appearance; one that has no more images than asked for keeps all of them. The draw
+    is CPython's ``random.sample`` after ``random.seed(seed)``, training before validation, without touching the
+    global generator. ``shots`` below 1 keeps everything.
+    """
+    if shots < 1:
+        return split
+    generator = random.Random(seed)
+    train = _draw(split.train, shots, generator)
+    return replace(split, train=train, val=_draw(split.val, min(shots, MOST_VAL_SHOTS), generator))
+
+
+def by_label(items: Sequence[Item]) -> dict[int, list[Item]]:
+    """The items of each label, labels in order of first appearance."""
+    groups: dict[int, list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.label, []).append(item)
+    return groups
+
+
+def _draw(items: Sequence[Item], shots: int, generator: random.Random) -> list[Item]:
+    drawn = []
+    for group in by_label(items).values():
+        drawn += generator.sample(group, shots) if len(group) >= shots else group
+    return drawn
+
+
+def half_of_classes(split: Split, subsample: str) -> Split:
+    """All classes, the first ceil(n / 2) labels (base) or the rest (new), labels counted from 0 again.
+
+    Raises:
+        ValueError: if ``subsample`` is none of the three, or no class is left.
+    """
+    if subsample not in SUBSAMPLES:
+        raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {subsample!r}; possible are {', '.join(SUBSAMPLES)}.")
+    if subsample == "all":
+        return split
+    n_classes = len(split.classnames)
+    middle = math.ceil(n_classes / 2)
+    first, end = (0, middle) if subsample == "base" else (middle, n_classes)
+    if first == end:
+        raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {subsample!r}, but {n_classes} class has no second half.")
+
+    def half(items: list[Item]) -> list[Item]:
+        return [item._replace(label=item.label - first) for item in items if first <= item.label < end]
+
+    return replace(split, train=half(split.train), val=half(split.val), test=half(split.test))
