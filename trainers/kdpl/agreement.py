@@ -40,11 +40,11 @@ def measure_agreement(
 
 def report_agreement(found: dict[str, Any]) -> None:
     """Print what :func:`measure_agreement` found; warn of a teacher that has nothing to teach."""
-    print(f"Teacher and student, both zero-shot, agree on {found['agreement']:.1f}% of {found['images']} training images")
+    print(f"Zero-shot, teacher and student agree on {found['agreement']:.1f}% of {found['images']} training images")
     if "teacher_accuracy" not in found:
         return
     teacher, student = found["teacher_accuracy"], found["student_accuracy"]
-    print(f"On a sample of the validation images the teacher has {teacher:.1f}% right, the student {student:.1f}%")
+    print(f"On validation images (a sample) the teacher has {teacher:.1f}% right, the student {student:.1f}%")
     if teacher <= student:
         print("Warning: the teacher is not better than the student here. Prompts learned from it may well be worse.")
 
