@@ -1,0 +1,91 @@
+"""Order and augmentation of the training images depend on (seed, epoch, image) alone."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from dassl.data.datasets import Datum
+from PIL import Image
+from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop, ToTensor
+
+from trainers.kdpl.data_loading import EpochBatches, SeededImages, seeded_loader
+
+TRANSFORM = Compose([RandomResizedCrop(16), RandomHorizontalFlip(), ToTensor()])
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    found = []
+    for i in range(7):
+        Image.fromarray(rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)).save(folder / f"{i}.jpg")
+        found.append(Datum(impath=str(folder / f"{i}.jpg"), label=i % 2, classname=f"class {i % 2}"))
+    return found
+
+
+def epoch(loader, number):
+    loader.batch_sampler.epoch = number
+    return [(batch["index"].tolist(), batch["img"]) for batch in loader]
+
+
+def same(a, b):
+    return all(i == j and torch.equal(x, y) for (i, x), (j, y) in zip(a, b, strict=True))
+
+
+def loader(items, seed=1, workers=0, batch_size=3):
+    return seeded_loader(items, TRANSFORM, batch_size, workers, seed, pin_memory=False)
+
+
+def test_an_epoch_is_the_same_whatever_was_drawn_before(items):
+    first = loader(items)
+    epoch(first, 0)
+    torch.rand(5), random.random()
+    assert same(epoch(first, 1), epoch(loader(items), 1))
+
+
+def test_epochs_seeds_and_images_differ(items):
+    one = loader(items)
+    assert not same(epoch(one, 0), epoch(one, 1))
+    assert not same(epoch(one, 0), epoch(loader(items, seed=2), 0))
+    images = SeededImages([items[0], items[0]], TRANSFORM, seed=1)
+    assert not torch.equal(images[0, 0]["img"], images[0, 1]["img"])
+
+
+def test_the_number_of_workers_does_not_matter(items):
+    assert same(epoch(loader(items, workers=2), 4), epoch(loader(items), 4))
+
+
+def test_global_random_numbers_are_not_touched(items):
+    torch.manual_seed(0)
+    random.seed(0)
+    expected = torch.rand(1).item(), random.random()
+    torch.manual_seed(0)
+    random.seed(0)
+    epoch(loader(items), 0)
+    assert (torch.rand(1).item(), random.random()) == expected
+
+
+@pytest.mark.parametrize("n_items, batch_size, sizes", [(7, 3, [3, 3]), (6, 3, [3, 3]), (2, 3, [2])])
+def test_the_last_partial_batch_is_dropped_unless_it_is_the_only_one(n_items, batch_size, sizes):
+    batches = EpochBatches(n_items, batch_size, seed=0)
+    assert [len(batch) for batch in batches] == sizes and len(batches) == len(sizes)
+    seen = [index for batch in batches for _, index in batch]
+    assert len(set(seen)) == len(seen)
+
+
+def test_an_image_is_decoded_once_while_memory_allows(items, monkeypatch):
+    reads = []
+    monkeypatch.setattr(
+        "trainers.kdpl.data_loading.read_image", lambda path: reads.append(path) or Image.open(path).convert("RGB")
+    )
+    images = SeededImages(items, TRANSFORM, seed=1, cache_bytes=2 * 30 * 30 * 3)
+    for e in range(3):
+        for i in range(3):
+            images[e, i]
+    assert [reads.count(item.impath) for item in items[:3]] == [1, 1, 3]
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="no training images"):
+        loader([])

@@ -1,0 +1,113 @@
+"""Frozen classifiers: logits, pixels of another CLIP, several teachers, cached texts."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.tiny_clip import CLASSNAMES, images, loaded
+from trainers.kdpl import text_features
+from trainers.kdpl.precision import resolve_precision
+from trainers.kdpl.teacher import AveragedTeachers, ZeroShotClassifier, teacher_names
+from trainers.kdpl.templates import ENSEMBLE_OF_60, TEMPLATES, fill, template_of
+
+CPU = torch.device("cpu")
+FP32 = resolve_precision("fp32", CPU)
+
+
+def teacher(kind: str = "vit", seed: int = 0, **settings) -> ZeroShotClassifier:
+    return ZeroShotClassifier(loaded(kind, seed), CLASSNAMES, precision=FP32, device=CPU, **settings)
+
+
+def clip_logits(model, batch, texts, scale):
+    image_features, features = model.model.encode_image(batch), model.model.encode_text(model.tokenize(texts))
+    return scale * F.normalize(image_features, dim=-1) @ F.normalize(features, dim=-1).T
+
+
+def test_logits_are_cosines_times_the_scale_of_the_student():
+    model, batch = loaded(), images(3, loaded().model)
+    expected = clip_logits(model, batch, fill("a photo of a {}.", CLASSNAMES), 40.0)
+    torch.testing.assert_close(teacher(logit_scale=40.0)(batch), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_zero_shot_clip_has_its_own_scale():
+    model, batch = loaded(), images(3, loaded().model)
+    expected = clip_logits(model, batch, fill("a photo of a {}.", CLASSNAMES), model.model.logit_scale.exp())
+    torch.testing.assert_close(teacher()(batch), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_images_are_renormalised_for_a_teacher_of_other_pixels():
+    pixels = torch.rand(2, 3, 32, 32)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    own_mean, own_std = (torch.tensor(v)[:, None, None] for v in (loaded().mean, loaded().std))
+    given = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    expected = teacher()((pixels - own_mean) / own_std)
+    torch.testing.assert_close(teacher(pixel_mean=mean, pixel_std=std)(given), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_images_are_resized_for_a_teacher_of_another_resolution():
+    batch = images(2, loaded().model)  # 32 pixels; the ResNet takes 64
+    larger = F.interpolate(batch, size=(64, 64), mode="bicubic", antialias=True)
+    classifier = teacher("resnet")
+    torch.testing.assert_close(classifier(batch), classifier(larger))
+
+
+def test_probabilities_of_several_teachers_are_averaged():
+    batch, one, two = images(3, loaded().model), teacher(seed=0), teacher(seed=1)
+    expected = (one(batch).softmax(-1) + two(batch).softmax(-1)) / 2
+    torch.testing.assert_close(AveragedTeachers([one, two])(batch).softmax(-1), expected)
+
+
+def test_a_frozen_model_stays_in_evaluation_mode_and_gives_no_gradient():
+    classifier = teacher("resnet").train()
+    assert not any(module.training for module in classifier.modules())
+    assert not classifier(images(2, loaded("resnet").model)).requires_grad
+
+
+def test_teachers_are_separated_by_commas():
+    assert teacher_names("ViT-L/14, open_clip:ViT-H-14-quickgelu/dfn5b") == [
+        "ViT-L/14",
+        "open_clip:ViT-H-14-quickgelu/dfn5b",
+    ]
+    with pytest.raises(ValueError, match="Name a teacher"):
+        teacher_names(" ,")
+
+
+def test_each_data_set_has_its_template_and_one_of_ones_own_goes_first():
+    assert template_of("Caltech101") == "a photo of a {}."
+    assert template_of("EuroSAT") == TEMPLATES["EuroSAT"] == "a centered satellite photo of {}."
+    assert template_of("EuroSAT", "a map of {}.") == "a map of {}."
+    with pytest.raises(ValueError, match="needs {} for the class name"):
+        template_of("EuroSAT", "a map")
+    assert fill("{} texture.", ["lined_up"]) == ["lined up texture."]
+    assert len(set(ENSEMBLE_OF_60)) == 60
+
+
+def test_features_of_many_texts_are_computed_once_for_weights_templates_and_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(text_features, "CACHED_FROM", 3)
+    calls = []
+    make = text_features.text_function
+    monkeypatch.setattr(text_features, "text_function", lambda model: calls.append(1) or make(model))
+
+    def features(names=CLASSNAMES, templates=("a {}.", "the {}."), seed=0, **settings):
+        return text_features.mean_text_features(loaded(seed=seed), names, templates, FP32, **settings)
+
+    first = features()
+    torch.testing.assert_close(features(), first, rtol=0, atol=0)
+    assert len(calls) == 1
+    for other in ({"names": CLASSNAMES[:3]}, {"templates": ("a {}.",)}, {"seed": 1}, {"normalise_each": True}):
+        assert not torch.equal(features(**other)[:3], first[:3])
+    assert len(calls) == 5
+
+
+def test_the_mean_over_templates_is_of_features_as_they_leave_the_tower():
+    model = loaded()
+    plain = [model.model.encode_text(model.tokenize(fill(t, CLASSNAMES))) for t in ("a {}.", "the big {}.")]
+    ours = text_features.mean_text_features(model, CLASSNAMES, ("a {}.", "the big {}."), FP32)
+    torch.testing.assert_close(ours, sum(plain) / 2, rtol=1e-5, atol=1e-5)
+
+
+def test_float16_on_a_cpu_becomes_float32_with_a_notice(capsys):
+    precision = resolve_precision("fp16", CPU, "TRAINER.KDPL.PREC")
+    assert precision.name == "fp32" and precision.weights_dtype == torch.float32
+    assert "TRAINER.KDPL.PREC fp16 needs a GPU" in capsys.readouterr().out
