@@ -10,7 +10,6 @@ import warnings
 import pytest
 import torch
 
-import compat  # noqa: F401  torchvision under its guard
 from tests.loopback_server import LoopbackServer
 from trainers.kdpl import clip_loading
 from trainers.kdpl.clip_loading import (
@@ -223,3 +222,13 @@ def test_missing_demo_weights_are_said_to_be_missing(monkeypatch, tmp_path):
     monkeypatch.setitem(DEMO_WEIGHTS, "demo:student", tmp_path / "student.safetensors")
     with pytest.raises(ValueError, match=r"demo:student needs .*student\.safetensors.*missing"):
         load_clip("demo:student")
+
+
+@pytest.mark.parametrize("name", DEMO_WEIGHTS)
+def test_the_demo_pair_is_loaded_by_name(name):
+    loaded = load_clip(name)
+    with torch.inference_mode():
+        image = loaded.model.encode_image(torch.zeros(1, 3, loaded.resolution, loaded.resolution))
+        text = loaded.model.encode_text(loaded.tokenize(["a photo of a red circle."]))
+    assert image.shape == text.shape and image.isfinite().all() and text.isfinite().all()
+    assert loaded.is_openai and loaded.weights_sha256 == hashlib.sha256(DEMO_WEIGHTS[name].read_bytes()).hexdigest()

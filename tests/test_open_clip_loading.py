@@ -11,7 +11,6 @@ import time
 import pytest
 import torch
 
-import compat  # noqa: F401  torchvision under its guard
 from trainers.kdpl.clip_loading import check_clip_name, load_clip
 
 open_clip = pytest.importorskip("open_clip")
@@ -97,6 +96,15 @@ def test_a_tag_in_the_hubs_cache_is_loaded_without_network_as_it_was_trained(sav
 def test_unknown_models_and_tags_bring_the_close_ones_and_the_list(name, message):
     with pytest.raises(ValueError, match=message):
         check_clip_name(name)
+
+
+def test_without_open_clip_the_message_says_what_to_install():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.modules['open_clip'] = None\n" + LOAD.replace("Connection", "Value")],
+        capture_output=True,
+        text=True,
+    )
+    assert "pip install" in done.stdout and "open-clip-torch" in done.stdout, done.stderr
 
 
 def test_known_tags_pass_the_check_in_either_spelling():

@@ -217,7 +217,7 @@ def _open_clip_loading() -> ModuleType:
     try:
         from . import open_clip_loading
     except ModuleNotFoundError as error:
-        if error.name != "open_clip":
+        if not error.name.startswith("open_clip"):
             raise
-        raise ValueError('CLIPs named "open_clip:..." need open_clip: pip install open-clip-torch') from error
+        raise ValueError('CLIPs named "open_clip:..." need open_clip: pip install "open-clip-torch>=3.0"') from error
     return open_clip_loading
