@@ -246,3 +246,8 @@ def test_without_labels_for_the_vocabulary_only_agreement_is_told(files, tmp_pat
     trained(files, "CoOp_KDPL", tmp_path / "run", *agnostic(files))
     told = capsys.readouterr().out
     assert "agree on" in told and "validation images (a sample)" not in told
+
+
+def test_a_folder_to_resume_from_must_hold_a_run(files, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no .*nowhere.*to go on from"):
+        trained(files, "CoOp_KDPL", tmp_path / "run", "RESUME", str(tmp_path / "nowhere"))

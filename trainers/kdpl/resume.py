@@ -52,10 +52,16 @@ def restore_resume_state(trainer: "PromptTrainer", directory: str) -> int:
         The epoch to go on with, from 0.
 
     Raises:
+        FileNotFoundError: if it holds none and is the folder that RESUME names.
         ValueError: if the state is of a run with other settings; these are named.
     """
     file = Path(directory) / FILE_NAME
     if not file.is_file():
+        if trainer.cfg.RESUME:
+            raise FileNotFoundError(
+                f"There is no {file} to go on from. --resume names the output folder of a run that has finished an "
+                "epoch; without it a run goes on from its own --output-dir by itself."
+            )
         return 0
     content = read_checkpoint(file)
     _check_settings(file, json.loads(content["settings"]), _settings(trainer.cfg))
