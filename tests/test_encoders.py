@@ -7,7 +7,7 @@ from clip.model import CLIP
 from torch import Tensor
 
 from tests.tiny_clip import CLASSNAMES, images, tiny_clip, tokenize
-from trainers.kdpl.encoders import ImageEncoder, TextEncoder, cut_to_longest
+from trainers.kdpl.encoders import ImageEncoder, TextEncoder, _classes_of_like_length, cut_to_longest
 
 
 def plain_text_features(model: CLIP, embedded: Tensor, eot: Tensor, deep: list[Tensor] = ()) -> Tensor:
@@ -43,19 +43,29 @@ def split(model: CLIP, tokens: Tensor, ctx: Tensor) -> tuple[Tensor, Tensor, Ten
 @pytest.mark.parametrize("max_tokens", [None, 10, 25])
 @pytest.mark.parametrize("n_groups", [1, 3])
 @pytest.mark.parametrize("depth", [0, 2])
-def test_text_features_and_gradients_equal_the_plain_computation(max_tokens, n_groups, depth):
+@pytest.mark.parametrize("by_length", [False, True])
+def test_text_features_and_gradients_equal_the_plain_computation(max_tokens, n_groups, depth, by_length):
     model, tokens, full, ctx, eot = prompts(n_groups)
     deep = [torch.randn(4, 64).requires_grad_() for _ in range(depth)]
     expected = torch.stack([plain_text_features(model, full[g], eot, deep) for g in range(n_groups)])
     weights = torch.randn_like(expected)
     expected_gradients = torch.autograd.grad((expected * weights).sum(), [ctx, *deep])
 
-    features = TextEncoder(model, max_tokens)(*split(model, tokens, ctx), deep)
+    lengths = sorted((eot + 1).tolist(), reverse=True) if by_length else None
+    features = TextEncoder(model, max_tokens)(*split(model, tokens, ctx), deep, lengths)
 
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
     gradients = torch.autograd.grad((features * weights).sum(), [ctx, *deep])
     for ours, theirs in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_long_and_short_prompts_go_through_apart():
+    lengths = [24, 18, 18, 12, 12, 12, 12, 12] + 24 * [9]  # of a vocabulary; a subset's prompts are no longer
+    assert _classes_of_like_length(lengths, 32) == [(0, 2), (2, 8), (8, 32)]
+    assert _classes_of_like_length(lengths, 16) == [(0, 1), (1, 4), (4, 16)]
+    assert _classes_of_like_length([8, 8, 8, 8], 4) == [(0, 4)]
+    assert _classes_of_like_length([8], 1) == [(0, 1)]
 
 
 def test_ordinary_texts_have_the_features_of_clip():

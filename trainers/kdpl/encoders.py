@@ -15,10 +15,10 @@ class TextEncoder(nn.Module):
     """CLIP's text tower over embedded prompts; nothing is computed twice and nothing for padding.
 
     Attention is causal, so (1) whatever stands after end-of-text never changes a feature and sequences can be
-    as short as the longest prompt, and (2) tokens that open many prompts alike have the same keys and values in
-    all of them, which are therefore computed once a group and shared by its classes. Where one pass would not fit in
-    memory, classes go through in chunks that are recomputed in the backward pass. The numbers are those of the plain
-    computation over 77 tokens.
+    as short as the prompts, long and short ones going through apart, and (2) tokens that open many prompts alike have
+    the same keys and values in all of them, which are therefore computed once a group and shared by its classes. Where
+    one pass would not fit in memory, classes go through in chunks that are recomputed in the backward pass. The numbers
+    are those of the plain computation over 77 tokens.
     """
 
     def __init__(self, clip: nn.Module, max_tokens: int | None = None):
@@ -39,7 +39,14 @@ class TextEncoder(nn.Module):
         """Token ids of any shape -> (..., width), without positions."""
         return self.clip.token_embedding(tokens)
 
-    def forward(self, prefix: Tensor, suffix: Tensor, eot: Tensor, deep_prompts: Sequence[Tensor] = ()) -> Tensor:
+    def forward(
+        self,
+        prefix: Tensor,
+        suffix: Tensor,
+        eot: Tensor,
+        deep_prompts: Sequence[Tensor] = (),
+        lengths: Sequence[int] | None = None,
+    ) -> Tensor:
         """Features of every class in every group.
 
         Args:
@@ -47,6 +54,8 @@ class TextEncoder(nn.Module):
             suffix: (n_cls, n_suffix, width), what follows in each class.
             eot: (n_cls,), position of the end-of-text token in prefix + suffix.
             deep_prompts: of blocks 1, 2, ...: (n_ctx, width), put in place of tokens 1 .. n_ctx at the block's entry.
+            lengths: in descending order and known to the host, so that nobody waits for the device: ``lengths[j]``
+                tokens are enough for the j-th longest of these prompts, prefix and end-of-text included.
 
         Returns:
             (groups, n_cls, embed_dim), as they leave the tower: not normalised.
@@ -57,9 +66,28 @@ class TextEncoder(nn.Module):
         suffix = suffix + position[n_prefix : n_prefix + n_suffix]
         keys_values = self._prefix_keys_values(prefix, deep_prompts)
         eot = eot - n_prefix
+        if lengths is None:
+            return self._in_chunks(keys_values, suffix, eot)
+        order = eot.argsort(descending=True, stable=True)
+        suffix, eot = suffix[order], eot[order]
+        features = [
+            self._in_chunks(keys_values, suffix[start:stop, : lengths[start] - n_prefix], eot[start:stop])
+            for start, stop in _classes_of_like_length(lengths, len(suffix))
+        ]
+        return torch.cat(features, dim=1)[:, order.argsort()]
 
-        n_groups, n_cls = prefix.shape[0], suffix.shape[0]
-        max_prompts = max(1, (self.max_tokens or _tokens_in_memory(self.clip, prefix.device)) // n_suffix)
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
+        """Features of ordinary texts, (n, context_length) token ids -> (n, embed_dim), not normalised."""
+        tokens, eot = cut_to_longest(tokens)
+        n_prefix = _common_prefix(tokens)
+        embedded = self.embed(tokens)
+        lengths = sorted((eot + 1).tolist(), reverse=True)
+        return self(embedded[:1, :n_prefix], embedded[:, n_prefix:], eot, lengths=lengths)[0]
+
+    def _in_chunks(self, keys_values: list[tuple[Tensor, Tensor]], suffix: Tensor, eot: Tensor) -> Tensor:
+        """:meth:`_suffix_features`, in parts that are recomputed in the backward pass if memory does not hold all."""
+        n_groups, n_cls, n_suffix = len(keys_values[0][0]), *suffix.shape[:2]
+        max_prompts = max(1, (self.max_tokens or _tokens_in_memory(self.clip, suffix.device)) // n_suffix)
         if n_groups * n_cls <= max_prompts:
             return self._suffix_features(keys_values, suffix, eot)
         group_step, class_step = max(1, max_prompts // n_cls), min(n_cls, max_prompts)
@@ -73,13 +101,6 @@ class TextEncoder(nn.Module):
             ]  # fmt: skip
             rows.append(torch.cat(features, dim=1))
         return torch.cat(rows)
-
-    def encode_tokens(self, tokens: Tensor) -> Tensor:
-        """Features of ordinary texts, (n, context_length) token ids -> (n, embed_dim), not normalised."""
-        tokens, eot = cut_to_longest(tokens)
-        n_prefix = _common_prefix(tokens)
-        embedded = self.embed(tokens)
-        return self(embedded[:1, :n_prefix], embedded[:, n_prefix:], eot)[0]
 
     def _prefix_keys_values(self, x: Tensor, deep_prompts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Keys and values (groups, heads, n_prefix, head_dim) that the prefix shows to later tokens, block by block."""
@@ -184,6 +205,15 @@ def cut_to_longest(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """
     eot = tokens.argmax(dim=-1)
     return tokens[:, : int(eot.max()) + 1], eot
+
+
+def _classes_of_like_length(lengths: Sequence[int], n_cls: int) -> list[tuple[int, int]]:
+    """Ranges of classes, longest first, that go through the tower together: few, as each costs kernel launches."""
+    starts = [0]
+    for start in (n_cls // 16, n_cls // 4):
+        if lengths[start] < lengths[starts[-1]]:
+            starts.append(start)
+    return list(zip(starts, [*starts[1:], n_cls], strict=True))
 
 
 def _common_prefix(tokens: Tensor) -> int:

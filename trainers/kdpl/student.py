@@ -95,7 +95,7 @@ class PromptedCLIP(nn.Module):
         assembled = self.class_tokens.assemble(
             prompts.ctx, self.text_encoder.embed, class_indices, self.prompt_learner.class_specific
         )
-        return self.text_encoder(*assembled, prompts.deep_text)
+        return self.text_encoder(*assembled, prompts.deep_text, self.class_tokens.lengths)
 
     def _known_text_features(self, class_indices: Tensor | None) -> Tensor | None:
         """The features that need not be computed for this batch, if there are such."""

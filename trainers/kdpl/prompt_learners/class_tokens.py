@@ -31,6 +31,7 @@ class ClassTokens(nn.Module):
         tokens, eot = cut_to_longest(tokenize([f"{words} {name}." for name in names]))
         self.n_ctx = n_ctx
         self.position = position
+        self.lengths = sorted((eot + 1).tolist(), reverse=True)  # a subset's j-th longest prompt has at most lengths[j]
         self.register_buffer("tokens", tokens, persistent=False)  # (n_cls, length)
         self.register_buffer("eot", eot, persistent=False)  # (n_cls,)
         if position != "end":

@@ -1,0 +1,110 @@
+"""Time a training step of CoOp_KDPL against the plain computation, in the same process and on the same numbers.
+
+    python -m tools.benchmark [--student ViT-B/32] [--teacher ViT-L/14] [--classes 50] [--batch 4] [--steps 3]
+
+The plain step is the one that papers describe: every prompt goes through CLIP's own text tower over all 77 positions.
+Weights are random, since time does not depend on them; both steps must give the same loss and the same gradient.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import clip
+import torch
+import torch.nn.functional as F
+from clip.model import CLIP
+from tabulate import tabulate
+from torch import Tensor
+
+from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD, LoadedCLIP
+from trainers.kdpl.losses import symmetric_kl
+from trainers.kdpl.precision import resolve_precision
+from trainers.kdpl.prompt_learners import CoOpPromptLearner
+from trainers.kdpl.student import PromptedCLIP
+from trainers.kdpl.teacher import ZeroShotClassifier
+
+# In the order of clip.model.CLIP: embed_dim; resolution, layers, width, patch; context, vocabulary, width, heads, layers.
+ARCHITECTURES = {
+    "ViT-B/32": (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12),
+    "ViT-B/16": (512, 224, 12, 768, 16, 77, 49408, 512, 8, 12),
+    "ViT-L/14": (768, 224, 24, 1024, 14, 77, 49408, 768, 12, 12),
+}
+
+
+def random_clip(name: str) -> LoadedCLIP:
+    """A CLIP of full size with random weights."""
+    model = CLIP(*ARCHITECTURES[name]).eval().requires_grad_(False)
+    return LoadedCLIP(
+        model, lambda texts: clip.tokenize(texts).long(), 224, PIXEL_MEAN, PIXEL_STD, name, f"random {name}", True
+    )
+
+
+def plain_step(student: PromptedCLIP, teacher_text: Tensor, teacher: CLIP, image: Tensor, tokens: Tensor) -> Tensor:
+    """The loss, computed with the towers as OpenAI wrote them."""
+    model, ctx = student.clip, student.prompt_learner.ctx
+    with torch.no_grad():
+        image_features = F.normalize(model.encode_image(image), dim=-1)
+        teacher_features = F.normalize(teacher.encode_image(image), dim=-1)
+        embedded = model.token_embedding(tokens)  # (n_cls, 77, width)
+    x = torch.cat([embedded[:, :1], ctx.expand(len(tokens), -1, -1), embedded[:, 1 + len(ctx) :]], dim=1)
+    x = model.transformer((x + model.positional_embedding).permute(1, 0, 2)).permute(1, 0, 2)
+    text_features = model.ln_final(x)[torch.arange(len(x)), tokens.argmax(-1)] @ model.text_projection
+    scale = model.logit_scale.exp()
+    return symmetric_kl(
+        scale * image_features @ F.normalize(text_features, dim=-1).T, scale * teacher_features @ teacher_text.T
+    )
+
+
+def timed(step: Callable[[], Tensor], ctx: Tensor, n: int, device: torch.device) -> tuple[float, Tensor, Tensor]:
+    """Median seconds of ``n`` steps after one to warm up, with loss and gradient."""
+    seconds = []
+    for _ in range(n + 1):
+        ctx.grad = None
+        start = time.perf_counter()
+        loss = step()
+        loss.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds[1:])[n // 2], loss.detach(), ctx.grad.clone()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--student", default="ViT-B/32", choices=ARCHITECTURES)
+    parser.add_argument("--teacher", default="ViT-L/14", choices=ARCHITECTURES)
+    parser.add_argument("--classes", type=int, default=50)
+    parser.add_argument("--batch", type=int, default=4, help="images")
+    parser.add_argument("--steps", type=int, default=3, help="timed steps of each kind")
+    args = parser.parse_args()
+
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = resolve_precision("fp32", device)
+    classnames = [f"class number {i}" for i in range(args.classes)]
+    loaded = random_clip(args.student)
+    learner = CoOpPromptLearner(loaded.model, loaded.tokenize, ctx_init="a photo of a")
+    student = PromptedCLIP(loaded.model, learner, classnames, loaded.tokenize).to(device)
+    scale = float(student.logit_scale)
+    teacher = ZeroShotClassifier(
+        random_clip(args.teacher), classnames, precision=precision, device=device, logit_scale=scale
+    )
+    image = torch.randn(args.batch, 3, 224, 224, device=device)
+    tokens = loaded.tokenize([f"a photo of a {name}." for name in classnames]).to(device)
+
+    steps = {
+        "plain, 77 tokens": lambda: plain_step(student, teacher.text_features, teacher.clip, image, tokens),
+        "this repository": lambda: symmetric_kl(student(image), teacher(image)),
+    }
+    results = {name: timed(step, learner.ctx, args.steps, device) for name, step in steps.items()}
+    (slow, plain_loss, plain_gradient), (fast, our_loss, our_gradient) = results.values()
+    print(f"Student {args.student}, teacher {args.teacher}: {args.classes} classes, {args.batch} images, fp32, {device}")
+    rows = [(name, seconds, slow / seconds) for name, (seconds, _, _) in results.items()]
+    print(tabulate(rows, headers=["step", "seconds", "times as fast"], floatfmt=(None, ".3f", ".2f")))
+    difference = float((our_gradient - plain_gradient).norm() / plain_gradient.norm())
+    print(f"loss {plain_loss:.6f} and {our_loss:.6f}; gradients differ by {difference:.1e} of their norm")
+
+
+if __name__ == "__main__":
+    main()
