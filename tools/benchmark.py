@@ -24,7 +24,7 @@ from trainers.kdpl.prompt_learners import CoOpPromptLearner
 from trainers.kdpl.student import PromptedCLIP
 from trainers.kdpl.teacher import ZeroShotClassifier
 
-# In the order of clip.model.CLIP: embed_dim; resolution, layers, width, patch; context, vocabulary, width, heads, layers.
+# The arguments of clip.model.CLIP: embed_dim, of the images, of the texts.
 ARCHITECTURES = {
     "ViT-B/32": (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12),
     "ViT-B/16": (512, 224, 12, 768, 16, 77, 49408, 512, 8, 12),
@@ -99,7 +99,7 @@ def main() -> None:
     }
     results = {name: timed(step, learner.ctx, args.steps, device) for name, step in steps.items()}
     (slow, plain_loss, plain_gradient), (fast, our_loss, our_gradient) = results.values()
-    print(f"Student {args.student}, teacher {args.teacher}: {args.classes} classes, {args.batch} images, fp32, {device}")
+    print(f"Student {args.student}, teacher {args.teacher}, {args.classes} classes, {args.batch} images, {device}")
     rows = [(name, seconds, slow / seconds) for name, (seconds, _, _) in results.items()]
     print(tabulate(rows, headers=["step", "seconds", "times as fast"], floatfmt=(None, ".3f", ".2f")))
     difference = float((our_gradient - plain_gradient).norm() / plain_gradient.norm())
