@@ -121,7 +121,8 @@ class PromptTrainer(RecordedTrainer):
             output = self.model.encode(image)
             terms = {"loss_labels": F.cross_entropy(output.logits, label)}
             terms |= self.regularisers(image, output, class_indices=None)
-        return self.descend(terms)
+        accuracy = 100.0 * (output.logits.argmax(dim=-1) == label).float().mean()  # percent
+        return self.descend(terms) | {"acc": accuracy}
 
     def regularisers(self, image: Tensor, output: StudentOutput, class_indices: Tensor | None) -> dict[str, Tensor]:
         """Terms that a method adds to the loss; ``class_indices`` are the classes in play, (k,), None for all."""
