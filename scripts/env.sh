@@ -1,0 +1,137 @@
+# Sourced by every script: sets ROOT, this repository, and PYTHON, an interpreter that has what requirements.txt names.
+#
+# The first use makes ROOT/.venv. Later ones find in milliseconds that it is complete, or mend it: an installation that
+# was interrupted, an interpreter that is gone, other requirements. KDPL_PYTHON=/path/to/python uses an environment of
+# your own instead: it is checked, and nothing is installed into it.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." > /dev/null && pwd)
+
+env_fail() {  # MESSAGE...: one paragraph each
+    printf 'error: %s\n' "$@" >&2
+    exit 1
+}
+
+env_use_own_python() {
+    [[ $KDPL_PYTHON != */* || $KDPL_PYTHON == /* ]] || KDPL_PYTHON=$PWD/$KDPL_PYTHON
+    PYTHON=$(command -v "$KDPL_PYTHON") ||
+        env_fail "KDPL_PYTHON is $KDPL_PYTHON, which is no program. Name a Python, or unset it to use $ROOT/.venv."
+    "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2> /dev/null ||
+        env_fail "KDPL_PYTHON is $KDPL_PYTHON, which is no Python 3.10 or newer: $("$PYTHON" --version 2>&1 | head -n 1)"
+    env_is_known "$ROOT/.kdpl-python" "$PYTHON " && return
+    local found
+    found=$("$PYTHON" "$ROOT/scripts/environment.py" check-to-run) ||
+        env_fail "KDPL_PYTHON is $KDPL_PYTHON, which cannot import:"$'\n'"$found"$'\n'"Install these into it \
+(\"$KDPL_PYTHON\" -m pip install -r \"$ROOT/requirements.txt\"), or unset KDPL_PYTHON to use $ROOT/.venv."
+    env_remember "$ROOT/.kdpl-python" "$PYTHON " "$found"
+}
+
+env_use_venv() {
+    PYTHON=$ROOT/.venv/bin/python
+    env_is_known "$ROOT/.venv/kdpl-stamp" && return
+    [[ -w $ROOT ]] || env_fail "$ROOT/.venv is not complete, and $ROOT may not be written to. Set KDPL_PYTHON."
+    local base
+    base=$(env_find_python) || exit 1
+    exec 9> "$ROOT/.venv.lock"
+    if ! env_lock "$base" "LOCK_EX | LOCK_NB" 2> /dev/null; then
+        echo "Another script is making $ROOT/.venv: waiting for it ..." >&2
+        env_lock "$base" LOCK_EX
+    fi
+    env_is_known "$ROOT/.venv/kdpl-stamp" || env_install "$base"
+    exec 9>&-
+}
+
+env_lock() {  # PYTHON FLAGS: the lock belongs to the open file 9, so it lasts when Python is done
+    "$1" -c "from fcntl import *; flock(9, $2)"
+}
+
+env_find_python() {
+    local name found=""
+    for name in python3 python3.13 python3.12 python3.11 python3.10 python; do
+        command -v "$name" > /dev/null || continue
+        if "$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null; then
+            command -v "$name"
+            return
+        fi
+        found+=" $name is $("$name" --version 2>&1 | head -n 1)."
+    done
+    env_fail "No Python 3.10 to 3.13 found.${found:- There is no python3 at all.} Install one (Debian, Ubuntu: apt \
+install python3 python3-venv), or name an environment of your own: KDPL_PYTHON=/path/to/python."
+}
+
+env_install() {  # PYTHON: make or mend .venv
+    local base=$1 venv=$ROOT/.venv found fresh=no
+    if [[ $(head -n 1 "$venv/kdpl-stamp" 2> /dev/null) == installing ]] || ! "$PYTHON" -m pip --version &> /dev/null; then
+        env_make_empty_venv "$base" "$venv"
+        fresh=yes
+    fi
+    env_pip_install "$venv"
+    if ! found=$("$PYTHON" "$ROOT/scripts/environment.py" check); then
+        [[ $fresh == no ]] || env_fail "What pip installed into $venv cannot be imported:"$'\n'"$found"
+        echo "$venv is damaged and is made again; it could not import:"$'\n'"$found" >&2
+        env_make_empty_venv "$base" "$venv"
+        env_pip_install "$venv"
+        found=$("$PYTHON" "$ROOT/scripts/environment.py" check) ||
+            env_fail "What pip installed into $venv cannot be imported:"$'\n'"$found"
+    fi
+    env_remember "$venv/kdpl-stamp" "" "$found"
+}
+
+env_make_empty_venv() {  # PYTHON VENV
+    echo "Making $2 with $("$1" --version): once, some minutes, as torch is large ..." >&2
+    "$1" -c 'import ensurepip, venv' 2> /dev/null ||
+        env_fail "$1 cannot make environments: it lacks venv or ensurepip. On Debian and Ubuntu they are in a package of \
+their own: apt install python3-venv"
+    "$1" -m venv --clear "$2" >&2 || env_fail "$2 could not be made (see above; $(env_free_space))."
+}
+
+env_pip_install() {  # VENV
+    local log=$1/kdpl-pip.log
+    echo installing > "$1/kdpl-stamp"
+    rm -f "$log"
+    "$PYTHON" -m pip --disable-pip-version-check install --log "$log" -r "$ROOT/requirements.txt" >&2 && return
+    if grep -q 'No space left on device' "$log"; then
+        env_fail "The disk is full: $(env_free_space), and about 6 GB are needed. Make room, or set TMPDIR to a larger \
+disk; then start again."
+    elif grep -qE 'Connection ?(Error|broken)|Timeout|ProxyError|name resolution|from versions: none' "$log"; then
+        env_fail "pip could not fetch packages: no network, or no package index that this machine reaches. Check the \
+connection (pip takes a proxy or a mirror from PIP_PROXY, PIP_INDEX_URL or pip.conf) and start again, or name an \
+environment that has the packages: KDPL_PYTHON=/path/to/python."
+    fi
+    env_fail "pip failed (see above; everything is in $log). $(env_free_space). Starting again begins anew."
+}
+
+env_free_space() {
+    df -Pk "$ROOT" "${TMPDIR:-/tmp}" | awk 'NR > 1 { printf "%s%.1f GB are free on %s", s, $4 / 2^20, $6; s = ", " }'
+}
+
+# A stamp holds three lines: what is installed, on which machine it was checked, and what the check said.
+
+env_is_known() {  # STAMP [PREFIX]: whether nothing has changed since the stamp; tells torch and device
+    local key machine found
+    [[ -f $1 ]] && key=$("$PYTHON" "$ROOT/scripts/environment.py" key 2> /dev/null) || return 1
+    { read -r && [[ $REPLY == "${2-}$key" ]] && read -r machine && read -r found; } < "$1" || return 1
+    if [[ $machine != "$(env_machine)" ]]; then
+        found=$("$PYTHON" "$ROOT/scripts/environment.py" check-to-run) || return 1
+        env_remember "$1" "${2-}" "$found"
+        return
+    fi
+    echo "$PYTHON: $found" >&2
+}
+
+env_remember() {  # STAMP PREFIX FOUND
+    local key
+    key=$("$PYTHON" "$ROOT/scripts/environment.py" key)
+    if { printf '%s\n' "$2$key" "$(env_machine)" "$3" > "$1.$$" && mv "$1.$$" "$1"; } 2> /dev/null; then :; fi
+    echo "$PYTHON: $3" >&2
+}
+
+env_machine() {
+    echo "$(uname -n) CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-} $(echo /dev/nvidia[0-9]*)"
+}
+
+if [[ -n ${KDPL_PYTHON-} ]]; then
+    env_use_own_python
+else
+    env_use_venv
+fi
+export PYTHON
