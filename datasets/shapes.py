@@ -1,0 +1,146 @@
+"""The demo: 96 drawn classes such as "red striped circle", as posters and as posters in three harder conditions."""
+
+import fcntl
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from dassl.data.datasets import DATASET_REGISTRY
+from PIL import Image
+from tqdm import tqdm
+
+from trainers.kdpl.atomic_files import write_json_atomically
+
+from . import shapes_drawing
+from .few_shot import FewShotDataset
+from .splits import PARTS, Item
+
+COLOURS = tuple(shapes_drawing.HUES)
+TEXTURES = ("solid", "striped", "dotted", "checkered")
+SHAPES = ("circle", "square", "triangle", "star")
+IMAGES_PER_CLASS = {"train": 20, "val": 4, "test": 20}
+
+
+def class_words() -> list[tuple[str, str, str]]:
+    """Colour, texture and shape of the 96 classes in label order.
+
+    As on a chessboard, every second combination comes first. So the base half and the new half have all words and all
+    pairs of words in common, and no class.
+    """
+    places = list(itertools.product(range(len(COLOURS)), range(len(TEXTURES)), range(len(SHAPES))))
+    places.sort(key=lambda place: sum(place) % 2)
+    return [(COLOURS[colour], TEXTURES[texture], SHAPES[shape]) for colour, texture, shape in places]
+
+
+@DATASET_REGISTRY.register()
+class Shapes(FewShotDataset):
+    """Posters of coloured, textured shapes, drawn on first use; new classes are new combinations of known words."""
+
+    dataset_dir, image_dir, split_file = "shapes", "images", "split_shapes.json"
+    condition = "plain"
+
+    def check_layout(self) -> None:
+        """Draw the images and write the split unless they are there whole."""
+        draw_once(self.images, self.folder / self.split_file, self.condition)
+        super().check_layout()
+
+
+@DATASET_REGISTRY.register()
+class ShapesNight(Shapes):
+    """The same kind of posters in the dark."""
+
+    dataset_dir, split_file = "shapes_night", "split_shapes_night.json"
+    condition = "night"
+
+
+@DATASET_REGISTRY.register()
+class ShapesNoise(Shapes):
+    """The same kind of posters, scanned with a coarse grain."""
+
+    dataset_dir, split_file = "shapes_noise", "split_shapes_noise.json"
+    condition = "noise"
+
+
+@DATASET_REGISTRY.register()
+class ShapesSketch(Shapes):
+    """The same kind of posters, sketched with coloured pencils."""
+
+    dataset_dir, split_file = "shapes_sketch", "split_shapes_sketch.json"
+    condition = "sketch"
+
+
+def draw_once(images: Path, split_file: Path, condition: str) -> None:
+    """Draw all pictures of one condition into ``images`` and write ``split_file``, unless both are there whole.
+
+    What is there in part is drawn again. Of several processes that come together one draws and the others wait.
+
+    Raises:
+        ValueError: if the folder cannot be written.
+    """
+    split = _split()
+    if _is_whole(images, split_file, split):
+        return
+    try:
+        split_file.parent.mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(split_file.with_name(f".{split_file.stem}.lock")):
+            if not _is_whole(images, split_file, split):
+                _draw(images, split, condition)
+                write_json_atomically(split_file, split)  # last: it says that the images are there
+    except OSError as error:
+        raise ValueError(
+            f"The demo's pictures could not be drawn into {images} ({error}). Name a data root that can be written: "
+            "DATA=... for the scripts, --root ... for train.py."
+        ) from error
+
+
+def _split() -> dict[str, list[Item]]:
+    """The division of the images in CoOp's form."""
+    return {
+        part: [
+            Item(f"{'_'.join(words)}/{part}_{number:02}.jpg", label, " ".join(words))
+            for label, words in enumerate(class_words())
+            for number in range(IMAGES_PER_CLASS[part])
+        ]
+        for part in PARTS
+    }
+
+
+def _is_whole(images: Path, split_file: Path, split: dict[str, list[Item]]) -> bool:
+    if not split_file.is_file():
+        return False
+    found = {os.path.join(os.path.basename(folder), name) for folder, _, names in os.walk(images) for name in names}
+    return all(item.path in found for items in split.values() for item in items)
+
+
+@contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    """Let one process in and have the others wait; the system frees the lock of a process that dies."""
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _draw(images: Path, split: dict[str, list[Item]], condition: str) -> None:
+    """Draw into a folder beside ``images``, which then takes its place."""
+    for leftover in images.parent.glob(f".{images.name}.*.part"):
+        shutil.rmtree(leftover)  # of a process that was killed
+    unfinished = Path(tempfile.mkdtemp(dir=images.parent, prefix=f".{images.name}.", suffix=".part"))
+    unfinished.chmod(0o755)
+    classes = class_words()
+    for words in classes:
+        (unfinished / "_".join(words)).mkdir()
+    places = [(part, number) for part, items in split.items() for number in range(len(items))]
+    for part, number in tqdm(places, desc=f"Drawing {images.parent}", unit="image"):
+        item = split[part][number]
+        # The generator of an image is a function of its place alone: every machine draws the same.
+        seed = (shapes_drawing.CONDITIONS.index(condition), PARTS.index(part), number)
+        pixels = shapes_drawing.draw(np.random.default_rng(seed), *classes[item.label], "poster", condition)
+        Image.fromarray(pixels).save(unfinished / item.path, quality=95, subsampling=0)
+    if images.exists():
+        shutil.rmtree(images)
+    unfinished.rename(images)
