@@ -7,6 +7,13 @@ from .few_shot import FewShotDataset
 
 @DATASET_REGISTRY.register()
 class Caltech101(FewShotDataset):
-    """100 kinds of objects (Fei-Fei, Fergus, Perona, CVPR workshop 2004), in the split published with CoOp."""
+    """100 kinds of objects (Fei-Fei, Fergus, Perona, CVPR workshop 2004), in the split published with CoOp.
+
+    Class names are those of the folders, but airplane, face, leopard and motorbike in place of airplanes, Faces,
+    Leopards and Motorbikes; BACKGROUND_Google and Faces_easy are left out.
+    """
 
     dataset_dir, image_dir, split_file = "caltech-101", "101_ObjectCategories", "split_zhou_Caltech101.json"
+    n_classes, n_images = 100, (4128, 1649, 2465)
+    source = "https://data.caltech.edu/records/mzrjq-6wc02"
+    licence = "CC BY 4.0"

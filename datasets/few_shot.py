@@ -1,6 +1,8 @@
 """The base of all datasets: a split of labelled images, few images a class, all classes or half of them."""
 
 import json
+import random
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -16,10 +18,18 @@ class FewShotDataset(DatasetBase):
     """Images in ``DATASET.ROOT/<dataset_dir>/<image_dir>``, divided as ``<dataset_dir>/<split_file>`` says.
 
     ``DATASET.NUM_SHOTS`` images a class are drawn with ``SEED``, then ``DATASET.SUBSAMPLE_CLASSES`` keeps all classes
-    or one half. A dataset states the three names below; one without a split file overrides :meth:`read_split`.
+    or one half. A dataset states facts in the attributes below; one without a split file overrides :meth:`read_split`.
 
     Attributes:
-        split_sha256: of the split file's bytes.
+        dataset_dir: its folder below the data root.
+        image_dir: the folder below that one that the paths of a split start from.
+        split_file: the published split; empty where there is none.
+        also_needed: further files, and folders with a slash at their end.
+        n_classes, n_images: as published; images for training, validation and test.
+        source, licence: where it comes from, and on which terms; without a source nothing can be fetched.
+        raw_files: the annotation that :meth:`raw_split` reads.
+        test_only: whether the training images are the test images, because there are no others.
+        split_sha256: of the split file's bytes, or of the items where there is no such file.
 
     Raises:
         FileNotFoundError: if a folder, the split file or images are missing.
@@ -27,8 +37,15 @@ class FewShotDataset(DatasetBase):
     """
 
     dataset_dir: str
-    image_dir: str
-    split_file: str
+    image_dir = ""
+    split_file = ""
+    also_needed: tuple[str, ...] = ()
+    n_classes = 0
+    n_images = (0, 0, 0)
+    source = ""
+    licence = ""
+    raw_files: tuple[str, ...] = ()
+    test_only = False
 
     def __init__(self, cfg: CfgNode):
         self.root = Path(cfg.DATASET.ROOT).expanduser().absolute()
@@ -44,23 +61,42 @@ class FewShotDataset(DatasetBase):
             train_x=self.as_data(split.train), val=self.as_data(split.val) or None, test=self.as_data(split.test)
         )
 
+    @classmethod
+    def needed_paths(cls) -> list[str]:
+        """What has to exist below the dataset's folder; folders have a slash at their end."""
+        return (
+            [f"{cls.image_dir}/"] * bool(cls.image_dir) + [cls.split_file] * bool(cls.split_file) + [*cls.also_needed]
+        )
+
     def check_layout(self) -> None:
         """Name what is missing of the folders and files that the dataset needs."""
-        for path in (self.root, self.folder, self.images, self.folder / self.split_file):
+        for path in (self.root, self.folder, *(self.folder / name for name in self.needed_paths())):
             if not path.exists():
+                layout = "\n".join(f"  {self.dataset_dir}/{name}" for name in self.needed_paths())
                 raise FileNotFoundError(
                     f"{type(self).__name__} needs {path}, and it does not exist. Expected below the data root "
-                    f"{self.root}:\n{self.layout()}\n"
-                    "Put it there, or name another data root: DATA=... for the scripts, --root ... for train.py."
+                    f"{self.root}:\n{layout}\n"
+                    f"{self.repair()} Or name another data root: DATA=... for the scripts, --root ... for train.py."
                 )
 
-    def layout(self) -> str:
-        """The folders and files of a complete dataset, one a line."""
-        return f"  {self.dataset_dir}/{self.image_dir}/ (the images)\n  {self.dataset_dir}/{self.split_file}"
+    def repair(self) -> str:
+        """What to do when something is missing or wrong."""
+        if not self.source:
+            return "Put it there."
+        name, root = type(self).__name__, shlex.quote(str(self.root))
+        return (
+            f"`python -m tools.data fix {name} --root {root}` repairs what was unpacked in another form, "
+            f"`python -m tools.data get {name} --root {root}` fetches what is missing."
+        )
 
     def read_split(self) -> Split:
         """The published division of the images."""
         return read_split(self.folder / self.split_file)
+
+    @classmethod
+    def raw_split(cls, folder: Path, generator: random.Random) -> Split:
+        """A split made by the rules of CoOp, shuffled by ``generator``, from the dataset's annotation in ``folder``."""
+        raise ValueError(f"{cls.__name__} has no annotation to make a split from; the published one is needed.")
 
     def few_shot(self, split: Split, shots: int, seed: int) -> Split:
         """The draw of ``shots`` images a class, which ``split_fewshot/`` keeps; one that is there already is used."""

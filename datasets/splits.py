@@ -31,6 +31,11 @@ class Split:
     test: list[Item]
     sha256: str
 
+    @classmethod
+    def of(cls, train: list[Item], val: list[Item], test: list[Item]) -> "Split":
+        """A split that was not read from one file; the hash is of its items."""
+        return cls(train, val, test, _sha256(json.dumps([train, val, test]).encode()))
+
     @property
     def classnames(self) -> list[str]:
         """The training images' class names in label order."""

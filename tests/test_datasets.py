@@ -48,7 +48,7 @@ def test_what_is_missing_is_named_with_the_expected_layout_and_the_setting(tmp_p
         Tiny(dataset_cfg(root))
     message = str(error.value)
     assert f"needs {path}, and it does not exist" in message
-    assert "  tiny/images/ (the images)\n  tiny/split_tiny.json\n" in message
+    assert "  tiny/images/\n  tiny/split_tiny.json\n" in message
     assert "DATA=..." in message and "--root" in message
 
 

@@ -1,0 +1,96 @@
+"""ImageNet, and what it shares with its shifted variants: a folder a class, and a list of class names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from .few_shot import FewShotDataset
+from .image_files import folder_names, image_names
+from .raw_splits import read_lines
+from .splits import Item, Split
+
+
+@DATASET_REGISTRY.register()
+class ImageNet(FewShotDataset):
+    """1,000 kinds of things (Deng et al., CVPR 2009); its validation images are the test set, as in CoOp.
+
+    Class names are CLIP's, from ``classnames.txt``; labels follow the sorted names of the folders. Images are listed in
+    the order of their names, so that a few-shot draw does not depend on the disk.
+    """
+
+    dataset_dir, image_dir = "imagenet", "images"
+    also_needed = ("images/train/", "images/val/", "classnames.txt")
+    n_classes, n_images = 1000, (1281167, 0, 50000)
+    source = "https://image-net.org/download.php"
+    licence = "non-commercial research and education, by ImageNet's terms of access"
+
+    def read_split(self) -> Split:
+        names = read_classnames(self.folder / "classnames.txt")
+        folders = folder_names(self.images / "train")
+        test_folders = folder_names(self.images / "val")
+        if folders != test_folders:
+            strangers = sorted(set(folders) ^ set(test_folders))
+            flat = " (its images lie flat in it)" if not test_folders else ""
+            raise ValueError(
+                f"{self.images}/train has {len(folders)} class folders and val has {len(test_folders)}{flat}; "
+                f"only one of them has {', '.join(strangers[:5])}. Both need the same: {self.repair()}"
+            )
+        train = self.items("train/", folders, names)
+        return Split.of(train, [], self.items("val/", folders, names))
+
+    def items(self, part: str, folders: list[str], names: Mapping[str, str]) -> list[Item]:
+        """The images of class folders below ``part``; the folder's place is the label."""
+        items = []
+        for label, folder in enumerate(folders):
+            if folder not in names:
+                raise ValueError(
+                    f"{self.images / part / folder} is not the folder of a class: {self.folder}/classnames.txt has no "
+                    f"line {folder!r}. Move it away, or fetch classnames.txt again: {self.repair()}"
+                )
+            images = image_names(self.images / part / folder)
+            if not images:
+                raise FileNotFoundError(f"{self.images / part / folder} holds no images: {self.repair()}")
+            items += [Item(f"{part}{folder}/{image}", label, names[folder]) for image in images]
+        return items
+
+
+class ImageNetVariant(ImageNet):
+    """A test set with ImageNet's classes; as in CoOp all of it stands for training, too, which no run may use."""
+
+    also_needed = ("classnames.txt",)
+    test_only = True
+
+    def read_split(self) -> Split:
+        names = self.names_of_folders(read_classnames(self.folder / "classnames.txt"))
+        folders = folder_names(self.images)
+        if len(folders) != self.n_classes:
+            raise FileNotFoundError(
+                f"{self.images} has {len(folders)} class folders instead of {self.n_classes}: {self.repair()}"
+            )
+        place = {folder: n for n, folder in enumerate(names)}
+        items = self.items("", sorted(folders, key=lambda folder: place.get(folder, -1)), names)
+        return Split.of(items, [], items)
+
+    def names_of_folders(self, classnames: dict[str, str]) -> dict[str, str]:
+        """Class name of each folder, in label order."""
+        return classnames
+
+    def few_shot(self, split: Split, shots: int, seed: int) -> Split:
+        return split
+
+
+def read_classnames(path: Path) -> dict[str, str]:
+    """Class name of each folder, such as ``n01440764``, in the order of the file: ``n01440764 tench`` a line.
+
+    Raises:
+        ValueError: if a line has no name, or a folder comes twice.
+    """
+    rows = [line.split(" ", 1) for line in read_lines(path)]
+    names = {row[0]: row[-1].strip() for row in rows}
+    if not rows or any(len(row) != 2 for row in rows) or len(names) != len(rows):
+        raise ValueError(
+            f"{path} is not a list of different folders with class names, such as 'n01440764 tench', one a line. "
+            "Fetch it again."
+        )
+    return names

@@ -1,0 +1,21 @@
+"""ImageNetV2."""
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from .imagenet import ImageNetVariant
+
+
+@DATASET_REGISTRY.register()
+class ImageNetV2(ImageNetVariant):
+    """ImageNet's test collected anew, matched frequency (Recht et al., ICML 2019); for testing only.
+
+    Folders are called 0 ... 999; their class names are those lines of ``classnames.txt``.
+    """
+
+    dataset_dir, image_dir = "imagenetv2", "imagenetv2-matched-frequency-format-val"
+    n_classes, n_images = 1000, (0, 0, 10000)
+    source = "https://github.com/modestyachts/ImageNetV2"
+    licence = "MIT; images belong to their authors"
+
+    def names_of_folders(self, classnames: dict[str, str]) -> dict[str, str]:
+        return {str(label): name for label, name in enumerate(classnames.values())}
