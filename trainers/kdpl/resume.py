@@ -5,8 +5,6 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yacs.config import CfgNode
-
 from .checkpoints import read_checkpoint, save_atomically
 from .run_record import plain_config
 
@@ -34,7 +32,7 @@ def save_resume_state(trainer: "PromptTrainer") -> None:
     """
     content = {
         "epoch": trainer.epoch + 1,
-        "settings": json.dumps(_settings(trainer.cfg)),
+        "settings": json.dumps(settings_of(plain_config(trainer.cfg))),
         "prompts": trainer.model.prompt_learner.state_dict(),
         "optimizer": trainer.optim.state_dict()["state"],
         "scaler": trainer.scaler.state_dict() if trainer.scaler else {},
@@ -64,7 +62,7 @@ def restore_resume_state(trainer: "PromptTrainer", directory: str) -> int:
             )
         return 0
     content = read_checkpoint(file)
-    _check_settings(file, json.loads(content["settings"]), _settings(trainer.cfg))
+    check_settings(file, json.loads(content["settings"]), settings_of(plain_config(trainer.cfg)))
     trainer.model.prompt_learner.load_state_dict(content["prompts"])
     optimizer = trainer.optim.state_dict()
     trainer.optim.load_state_dict({**optimizer, "state": content["optimizer"]})
@@ -81,12 +79,14 @@ def restore_resume_state(trainer: "PromptTrainer", directory: str) -> int:
     return content["epoch"]
 
 
-def _settings(cfg: CfgNode) -> dict[str, object]:
-    settings = {key: value for key, value in _flat(plain_config(cfg)).items() if key not in MAY_CHANGE}
-    return json.loads(json.dumps(settings))  # tuples become lists, as in the file
+def settings_of(config: dict) -> dict[str, object]:
+    """The settings of a configuration that prompts depend on, by dotted key, as they look when read from JSON."""
+    settings = {key: value for key, value in _flat(config).items() if key not in MAY_CHANGE}
+    return json.loads(json.dumps(settings))  # tuples become lists, as in a file
 
 
-def _check_settings(file: Path, before: dict, now: dict) -> None:
+def check_settings(file: Path, before: dict[str, object], now: dict[str, object]) -> None:
+    """Refuse to take what ``file`` holds of a run for a part of this one; the settings that differ are listed."""
     changed = [
         f"{key}: {before.get(key, 'absent')} before, {now.get(key, 'absent')} now"
         for key in sorted(before | now)
