@@ -17,7 +17,6 @@ from .checkpoints import find_checkpoint, load_prompts, save_prompts
 from .class_selection import most_likely_classes
 from .clip_loading import check_clip_name, load_clip
 from .data_loading import seeded_loader
-from .downloads import sha256_of
 from .losses import symmetric_kl
 from .precision import Precision, grad_scaler, resolve_precision
 from .prompt_learners import PromptLearner
@@ -178,7 +177,6 @@ class PromptTrainer(RecordedTrainer):
             return
         path = find_checkpoint(directory, self.registered_name, epoch)
         load_prompts(path, self.method, self.model.prompt_learner)
-        self.record.facts["prompts_sha256"] = sha256_of(path)
         print(f"Prompts loaded from {path}")
 
     # Evaluation, always on the data set's own class names
