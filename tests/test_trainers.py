@@ -160,6 +160,7 @@ def test_the_saved_prompts_give_the_recorded_result_again(name, files, tmp_path,
     again = json.loads((tmp_path / "eval" / "results.json").read_text())
     assert again["mode"] == "eval" and record["mode"] == "train"
     assert again["evaluations"] == record["evaluations"]
+    assert again["prompts_sha256"] == record["prompts_sha256"] is not None
     assert accuracy == record["evaluations"][0]["accuracy"]
 
 

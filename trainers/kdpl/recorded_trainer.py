@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 from yacs.config import CfgNode
 
-from .run_record import Counts, RunRecord, device_name, fingerprint, plain_config
+from .run_record import Counts, RunRecord, device_name, fingerprint, plain_config, tensors_fingerprint
 
 
 class RecordedTrainer(TrainerX):
@@ -35,7 +35,7 @@ class RecordedTrainer(TrainerX):
         """Train, test, and write the record."""
         self.record.facts["mode"] = "train"
         super().train()
-        self.record.finish(self.output_dir)
+        self.finish_record()
 
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
@@ -69,8 +69,14 @@ class RecordedTrainer(TrainerX):
             where = {"dataset": self.cfg.DATASET.NAME, "split": split, "subsample": self.cfg.DATASET.SUBSAMPLE_CLASSES}
             self.record.evaluations.append(where | result)
             if self.record.facts["mode"] == "eval":
-                self.record.finish(self.output_dir)
+                self.finish_record()
         return result["accuracy"]
+
+    def finish_record(self) -> None:
+        """Write the record, with a hash that tells which prompts the results belong to, whatever folder had them."""
+        learned = {name: self._models[name].state_dict() for name in self.get_model_names()}  # none in zero-shot CLIP
+        self.record.facts["prompts_sha256"] = tensors_fingerprint(*learned.values()) if learned else None
+        self.record.finish(self.output_dir)
 
     def evaluation(self) -> AbstractContextManager:
         """The context of a pass over a test set."""
