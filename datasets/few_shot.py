@@ -4,6 +4,8 @@ import json
 import random
 import shlex
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dassl.data.datasets import DatasetBase, Datum
@@ -56,7 +58,8 @@ class FewShotDataset(DatasetBase):
         self.split_sha256 = split.sha256
         split = self.few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED)
         split = half_of_classes(split, cfg.DATASET.SUBSAMPLE_CLASSES)
-        self.check_images(split, opens_test=not cfg.TEST.NO_TEST)
+        split = self.with_usable_images(split, opens_test=not cfg.TEST.NO_TEST)
+        self.names = split.classnames
         super().__init__(
             train_x=self.as_data(split.train), val=self.as_data(split.val) or None, test=self.as_data(split.test)
         )
@@ -113,12 +116,22 @@ class FewShotDataset(DatasetBase):
         keep_json(path, {"train": drawn.train, "val": drawn.val})
         return drawn
 
-    def check_images(self, split: Split, opens_test: bool) -> None:
+    def with_usable_images(self, split: Split, opens_test: bool) -> Split:
         """Open every image of the run; a test set that this run leaves alone has to be there, and stays closed."""
-        opened, unopened = [item.path for item in split.train + split.val], [item.path for item in split.test]
-        if opens_test:
-            opened, unopened = opened + unopened, []
-        check_images(self.images, opened, self.folder, unopened)
+        opened = split.train + split.val + split.test * opens_test
+        everything = split.train + split.val + split.test
+        check_images(
+            self.images, [item.path for item in opened], self.folder, unopened=[item.path for item in everything]
+        )
+        return split
+
+    def get_num_classes(self, data_source: Sequence[Datum]) -> int:
+        """Dassl asks for it; the split knows, whatever images a run takes from it."""
+        return len(self.names)
+
+    def get_lab2cname(self, data_source: Sequence[Datum]) -> tuple[dict[int, str], list[str]]:
+        """Class name of each label, and the names in label order; asked for by Dassl, too."""
+        return dict(enumerate(self.names)), list(self.names)
 
     def as_data(self, items: list[Item]) -> list[Datum]:
         """The items as Dassl has them."""
@@ -146,4 +159,4 @@ def _read_draw(path: Path, split: Split, shots: int) -> Split:
         expected = {label: min(most, len(items)) for label, items in by_label(source).items()}
         if len(set(drawn[part])) != len(drawn[part]) or Counter(item.label for item in drawn[part]) != expected:
             raise ValueError(f"{part} has not {most} different images of each class")
-    return Split(drawn["train"], drawn["val"], split.test, split.sha256)
+    return replace(split, **drawn)

@@ -37,7 +37,8 @@ def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, u
         FileNotFoundError: if files are missing, and the rest is good.
         ValueError: if files cannot be decoded.
     """
-    opened, unopened = list(dict.fromkeys(opened)), list(dict.fromkeys(unopened))
+    opened = list(dict.fromkeys(opened))
+    unopened = sorted(set(unopened).difference(opened))
     faults = unusable_images(image_dir, opened, index_of(dataset_folder))
     faults |= {path: MISSING for path in unopened if not (image_dir / path).is_file()}
     if not faults:
@@ -47,7 +48,7 @@ def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, u
         lines.append(f"  and {len(faults) - NAMED:,} more")
     error = FileNotFoundError if set(faults.values()) == {MISSING} else ValueError
     raise error(
-        f"{len(faults):,} of {len(set(opened + unopened)):,} images below {image_dir} cannot be used:\n"
+        f"{len(faults):,} of {len(opened) + len(unopened):,} images below {image_dir} cannot be used:\n"
         + "\n".join(lines)
         + "\nCopy or extract these files again, then start again; what was found good is not read a second time."
     )

@@ -14,6 +14,9 @@ SUBSAMPLES = ("all", "base", "new")
 MOST_VAL_SHOTS = 4  # images a class kept for validation
 
 
+UNKNOWN = -1  # the label of an image whose class nobody told
+
+
 class Item(NamedTuple):
     """An image: its path below the image folder, with forward slashes, its label from 0 and the label's name."""
 
@@ -24,23 +27,23 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """The three parts of a dataset, and the SHA-256 of what they were read from."""
+    """The three parts of a dataset, the class names in label order, and the SHA-256 of what all that was read from."""
 
     train: list[Item]
     val: list[Item]
     test: list[Item]
+    classnames: list[str]
     sha256: str
 
     @classmethod
-    def of(cls, train: list[Item], val: list[Item], test: list[Item]) -> "Split":
-        """A split that was not read from one file; the hash is of its items."""
-        return cls(train, val, test, _sha256(json.dumps([train, val, test]).encode()))
-
-    @property
-    def classnames(self) -> list[str]:
-        """The training images' class names in label order."""
-        names = {item.label: item.classname for item in self.train}
-        return [names[label] for label in sorted(names)]
+    def of(
+        cls, train: list[Item], val: list[Item], test: list[Item], classnames: list[str] | None = None, sha256: str = ""
+    ) -> "Split":
+        """A split whose names are, unless given, those of its training images, and whose hash is that of its items."""
+        if classnames is None:
+            names = {item.label: item.classname for item in train}
+            classnames = [names[label] for label in sorted(names)]
+        return cls(train, val, test, classnames, sha256 or _sha256(json.dumps([train, val, test]).encode()))
 
 
 def read_split(path: Path) -> Split:
@@ -59,7 +62,7 @@ def read_split(path: Path) -> Split:
     if not isinstance(lists, dict) or not all(isinstance(lists.get(part), list) for part in PARTS):
         found = f"an object with the keys {list(lists)[:8]}" if isinstance(lists, dict) else type(lists).__name__
         raise ValueError(f"The split file {path} holds {found} instead of lists train, val and test. {_ADVICE}")
-    split = Split(*([_item(entry, part, path) for entry in lists[part]] for part in PARTS), sha256=_sha256(content))
+    split = Split.of(*([_item(entry, part, path) for entry in lists[part]] for part in PARTS), sha256=_sha256(content))
     _check_labels(split, path)
     return split
 
@@ -109,7 +112,7 @@ def few_shot_draw(split: Split, shots: int, seed: int) -> Split:
 
     Classes come in order of first appearance; one that has no more images than asked for keeps all of them. The draw
     is CPython's ``random.sample`` after ``random.seed(seed)``, training before validation, without touching the
-    global generator. ``shots`` below 1 keeps everything.
+    global generator. ``shots`` below 1 keeps everything, and images without a label are all kept.
     """
     if shots < 1:
         return split
@@ -128,13 +131,15 @@ def by_label(items: Sequence[Item]) -> dict[int, list[Item]]:
 
 def _draw(items: Sequence[Item], shots: int, generator: random.Random) -> list[Item]:
     drawn = []
-    for group in by_label(items).values():
-        drawn += generator.sample(group, shots) if len(group) >= shots else group
+    for label, group in by_label(items).items():
+        drawn += group if label == UNKNOWN or len(group) < shots else generator.sample(group, shots)
     return drawn
 
 
 def half_of_classes(split: Split, subsample: str) -> Split:
     """All classes, the first ceil(n / 2) labels (base) or the rest (new), labels counted from 0 again.
+
+    Images without a label stay: nobody knows to which half they belong.
 
     Raises:
         ValueError: if ``subsample`` is none of the three, or no class is left.
@@ -150,6 +155,11 @@ def half_of_classes(split: Split, subsample: str) -> Split:
         raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {subsample!r}, but {n_classes} class has no second half.")
 
     def half(items: list[Item]) -> list[Item]:
-        return [item._replace(label=item.label - first) for item in items if first <= item.label < end]
+        return [
+            item if item.label == UNKNOWN else item._replace(label=item.label - first)
+            for item in items
+            if item.label == UNKNOWN or first <= item.label < end
+        ]
 
-    return replace(split, train=half(split.train), val=half(split.val), test=half(split.test))
+    names = split.classnames[first:end]
+    return replace(split, train=half(split.train), val=half(split.val), test=half(split.test), classnames=names)

@@ -33,7 +33,7 @@ def test_the_published_draws_are_reproduced_in_their_order(shared, folder, image
 
 
 def test_a_draw_is_that_of_the_seeded_global_generator_and_leaves_that_alone():
-    split = Split([Item(f"{c}{i}", c, str(c)) for c in (2, 0, 1) for i in range(9)], [], [], "")
+    split = Split.of([Item(f"{c}{i}", c, str(c)) for c in (2, 0, 1) for i in range(9)], [], [])
     random.seed(7)
     state = random.getstate()
     expected = [item for c in (2, 0, 1) for item in random.sample([i for i in split.train if i.label == c], 3)]
@@ -43,7 +43,7 @@ def test_a_draw_is_that_of_the_seeded_global_generator_and_leaves_that_alone():
 
 
 def test_a_class_with_too_few_images_keeps_all_and_no_shots_means_everything():
-    split = Split([Item(f"{c}{i}", c, str(c)) for c, n in ((0, 2), (1, 9)) for i in range(n)], [], [], "")
+    split = Split.of([Item(f"{c}{i}", c, str(c)) for c, n in ((0, 2), (1, 9)) for i in range(n)], [], [])
     assert [item.label for item in few_shot_draw(split, 4, 1).train] == [0] * 2 + [1] * 4
     assert few_shot_draw(split, -1, 1) == few_shot_draw(split, 0, 1) == split
 
@@ -59,7 +59,7 @@ def test_base_is_the_larger_half_and_new_counts_from_0_again(tmp_path):
 
 
 def test_another_word_for_the_classes_is_an_error_that_lists_the_three():
-    split = Split([Item("a.jpg", 0, "a")], [], [], "")
+    split = Split.of([Item("a.jpg", 0, "a")], [], [])
     with pytest.raises(ValueError, match="'novel'; possible are all, base, new"):
         half_of_classes(split, "novel")
     with pytest.raises(ValueError, match="no second half"):

@@ -11,6 +11,12 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.DATASET.setdefault("SUBSAMPLE_CLASSES", "all")  # all, or one half of the classes: base, new
     cfg.DATASET.setdefault("TEMPLATE", "")  # "a photo of a {}." for teacher and zero-shot; empty: the data set's own
 
+    folder = cfg.DATASET.setdefault("FOLDER", CfgNode())  # of DATASET.NAME Folder: images of one's own in --root
+    folder.setdefault("CLASSNAMES", "")  # file with a name a line; empty: classnames.txt if it is there
+    folder.setdefault("LABELS", "")  # CSV or JSON of path, label and, optionally, split; empty: labels.csv, labels.json
+    folder.setdefault("SHARES", (0.5, 0.2, 0.3))  # of a class for training, validation, test, if no folders say so
+    folder.setdefault("SPLIT_SEED", 1)  # of that division; the same for all SEEDs
+
     coop = cfg.TRAINER.setdefault("COOP", CfgNode())
     coop.setdefault("N_CTX", 16)  # context vectors, overruled by CTX_INIT
     coop.setdefault("CSC", False)  # class-specific contexts, overruled by CTX_INIT
