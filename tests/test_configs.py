@@ -1,0 +1,99 @@
+"""Every configuration file that is shipped."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from dassl.config import get_cfg_default
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+from dassl.optim import build_lr_scheduler
+from yacs.config import CfgNode
+
+import datasets  # noqa: F401  registers them
+import trainers  # noqa: F401  registers them
+from trainers.kdpl.config import extend_cfg
+
+from .conftest import ROOT
+
+METHODS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
+TRAINER_FILES = sorted((ROOT / "configs" / "trainers").glob("*/*.yaml"))
+DATASET_FILES = sorted((ROOT / "configs" / "datasets").glob("*.yaml"))
+BACKBONES = {"vit_b32": "ViT-B/32", "vit_b16": "ViT-B/16", "rn50": "RN50", "demo": "demo:student"}
+
+
+def merged(*files: Path) -> CfgNode:
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    for file in files:
+        cfg.merge_from_file(str(file))  # raises for a key that does not exist, or a value of another type
+    return cfg
+
+
+@pytest.mark.parametrize("file", TRAINER_FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_trainers_file_has_existing_keys_its_own_student_and_a_trainer(file):
+    cfg = merged(file)
+    assert file.parent.name in TRAINER_REGISTRY.registered_names()
+    assert cfg.MODEL.BACKBONE.NAME == next(name for stem, name in BACKBONES.items() if file.stem.startswith(stem))
+    assert cfg.OPTIM.NAME == "sgd" and cfg.OPTIM.LR_SCHEDULER == "cosine"
+    assert cfg.INPUT.TRANSFORMS[-1] == "normalize"
+
+
+@pytest.mark.parametrize("file", DATASET_FILES, ids=lambda file: file.stem)
+def test_a_datasets_file_names_a_dataset(file):
+    assert merged(file).DATASET.NAME in DATASET_REGISTRY.registered_names()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_with_and_without_a_teacher_a_method_has_the_same_settings(method):
+    supervised, distilled = (
+        {file.name: file for file in TRAINER_FILES if file.parent.name == trainer}
+        for trainer in (method, f"{method}_KDPL")
+    )
+    assert supervised.keys() == distilled.keys() != set()
+    for name in supervised.keys() - {"demo.yaml"}:
+        assert merged(supervised[name]) == merged(distilled[name])
+
+
+@pytest.mark.parametrize(
+    "trainer, epochs, batch, rate, prompts",
+    [
+        ("CoOp", 50, 32, 0.002, {"CTX_INIT": "a photo of a", "CSC": False, "CLASS_TOKEN_POSITION": "end"}),
+        ("CoCoOp", 10, 1, 0.002, {"N_CTX": 4, "CTX_INIT": "a photo of a"}),
+        ("VPT", 5, 4, 0.0025, {"N_CTX_VISION": 8, "PROMPT_DEPTH_VISION": 12}),
+        ("MaPLe", 5, 4, 0.0035, {"N_CTX": 2, "PROMPT_DEPTH": 9}),
+        ("PromptSRC", 20, 4, 0.0025, {"N_CTX_TEXT": 4, "N_CTX_VISION": 4}),
+    ],
+)
+def test_published_settings(trainer, epochs, batch, rate, prompts):
+    for file in TRAINER_FILES:
+        if file.parent.name == trainer and file.stem != "demo":
+            cfg = merged(file)
+            assert (cfg.OPTIM.MAX_EPOCH, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, cfg.OPTIM.LR) == (epochs, batch, rate)
+            assert (cfg.OPTIM.MOMENTUM, cfg.OPTIM.WEIGHT_DECAY, cfg.INPUT.SIZE) == (0.9, 5e-4, (224, 224))
+            assert prompts.items() <= cfg.TRAINER[trainer.upper()].items()
+
+
+@pytest.mark.parametrize("suffix, depth, mean, std", [("", 9, 15, 1), ("_cross_datasets", 3, 6, 10)])
+def test_promptsrc_goes_less_deep_and_averages_wider_for_transfer(suffix, depth, mean, std):
+    name = f"vit_b32_c2_ep20_batch4_4+4ctx{suffix}.yaml"
+    node = merged(ROOT / "configs" / "trainers" / "PromptSRC_KDPL" / name).TRAINER.PROMPTSRC
+    assert (node.PROMPT_DEPTH_TEXT, node.PROMPT_DEPTH_VISION) == (depth, depth)
+    assert (node.GPA_MEAN, node.GPA_STD) == (mean, std)
+
+
+def test_the_published_schedules_come_out_of_the_files(shared):
+    schedules = json.loads((shared / "parity" / "golden_public.json").read_text())["lr_schedules"]
+    assert schedules
+    for name, golden in schedules.items():
+        cfg = merged(ROOT / "configs" / "trainers" / f"{name}.yaml")
+        assert cfg.DATALOADER.TRAIN_X.BATCH_SIZE == golden["batch_size"]
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=cfg.OPTIM.LR)
+        scheduler = build_lr_scheduler(optimizer, cfg.OPTIM)
+        rates = []
+        for _ in range(cfg.OPTIM.MAX_EPOCH):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        assert rates == pytest.approx(golden["lr_per_epoch"], rel=1e-6), name
