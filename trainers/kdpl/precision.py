@@ -47,14 +47,23 @@ def resolve_precision(name: str, device: torch.device, key: str = "PREC") -> Pre
     Raises:
         ValueError: if the name is unknown.
     """
-    if name not in PRECISIONS:
-        raise ValueError(f"{key} is {name!r}; possible are {', '.join(PRECISIONS)}.")
+    check_precision(name, key)
     if name in ("fp16", "amp") and device.type == "cpu":
         print(f"{key} {name} needs a GPU: computing in fp32 on this CPU.")
         name = "fp32"
     weights = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name, torch.float32)
     autocast = {"bf16": torch.bfloat16, "fp16": torch.float16, "amp": torch.float16}.get(name)
     return Precision(name, device.type, weights, autocast)
+
+
+def check_precision(name: str, key: str = "PREC") -> None:
+    """Refuse a precision that does not exist.
+
+    Raises:
+        ValueError: listing those that do.
+    """
+    if name not in PRECISIONS:
+        raise ValueError(f"{key} is {name!r}; possible are {', '.join(PRECISIONS)}.")
 
 
 def grad_scaler() -> "torch.amp.GradScaler":
