@@ -18,7 +18,7 @@ from .class_selection import most_likely_classes
 from .clip_loading import check_clip_name, load_clip
 from .data_loading import seeded_loader
 from .losses import symmetric_kl
-from .precision import Precision, grad_scaler, resolve_precision
+from .precision import Precision, check_precision, grad_scaler, resolve_precision
 from .prompt_learners import PromptLearner
 from .recorded_trainer import RecordedTrainer
 from .resume import restore_resume_state, save_resume_state
@@ -57,10 +57,7 @@ class PromptTrainer(RecordedTrainer):
         check_clip_name(cfg.MODEL.BACKBONE.NAME)
         check_student(cfg.MODEL.BACKBONE.NAME, self.method, self.visual_prompts)
         check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE)
-        self.node_precision(cfg, torch.device("cpu"))
-
-    def node_precision(self, cfg: CfgNode, device: torch.device) -> Precision:
-        return resolve_precision(cfg.TRAINER[self.node].PREC, device, f"TRAINER.{self.node}.PREC")
+        check_precision(cfg.TRAINER[self.node].PREC, f"TRAINER.{self.node}.PREC")
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
@@ -79,7 +76,9 @@ class PromptTrainer(RecordedTrainer):
         print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
         self.student = load_clip(cfg.MODEL.BACKBONE.NAME)
         check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE, self.student.resolution)
-        self.precision = self.node_precision(cfg, self.device)
+        self.precision: Precision = resolve_precision(
+            cfg.TRAINER[self.node].PREC, self.device, f"TRAINER.{self.node}.PREC"
+        )
         learner = self.build_prompt_learner()
         clip = self.precision.cast_frozen(self.student.model)
         self.model = PromptedCLIP(clip, learner, self.classnames, self.student.tokenize).to(self.device)
@@ -202,7 +201,7 @@ class KDPLTrainer(PromptTrainer):
         kdpl = cfg.TRAINER.KDPL
         for name in teacher_names(kdpl.TEACHER):
             check_clip_name(name)
-        resolve_precision(kdpl.PREC, torch.device("cpu"), "TRAINER.KDPL.PREC")
+        check_precision(kdpl.PREC, "TRAINER.KDPL.PREC")
         if kdpl.K_MAX < 1:
             raise ValueError(f"TRAINER.KDPL.K_MAX is {kdpl.K_MAX}; at least one class must be kept (published: 1000).")
 
