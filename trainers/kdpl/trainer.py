@@ -18,7 +18,7 @@ from .class_selection import most_likely_classes
 from .clip_loading import check_clip_name, load_clip
 from .data_loading import seeded_loader
 from .losses import symmetric_kl
-from .precision import Precision, check_precision, grad_scaler, resolve_precision
+from .precision import check_precision, grad_scaler, resolve_precision
 from .prompt_learners import PromptLearner
 from .recorded_trainer import RecordedTrainer
 from .resume import restore_resume_state, save_resume_state
@@ -76,9 +76,7 @@ class PromptTrainer(RecordedTrainer):
         print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
         self.student = load_clip(cfg.MODEL.BACKBONE.NAME)
         check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE, self.student.resolution)
-        self.precision: Precision = resolve_precision(
-            cfg.TRAINER[self.node].PREC, self.device, f"TRAINER.{self.node}.PREC"
-        )
+        self.precision = resolve_precision(cfg.TRAINER[self.node].PREC, self.device, f"TRAINER.{self.node}.PREC")
         learner = self.build_prompt_learner()
         clip = self.precision.cast_frozen(self.student.model)
         self.model = PromptedCLIP(clip, learner, self.classnames, self.student.tokenize).to(self.device)
