@@ -1,6 +1,9 @@
 """Files of prompts: ours, published ones, damaged ones, hostile ones."""
 
+import io
 import os
+import random
+import zipfile
 from collections import OrderedDict
 
 import pytest
@@ -122,11 +125,45 @@ def test_a_file_that_is_no_checkpoint_is_named(content, tmp_path):
         read_checkpoint(tmp_path / "file")
 
 
-def test_a_truncated_checkpoint_is_named(tmp_path):
-    save_prompts(tmp_path / "file", "CoOp", 5, student("CoOp").prompt_learner, {})
-    (tmp_path / "file").write_bytes((tmp_path / "file").read_bytes()[:-200])
-    with pytest.raises(ValueError, match="damaged"):
-        read_checkpoint(tmp_path / "file")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_cut_at_any_length_is_named(zipped, tmp_path):
+    torch.save(published("CoOp")[0], tmp_path / "whole", _use_new_zipfile_serialization=zipped)
+    whole = (tmp_path / "whole").read_bytes()
+    for length in [*range(0, 400, 3), *range(400, len(whole) - 1, len(whole) // 100)]:
+        (tmp_path / "file").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="file is no checkpoint, or is damaged"):
+            read_checkpoint(tmp_path / "file")
+
+
+def with_damaged_pickle(archive: bytes, rng: random.Random) -> bytes:
+    """The archive with one to three bytes of its pickle replaced, and a checksum that fits again."""
+    damaged = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(damaged, "w") as target:
+        for name in source.namelist():
+            content = bytearray(source.read(name))
+            for _ in range(rng.randint(1, 3) if name.endswith("data.pkl") else 0):
+                content[rng.randrange(len(content))] = rng.randrange(256)
+            target.writestr(name, bytes(content))
+    return damaged.getvalue()
+
+
+def test_other_bytes_in_a_checkpoint_are_read_or_refused_with_a_message(tmp_path):
+    torch.save(published("CoOp")[0], tmp_path / "whole")
+    whole, learner, rng = (tmp_path / "whole").read_bytes(), student("CoOp").prompt_learner, random.Random(0)
+    refused = 0
+    for _ in range(400):
+        (tmp_path / "file").write_bytes(with_damaged_pickle(whole, rng))
+        try:
+            load_prompts(tmp_path / "file", "CoOp", learner)
+        except ValueError as error:
+            assert str(tmp_path / "file") in str(error)
+            refused += 1
+    assert 100 < refused < 400
+
+
+def test_a_file_that_does_not_exist_is_not_called_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_checkpoint(tmp_path / "nothing")
 
 
 def test_the_epoch_asked_for_is_found_and_without_one_the_best_or_the_latest(tmp_path):

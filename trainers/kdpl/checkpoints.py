@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import struct
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from .atomic_files import atomic_path
 from .prompt_learners import PromptLearner
 
 FORMAT = "kdpl-prompts-1"
+# What damaged bytes make torch.load do: a pickle is a program, and these run whatever program they have become.
+DAMAGED = (
+    pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError,
+    AssertionError, ArithmeticError, MemoryError, struct.error,
+)  # fmt: skip
 # What the published code learns; everything else in its files is the rest of CLIP, or made from it.
 LEARNED = re.compile(r"(^|\.)(ctx|VPT|VPT_shallow)$|(^|\.)(meta_net|compound_prompt\w*)\.|(^|prompt_learner\.)proj\.")
 
@@ -37,8 +43,8 @@ def load_prompts(path: str | os.PathLike, method: str, learner: PromptLearner) -
     """
     content = read_checkpoint(path)
     state = content.pop("state_dict", None)
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} holds no 'state_dict'; it is not a checkpoint of prompts.")
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ValueError(f"{path} holds no 'state_dict' of tensors; it is not a checkpoint of prompts.")
     if content.get("method", method) != method:
         raise ValueError(
             f"{path} holds prompts of {content['method']}, and the trainer learns those of {method}. "
@@ -109,12 +115,14 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     Published checkpoints hold optimizer and scheduler objects beside the tensors; these become inert placeholders.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         ValueError: if the file cannot be read as a checkpoint.
     """
-    try:
-        content = torch.load(path, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is no checkpoint, or is damaged ({type(error).__name__}: {error}).") from error
+    with open(path, "rb") as file:
+        try:
+            content = torch.load(file, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
+        except DAMAGED as error:
+            raise ValueError(f"{path} is no checkpoint, or is damaged ({type(error).__name__}: {error}).") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no checkpoint: it holds a {type(content).__name__}, not a dictionary.")
     return content
@@ -140,7 +148,7 @@ class _Inert:
 class _InertPickle:
     """What ``torch.load`` needs of a pickle module; the only door to code, ``find_class``, opens to tensors alone."""
 
-    class Unpickler(pickle.Unpickler):
+    class Unpickler(pickle._Unpickler):  # in Python: that in C allocates many gigabytes if a damaged byte says so
         def find_class(self, module: str, name: str) -> Any:
             if (module, name) == ("collections", "OrderedDict"):
                 return OrderedDict
