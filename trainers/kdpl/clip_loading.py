@@ -217,7 +217,7 @@ def _open_clip_loading() -> ModuleType:
     try:
         from . import open_clip_loading
     except ModuleNotFoundError as error:
-        if not error.name.startswith("open_clip"):
+        if error.name.partition(".")[0] not in ("open_clip", "huggingface_hub", "safetensors"):  # it brings these
             raise
         raise ValueError('CLIPs named "open_clip:..." need open_clip: pip install "open-clip-torch>=3.0"') from error
     return open_clip_loading

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -46,9 +45,9 @@ def mean_text_features(
     device = next(loaded.model.parameters()).device
     n_texts = len(classnames) * len(templates)
     key = json.dumps([loaded.weights_sha256, precision.name, normalise_each, list(templates), list(classnames)])
-    file = cache_dir() / "text_features" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+    file = cache_dir() / "text_features" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.pth"
     if n_texts >= CACHED_FROM and file.is_file():
-        return load_file(file)["text_features"].to(device)
+        return torch.load(file, weights_only=True)["text_features"].to(device)
 
     encode = text_function(loaded)
     total = 0.0
@@ -66,7 +65,7 @@ def mean_text_features(
 
     if n_texts >= CACHED_FROM:
         with atomic_path(file) as temporary:
-            save_file({"text_features": mean.cpu()}, temporary)
+            torch.save({"text_features": mean.cpu()}, temporary)
     return mean
 
 

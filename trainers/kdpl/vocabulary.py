@@ -4,8 +4,6 @@ import csv
 import io
 from pathlib import Path
 
-import requests
-
 from .atomic_files import atomic_path
 from .text_features import cache_dir
 
@@ -43,6 +41,8 @@ def open_images_file(url: str = OPEN_IMAGES_URL) -> Path:
     file = cache_dir() / Path(url).name
     if file.is_file():
         return file
+    import requests  # rarely needed, and not every environment has it
+
     by_hand = f"Fetch {url} by hand and put it at {file}, or set TRAINER.KDPL.VOCABULARY to a file of your own."
     try:
         answer = requests.get(url, timeout=TIMEOUT)
