@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from dassl.data.transforms import build_transform
 from dassl.optim import build_lr_scheduler, build_optimizer
