@@ -1,0 +1,233 @@
+"""train.py through the real command line: what it does, and what it says to whoever gets it wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+
+import train
+
+from .conftest import ROOT
+from .tiny_clip import tiny_clip
+from .tiny_datasets import tiny_split, write_jpeg
+
+CONFIGS = ROOT / "configs"
+DATASET_FILE = CONFIGS / "datasets" / "caltech101.yaml"
+METHOD_FILE = CONFIGS / "trainers" / "CoOp_KDPL" / "vit_b32_ctxv1.yaml"
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> Path:
+    """A folder with a student and a teacher for images of 32 pixels."""
+    folder = tmp_path_factory.mktemp("clips")
+    for name, seed in (("student", 1), ("teacher", 2)):
+        state = {key: tensor.contiguous() for key, tensor in tiny_clip("vit", seed).state_dict().items()}
+        save_file(state, folder / f"{name}.safetensors")
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """A data root with a small Caltech101: 4 classes of 6, 5 and 2 images."""
+    split = tiny_split(n_classes=4)
+    folder = tmp_path / "data" / "caltech-101"
+    for n, (path, *_) in enumerate(split["train"] + split["val"] + split["test"]):
+        write_jpeg(folder / "101_ObjectCategories" / path, n)
+    (folder / "split_zhou_Caltech101.json").write_text(json.dumps(split))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def command(data, clips, tmp_path) -> Callable[..., list]:
+    """Arguments for one epoch of CoOp_KDPL with the small models; what comes before and after may be added."""
+
+    def arguments(*flags: object, pairs: tuple = (), output: str = "output", trainer: str = "CoOp_KDPL") -> list:
+        return [
+            "--root", data, "--trainer", trainer, "--seed", 1, "--backbone", clips / "student.safetensors",
+            "--dataset-config-file", DATASET_FILE, "--config-file", METHOD_FILE, "--output-dir", tmp_path / output,
+            *flags,
+            "DATASET.NUM_SHOTS", 2, "DATALOADER.NUM_WORKERS", 0, "DATALOADER.TRAIN_X.BATCH_SIZE", 4,
+            "INPUT.SIZE", "(32,32)", "OPTIM.MAX_EPOCH", 2,
+            "TRAINER.KDPL.TEACHER", clips / "teacher.safetensors", *pairs,
+        ]  # fmt: skip
+
+    return arguments
+
+
+def refused(result: subprocess.CompletedProcess) -> str:
+    """The message of a run that its user could mend."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    assert result.stderr.count("error: ") == 1
+    return result.stderr[result.stderr.index("error: ") :]
+
+
+def test_training_evaluation_and_repetition(command, run_train, tmp_path):
+    trained = run_train(*command())
+    assert trained.returncode == 0, trained.stderr
+    for line in ("** Arguments **", "** Config **", "** System info **", "Setting fixed seed: 1", "epoch [2/2]"):
+        assert line in trained.stdout
+    assert trained.stdout == "Setting fixed seed: 1\n" + (tmp_path / "output" / "log.txt").read_text()
+    record = json.loads((tmp_path / "output" / "results.json").read_text())
+    assert record["config"]["TRAINER"]["NAME"] == "CoOp_KDPL" and record["evaluations"][0]["total"] == 8
+
+    evaluate = ("--eval-only", "--model-dir", tmp_path / "output")
+    new = command(*evaluate, pairs=("DATASET.SUBSAMPLE_CLASSES", "new"), output="new")
+    assert run_train(*new).returncode == 0
+    evaluated = json.loads((tmp_path / "new" / "results.json").read_text())
+    assert evaluated["evaluations"][0]["total"] == 4 and evaluated["prompts_sha256"] == record["prompts_sha256"]
+
+    again = run_train(*command(output="again"))
+    assert again.returncode == 0
+    assert json.loads((tmp_path / "again" / "results.json").read_text())["prompts_sha256"] == record["prompts_sha256"]
+
+
+def test_flags_win_over_files_and_pairs_over_flags(command, tmp_path, capsys):
+    pairs = ("OPTIM.LR", "0.125", "SEED", "7")
+    assert train.main(list(map(str, command("--no-train", pairs=pairs)))) == 0
+    config = capsys.readouterr().out.split("** Config **")[1]
+    for setting in (
+        "NAME: Caltech101",  # the data set's file over the default
+        "LR_SCHEDULER: cosine",  # the method's file over the default
+        f"OUTPUT_DIR: {tmp_path / 'output'}",  # a flag over the default
+        "LR: 0.125",  # a pair over the method's file
+        "SEED: 7",  # a pair over a flag
+    ):
+        assert f"{setting}\n" in config
+
+
+def test_help_needs_no_torch():
+    start = time.monotonic()
+    result = subprocess.run([sys.executable, ROOT / "train.py", "--help"], capture_output=True, text=True)
+    assert result.returncode == 0 and "--dataset-config-file" in result.stdout
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize(
+    "flags, pairs, said",
+    [
+        ((), ("DATASET.NAME", "caltech101"), ["no dataset 'caltech101'", "did you mean 'Caltech101'", "UCF101"]),
+        ((), ("TRAINER.KDPL.TEACHER", "ViT-L-14"), ["'ViT-L-14'", "did you mean 'ViT-L/14'"]),
+        ((), ("OPTIM.MAX_EPOCHS", "5"), ["'OPTIM.MAX_EPOCHS'", "did you mean 'OPTIM.MAX_EPOCH'", "WARMUP_EPOCH"]),
+        ((), ("NO.SUCH.KEY", "5"), ["'NO.SUCH.KEY'", "there are VERSION, OUTPUT_DIR"]),
+        ((), ("OPTIM.LR",), ["OPTIM.LR has no value"]),
+        ((), ("OPTIM.MAX_EPOCH", "many"), ["OPTIM.MAX_EPOCH cannot be 'many'", "int"]),
+        ((), ("--seed", "2"), ["--seed stands among", "flags come before"]),
+        ((), ("INPUT.SIZE", "(224,224)"), ["(224, 224)", "32 x 32"]),
+        ((), ("TRAINER.COOP.PREC", "fp8"), ["'fp8'", "fp32, bf16, fp16, amp"]),
+        ((), ("DATASET.SUBSAMPLE_CLASSES", "old"), ["'old'", "base", "new"]),
+        (("--config-file", CONFIGS / "trainers/CoOp/vit.yaml"), (), ["trainers/CoOp/vit.yaml", "rn50_ctxv1.yaml"]),
+        (("--dataset-config-file", CONFIGS / "datasets/caltech.yaml"), (), ["mean 'caltech101.yaml'", "dtd.yaml"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_with_what_exists(command, capsys, flags, pairs, said):
+    assert train.main(list(map(str, command(*flags, pairs=pairs)))) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") or "\nerror: " in printed
+    for words in said:
+        assert words in printed
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("OPTIM:\n  MAX_EPOCHS: 3\n", ["'OPTIM.MAX_EPOCHS' in", "did you mean 'OPTIM.MAX_EPOCH'"]),
+        ("OPTIM:\n  LR: [1\n", ["is not a YAML file of settings", "line 3"]),
+        ("- a list\n", ["is not a YAML file of settings"]),
+        ("OPTIM:\n  MAX_EPOCH: many\n", ["OPTIM.MAX_EPOCH", "int"]),
+    ],
+)
+def test_a_broken_configuration_file_is_named_with_the_fault(tmp_path, capsys, text, said):
+    file = tmp_path / "method.yaml"
+    file.write_text(text)
+    assert train.main(["--config-file", str(file)]) == 2
+    printed = capsys.readouterr().err
+    for words in [str(file), *said]:
+        assert words in printed
+
+
+@pytest.mark.parametrize(
+    "flags, pairs, said",
+    [
+        (("--trainer", "CoOp_KDLP"), (), ["no trainer 'CoOp_KDLP'", "did you mean 'CoOp_KDPL'", "ZeroshotCLIP"]),
+        (("--backbone", "ViT-B-32"), (), ["No CLIP is called 'ViT-B-32'", "did you mean 'ViT-B/32'", "RN50"]),
+        ((), ("TRAINER.KDPL.TEACHR", "x"), ["'TRAINER.KDPL.TEACHR'", "did you mean 'TRAINER.KDPL.TEACHER'", "K_MAX"]),
+    ],
+)
+def test_a_name_that_does_not_exist_leaves_nothing_behind(command, run_train, tmp_path, flags, pairs, said):
+    message = refused(run_train(*command(*flags, pairs=pairs)))
+    assert all(words in message for words in said)
+    assert not (tmp_path / "output").exists()
+
+
+def damaged_data(data: Path, damage: str) -> str:
+    """Damage the data set; what the message must name."""
+    folder = data / "caltech-101"
+    split, image = folder / "split_zhou_Caltech101.json", folder / "101_ObjectCategories" / "class_1" / "test_0.jpg"
+    if damage == "no folder":
+        folder.rename(data / "caltech")
+        return str(folder)
+    if damage == "no split":
+        split.unlink()
+        return str(split)
+    if damage == "split cut off":
+        split.write_text(split.read_text()[:200])
+        return str(split)
+    if damage == "no image":
+        image.unlink()
+    if damage == "image cut off":
+        image.write_bytes(image.read_bytes()[:200])
+    return "class_1/test_0.jpg"
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no split", "split cut off", "no image", "image cut off"])
+def test_damaged_data_are_named_before_anything_is_trained(command, run_train, data, damage):
+    named = damaged_data(data, damage)
+    result = run_train(*command())
+    assert named in refused(result)
+    assert "epoch [" not in result.stdout and "Loading CLIP" not in result.stdout
+
+
+def test_an_error_ends_the_log_too(command, data, tmp_path, capsys):
+    named = damaged_data(data, "no split")
+    assert train.main(list(map(str, command()))) == 2
+    assert "error: " in (last := (tmp_path / "output" / "log.txt").read_text()[-800:]) and named in last
+
+
+def test_a_checkpoint_of_another_method_is_refused_with_both_names(command, run_train, tmp_path):
+    maple = ("--config-file", CONFIGS / "trainers" / "MaPLe_KDPL" / "vit_b32_c2_ep5_batch4_2ctx.yaml")
+    assert run_train(*command(*maple, trainer="MaPLe_KDPL", pairs=("OPTIM.MAX_EPOCH", 1))).returncode == 0
+    message = refused(run_train(*command("--eval-only", "--model-dir", tmp_path / "output", output="other")))
+    assert "MultiModalPromptLearner" in message
+
+
+def test_weights_that_cannot_be_fetched_are_named_with_the_ways_to_get_them(command, run_train, tmp_path):
+    missing = {"KDPL_CLIP_CACHE": str(tmp_path / "cache"), "KDPL_CLIP_MIRROR": "http://127.0.0.1:9"}
+    arguments = command("--backbone", "ViT-B/32", pairs=("INPUT.SIZE", "(224,224)"))
+    message = refused(run_train(*arguments, **missing))
+    for words in ("ViT-B-32.pt", str(tmp_path / "cache"), "http://127.0.0.1:9", "Check the connection"):
+        assert words in message
+    assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+
+
+def test_an_interrupted_training_says_that_the_same_command_goes_on(command, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *map(str, command(pairs=("OPTIM.MAX_EPOCH", 1000)))],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while process.poll() is None and not (tmp_path / "output" / "resume.pth").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    printed = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in printed
+    assert printed.endswith("Interrupted. The same command goes on after the last finished epoch.\n")

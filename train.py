@@ -1,0 +1,142 @@
+"""Train or evaluate one trainer on one dataset, with CoOp's command line.
+
+    python train.py --root data --trainer CoOp_KDPL --seed 1 \\
+        --dataset-config-file configs/datasets/caltech101.yaml \\
+        --config-file configs/trainers/CoOp_KDPL/vit_b32_ctxv1.yaml \\
+        --output-dir output/caltech101 DATASET.NUM_SHOTS 16
+
+Later settings win: defaults, dataset file, method file, flags, KEY VALUE pairs.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from yacs.config import CfgNode
+
+FLAGS = {  # flag: the key that it sets
+    "root": "DATASET.ROOT",
+    "seed": "SEED",
+    "trainer": "TRAINER.NAME",
+    "output_dir": "OUTPUT_DIR",
+    "resume": "RESUME",
+    "backbone": "MODEL.BACKBONE.NAME",
+    "head": "MODEL.HEAD.NAME",
+    "transforms": "INPUT.TRANSFORMS",
+    "source_domains": "DATASET.SOURCE_DOMAINS",
+    "target_domains": "DATASET.TARGET_DOMAINS",
+}
+USER_ERROR, INTERRUPTED = 2, 130  # exit codes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 2 for what its user can mend, told in one message on stderr."""
+    args = parse(arguments)
+    console = sys.stdout
+    try:
+        run(args)
+    except (ValueError, OSError, FloatingPointError) as error:
+        if os.environ.get("KDPL_TRACEBACK"):
+            raise
+        message = f"error: {error}"
+        print(message, file=sys.stderr)
+        if sys.stdout is not console:  # log.txt should end with it, too
+            sys.stdout.file.write(message + "\n")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        trains = not (args.eval_only or args.no_train)
+        resumes = " The same command goes on after the last finished epoch." if trains else ""
+        print(f"\nInterrupted.{resumes}", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        sys.stdout = console
+    return 0
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """CoOp's flags, and ``--skip-finished``."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="KDPL_TRACEBACK=1 shows where an error comes from.",
+    )
+    add = parser.add_argument
+    add("--root", help="folder that holds the datasets' folders")
+    add("--output-dir", help="folder for log, checkpoints and results.json (default: output)")
+    add("--resume", help="folder of an interrupted run to go on from (default: the output folder)")
+    add("--seed", type=int, help="makes a run reproducible; negative: not seeded (default: -1)")
+    add("--source-domains", nargs="+", help="of datasets with domains")
+    add("--target-domains", nargs="+", help="of datasets with domains")
+    add("--transforms", nargs="+", help="augmentations of the training images")
+    add("--config-file", help="the method's YAML, such as configs/trainers/CoOp_KDPL/vit_b32_ctxv1.yaml")
+    add("--dataset-config-file", help="the dataset's YAML, such as configs/datasets/caltech101.yaml")
+    add("--trainer", help="such as CoOp_KDPL")
+    add("--backbone", help="the student: a name of CLIP such as ViT-B/32, or a file with weights")
+    add("--head", help="MODEL.HEAD.NAME, for trainers that have one")
+    add("--eval-only", action="store_true", help="evaluate what --model-dir holds, or the untrained prompts")
+    add("--model-dir", default="", help="output folder of the training to evaluate")
+    add("--load-epoch", type=int, help="evaluate the checkpoint of this epoch (default: the best or the last)")
+    add("--no-train", action="store_true", help="build everything and stop")
+    add("--skip-finished", action="store_true", help="do nothing if the output folder holds this run's results")
+    add("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings, after all flags: OPTIM.MAX_EPOCH 10")
+    return parser.parse_args(arguments)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what the command line asks for; settings are checked before anything is written, loaded or fetched."""
+    import torch  # here, so that --help need not wait for it
+
+    import compat  # noqa: F401  before whatever imports torchvision or dassl
+    import datasets  # noqa: F401  registers them
+    import trainers  # noqa: F401  registers them
+
+    from dassl.data.datasets import DATASET_REGISTRY  # isort: skip
+    from dassl.engine import TRAINER_REGISTRY, build_trainer  # isort: skip
+    from dassl.utils import collect_env_info, set_random_seed, setup_logger  # isort: skip
+    from tools.configuration import build_cfg, check_registered
+
+    files = [file for file in (args.dataset_config_file, args.config_file) if file]
+    flags = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
+    cfg = build_cfg(files, flags, args.opts)
+    check_registered(cfg.TRAINER.NAME, TRAINER_REGISTRY, "trainer", "--trainer")
+    check_registered(cfg.DATASET.NAME, DATASET_REGISTRY, "dataset", "DATASET.NAME (in configs/datasets/<name>.yaml)")
+    trainer_class = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
+    trainer_class.check_cfg(object.__new__(trainer_class), cfg)  # the trainer does so, too, but has a log by then
+    if args.skip_finished:
+        from tools.finished import is_finished
+
+        if is_finished(cfg, args.eval_only, args.model_dir):
+            print(f"{cfg.OUTPUT_DIR} holds the results of this run already")
+            return
+
+    if cfg.SEED >= 0:
+        print(f"Setting fixed seed: {cfg.SEED}")
+        set_random_seed(cfg.SEED)
+    setup_logger(cfg.OUTPUT_DIR)
+    if torch.cuda.is_available() and cfg.USE_CUDA:
+        torch.backends.cudnn.benchmark = True
+    print_settings(args, cfg)
+    print(f"Collecting env info ...\n** System info **\n{collect_env_info()}\n")
+
+    trainer = build_trainer(cfg)
+    if args.eval_only:
+        trainer.load_model(args.model_dir, epoch=args.load_epoch)
+        trainer.test()
+    elif not args.no_train:
+        trainer.train()
+
+
+def print_settings(args: argparse.Namespace, cfg: "CfgNode") -> None:
+    """Arguments and configuration, as CoOp prints them."""
+    print("***************\n** Arguments **\n***************")
+    for name, value in sorted(vars(args).items()):
+        print(f"{name}: {value}")
+    print("************\n** Config **\n************")
+    print(cfg)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
