@@ -36,7 +36,7 @@ def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> b
     if not eval_only:
         check_settings(file, before, now)
         return True
-    if _of_evaluation(before) != _of_evaluation(now):
+    if of_evaluation(before) != of_evaluation(now):
         return False
     if not _has_prompts(cfg.TRAINER.NAME):
         return True
@@ -69,7 +69,7 @@ def _has_prompts(trainer: str) -> bool:
     return hasattr(TRAINER_REGISTRY.get(trainer), "registered_name")
 
 
-def _of_evaluation(settings: Mapping[str, object]) -> dict[str, object]:
+def of_evaluation(settings: Mapping[str, object]) -> dict[str, object]:
     """The settings that an evaluation depends on; for zero-shot CLIP no method's are among them."""
     ignored = OF_TRAINING if _has_prompts(settings["TRAINER.NAME"]) else (*OF_TRAINING, "TRAINER.")
     return {key: value for key, value in settings.items() if key == "TRAINER.NAME" or not key.startswith(ignored)}

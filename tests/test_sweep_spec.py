@@ -1,0 +1,107 @@
+"""Files that declare sweeps."""
+
+import pytest
+import yaml
+
+from tools.sweep.spec import METHODS, parse_spec, read_spec
+
+from .conftest import ROOT
+
+SMALL = {
+    "protocol": "base2new",
+    "datasets": ["dtd", "eurosat"],
+    "students": {"ViT-B/32": ["CoOp"]},
+    "settings": ["labels", "kdpl"],
+}
+ELEVEN = {
+    "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101", "fgvc_aircraft", "sun397",
+    "dtd", "eurosat", "ucf101",
+}  # fmt: skip
+
+
+def test_a_block_has_the_papers_seeds_and_shots_unless_it_says_otherwise():
+    (block,) = parse_spec(SMALL).blocks
+    assert (block.seeds, block.shots) == ((1, 2, 3), (16,))
+    (block,) = parse_spec(SMALL | {"seeds": 2, "shots": [1, 4, 1]}).blocks
+    assert (block.seeds, block.shots) == ((2,), (1, 4))
+
+
+def test_blocks_share_what_stands_beside_them_and_may_overrule_it():
+    content = SMALL | {"blocks": [{"protocol": "few_shot", "datasets": "dtd"}, {"seeds": [7]}], "output": "elsewhere"}
+    spec = parse_spec(content)
+    assert spec.output == "elsewhere"
+    assert [block.protocol for block in spec.blocks] == ["few_shot", "base2new"]
+    assert [block.datasets for block in spec.blocks] == [("dtd",), ("dtd", "eurosat")]
+    assert [block.seeds for block in spec.blocks] == [(1, 2, 3), (7,)]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"protocol": "base_to_new"}, r"no protocol 'base_to_new'.*base2new.*possible are base2new, few_shot, cross_d"),
+        ({"protokol": "base2new"}, r"no key 'protokol' \(did you mean 'protocol'\?\)"),
+        ({"settings": ["kdlp"]}, r"no setting 'kdlp' \(did you mean 'kdpl'.*possible are labels, kdpl, kdpl_ca, zero"),
+        ({"students": {"RN50": ["CoOP"]}}, r"no method 'CoOP' \(did you mean 'CoOp'"),
+        ({"students": ["RN50"]}, "students is .*it is a list of `key: value`"),
+        ({"students": {}}, "There is no students"),
+        ({"seeds": ["one"]}, "seeds is .*it is a list of numbers"),
+        ({"seeds": [True]}, "seeds is .*it is a list of numbers"),
+        ({"seeds": []}, "seeds is .*not empty"),
+        ({"datasets": []}, "There is no datasets"),
+        ({"protocol": "cross_dataset"}, "cross_dataset needs a source"),
+        ({"source": "imagenet"}, "base2new has no source"),
+        ({"epochs": {"coop": 3}}, r"no method in epochs 'coop' \(did you mean 'CoOp'"),
+        ({"epochs": 3}, "epochs is 3; it is a list of `key: value`"),
+        ({"blocks": {}}, "blocks is .*a list of blocks"),
+        ({"blocks": ["base2new"]}, "a block is 'base2new'"),
+        ({"threads": "two"}, "threads is 'two'"),
+        ({"output": 3}, "output is 3; it is a folder"),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_is_possible(change, message):
+    with pytest.raises(ValueError, match=message):
+        parse_spec(SMALL | change)
+
+
+def test_a_file_that_is_absent_or_broken_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no sweep configs/sweeps/dmo.yaml; configs/sweeps holds .*demo.yaml"):
+        read_spec("configs/sweeps/dmo.yaml")
+    for text in ("a: [", "- just a list", ""):
+        (tmp_path / "broken.yaml").write_text(text)
+        with pytest.raises(ValueError, match="broken.yaml"):
+            read_spec(tmp_path / "broken.yaml")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "sweeps").glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_shipped_files_are_read(file):
+    assert read_spec(file).blocks
+    assert f"configs/sweeps/{file.name}" in file.read_text().splitlines()[0] + file.read_text().splitlines()[1]
+
+
+def test_the_papers_tables_are_whole():
+    folder = ROOT / "configs" / "sweeps"
+    (base2new,) = read_spec(folder / "paper_base2new.yaml").blocks
+    assert set(base2new.datasets) == ELEVEN and base2new.protocol == "base2new"
+    (transfer,) = read_spec(folder / "paper_cross_dataset.yaml").blocks
+    assert set(transfer.datasets) == ELEVEN - {"imagenet"} and transfer.source == "imagenet"
+    (shifts,) = read_spec(folder / "paper_domain_generalization.yaml").blocks
+    assert set(shifts.datasets) == {"imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"}
+    for block in (base2new, transfer, shifts):
+        assert block.students == {"ViT-B/32": METHODS, "RN50": ("CoOp", "CoCoOp")}
+        assert (block.seeds, block.shots) == ((1, 2, 3), (16,))
+        assert block.teacher == "open_clip:ViT-H-14-quickgelu/dfn5b"
+        assert {"labels", "kdpl", "kdpl_ca", "zeroshot_student", "zeroshot_teacher"} <= set(block.settings)
+
+
+def test_the_demo_has_all_protocols_methods_and_settings_with_two_seeds():
+    blocks = read_spec(ROOT / "configs" / "sweeps" / "demo.yaml").blocks
+    assert {block.protocol for block in blocks} == {"base2new", "cross_dataset", "domain_generalization"}
+    for block in blocks:
+        assert block.students == {"demo:student": METHODS} and block.seeds == (1, 2)
+        assert set(block.settings) == {"labels", "kdpl", "kdpl_ca", "zeroshot_student", "zeroshot_teacher"}
+
+
+def test_yaml_keeps_the_options_as_train_py_takes_them():
+    text = yaml.safe_load('{OPTIM.LR: 0.01, INPUT.SIZE: "(32, 32)"}')
+    (block,) = parse_spec(SMALL | {"options": text}).blocks
+    assert block.options == {"OPTIM.LR": 0.01, "INPUT.SIZE": "(32, 32)"}

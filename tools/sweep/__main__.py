@@ -1,0 +1,188 @@
+"""Run what is missing of a sweep: trainings and evaluations of methods, settings, data sets, shots and seeds.
+
+    python -m tools.sweep configs/sweeps/demo.yaml --dry-run     # what there is to do
+    python -m tools.sweep configs/sweeps/demo.yaml               # do it, here
+    python -m tools.sweep configs/sweeps/paper_base2new.yaml --engine slurm --slurm partition=gpu --slurm time=600
+
+It can be stopped and started at any time, also from several terminals at once: finished runs are left alone,
+interrupted ones go on after their last epoch. What is there of other settings is run again, its old files kept in a
+hidden folder. `python -m tools.tables` shows the results.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from .claims import claimed_by
+from .drive import Engine, Failure, drive
+from .local_engine import ROOT, LocalEngine
+from .plan import FINISHED, plan, seconds_of_run, state_of_run, total
+from .runs import Run
+from .spec import Spec, read_spec
+from .view import View
+
+ENGINES = ("local", "ray", "slurm")
+ALL_AT_ONCE = 100_000  # a cluster has a queue of its own
+SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130  # exit codes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module; the exit code is 1 if runs failed, and 2 for what the user can mend."""
+    args = parse(arguments)
+    try:
+        return sweep(args)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("spec", help="a file such as those in configs/sweeps")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs with their states and times, and stop")
+    add_where_and_how(parser)
+    return parser.parse_args(arguments)
+
+
+def add_where_and_how(parser: argparse.ArgumentParser) -> None:
+    """The flags about folders and engines."""
+    add = parser.add_argument
+    add("--root", default="data", help="folder of the data sets (default: data)")
+    add("--output", help="folder for the results (default: what the file says, else output)")
+    add("--engine", choices=ENGINES, default="local", help="this machine, a Ray cluster, or Slurm (default: local)")
+    add("--jobs", type=int, help="runs at once (default: as many as there are cards or, on a CPU, cores for them)")
+    add("--gpus", type=float, help="cards a run, such as 0.5 (default: 1, or 0 where there are none)")
+    add("--retries", type=int, default=1, help="how often a failed run is tried again (default: 1)")
+    add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="an option of sbatch, such as partition=gpu")
+
+
+def sweep(args: argparse.Namespace) -> int:
+    """Plan, and run or list."""
+    root, spec_file = Path(args.root).absolute(), Path(args.spec).absolute()
+    output = args.output and Path(args.output).absolute()
+    os.chdir(ROOT)  # paths in configurations count from there
+    spec = read_spec(spec_file)
+    runs = plan(spec, root, output or ROOT / spec.output)
+    if args.dry_run:
+        print(listing(runs))
+        return 0
+    failures = run_missing(runs, spec, args, output or ROOT / spec.output)
+    return SOME_FAILED if failures else 0
+
+
+def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, output: Path) -> list[Failure]:
+    """Bring all runs to their end, and say how that went."""
+    todo = [run for run in runs if not is_finished(run)]
+    print(f"{len(runs)} runs, {len(runs) - len(todo)} finished before; results in {output}", file=sys.stderr)
+    if not todo:
+        return []
+    engine = make_engine(args, spec, output)
+    view = View(len(todo), min(engine.slots, 8))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that runs are ended, too
+    try:
+        failures = drive(todo, engine, is_finished, args.retries, view)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        view.close()
+    for failure in failures:
+        print(f"\nFAILED {failure.run.name}, exit code {failure.code}:\n{failure.end_of_log}", file=sys.stderr)
+    print(f"{len(todo) - len(failures)} runs finished, {len(failures)} failed", file=sys.stderr)
+    return failures
+
+
+def is_finished(run: Run) -> bool:
+    return state_of_run(run)[0] == FINISHED
+
+
+def make_engine(args: argparse.Namespace, spec: Spec, output: Path) -> Engine:
+    """The engine that the flags ask for.
+
+    Raises:
+        ValueError: if it is not there, or its numbers are not possible.
+    """
+    if args.jobs is not None and args.jobs < 1:
+        raise ValueError(f"--jobs is {args.jobs}; at least one run has to work.")
+    if args.gpus is not None and args.gpus < 0:
+        raise ValueError(f"--gpus is {args.gpus}; it is a share of a card, or a number of cards.")
+    if args.engine == "ray":
+        from .ray_engine import RayEngine
+
+        return RayEngine(args.jobs or ALL_AT_ONCE, spec.threads, args.gpus)
+    if args.engine == "slurm":
+        from .slurm_engine import SlurmEngine
+
+        options = dict(_key_and_value(text) for text in args.slurm)
+        gpus = 1 if args.gpus is None else args.gpus
+        return SlurmEngine(args.jobs or ALL_AT_ONCE, spec.threads, gpus, output / ".slurm", options)
+    cards, cores = visible_cards(), len(os.sched_getaffinity(0))
+    if args.gpus == 0:
+        cards = []
+    if args.gpus and args.gpus > len(cards):
+        raise ValueError(f"--gpus is {args.gpus:g}, and this machine has {len(cards)}.")
+    if args.gpus and args.gpus > 1:
+        raise ValueError(f"--gpus is {args.gpus:g}; a run uses one card at most.")
+    fitting = int(len(cards) / (args.gpus or 1)) if cards else cores // (spec.threads or cores)
+    jobs = args.jobs or max(1, fitting)
+    return LocalEngine(jobs, spec.threads or max(1, cores // jobs), cards)
+
+
+def visible_cards() -> list[str]:
+    """The cards of this machine that may be used, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    n_cards = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:n_cards] if named else [str(i) for i in range(n_cards)]
+
+
+def _key_and_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--slurm is {text!r}; it takes KEY=VALUE, such as partition=gpu.")
+    return key, value
+
+
+def listing(runs: Sequence[Run]) -> str:
+    """A table of runs with state and expected time, and what that adds up to."""
+    lines, reasons, counts = [], [], Counter()
+    left = []
+    for run in runs:
+        state, why = state_of_run(run)
+        counts[state] += 1
+        seconds = None if state == FINISHED else seconds_of_run(run)
+        left += [] if state == FINISHED else [seconds]
+        by = claimed_by(run.folder)
+        lines.append([state, "" if state == FINISHED else in_words(seconds), len(run.parts), run.name, by])
+        reasons += [f"stale: {run.name}\n  {why}"] if why else []
+    known, unknown = total(left)
+    text = tabulate(lines, headers=["state", "time", "parts", "run", "worked on by"])
+    text += "\n\n" + "".join(f"{reason}\n" for reason in reasons)
+    text += ", ".join(f"{n} {state}" for state, n in counts.items())
+    text += f"; time left: {in_words(known)}" + (f" and {unknown} runs of unknown time" if unknown else "")
+    return text
+
+
+def in_words(seconds: float | None) -> str:
+    """A duration such as 1 h 05 min."""
+    if seconds is None:
+        return "unknown"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

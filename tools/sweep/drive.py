@@ -1,0 +1,106 @@
+"""Brings runs to their end: starts them on an engine, starts again what failed, leaves alone what others work on."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .claims import claimed_by
+from .runs import LOG, Run
+from .view import View
+from .work import CLAIMED
+
+SECONDS_TO_WAIT_FOR_OTHERS = 2.0
+LINES_OF_LOG = 15
+
+
+class Process(Protocol):
+    """A run that an engine has started."""
+
+    def poll(self) -> int | None: ...  # the exit code; None while it works
+    def message(self) -> str: ...  # after its end: what it had to say that is not in the run's log
+    def stop(self) -> None: ...
+
+
+class Engine(Protocol):
+    """Where runs work."""
+
+    slots: int  # runs at once
+    pause: float  # seconds between two looks
+
+    def start(self, run: Run) -> Process: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that did not come to its end, and the end of its log."""
+
+    run: Run
+    code: int
+    end_of_log: str
+
+
+def drive(
+    runs: Sequence[Run], engine: Engine, is_finished: Callable[[Run], bool], retries: int, view: View
+) -> list[Failure]:
+    """Work on runs until each is finished or has failed ``retries`` times more than once.
+
+    Whether a run is finished is what its records say, not how its process ended; so it does not matter which of several
+    sweeps has worked on it. A run that another process has claimed is waited for, and taken over if that dies.
+    """
+    waiting = {run: 0.0 for run in runs}  # and when to look at it again
+    working: dict[Run, Process] = {}
+    attempts: Counter[Run] = Counter()
+    failures = []
+    try:
+        while waiting or working:
+            for run in [run for run, when in waiting.items() if when <= time.monotonic()]:
+                if len(working) == engine.slots:
+                    break
+                if is_finished(run):
+                    view.finished(run)
+                    del waiting[run]
+                elif by := claimed_by(run.folder):
+                    view.elsewhere(run, by)
+                    waiting[run] = time.monotonic() + SECONDS_TO_WAIT_FOR_OTHERS
+                else:
+                    working[run] = engine.start(run)
+                    view.started(run)
+                    del waiting[run]
+            for run, process in list(working.items()):
+                code = process.poll()
+                if code is None:
+                    continue
+                del working[run]
+                if is_finished(run):
+                    view.finished(run)
+                elif code == CLAIMED:
+                    view.elsewhere(run, claimed_by(run.folder))
+                    waiting[run] = time.monotonic() + SECONDS_TO_WAIT_FOR_OTHERS
+                else:
+                    attempts[run] += 1
+                    again = attempts[run] <= retries
+                    failure = Failure(run, code, _end_of_log(run, process.message()))
+                    view.failed(failure.run, failure.end_of_log, again)
+                    if again:
+                        waiting[run] = 0.0
+                    else:
+                        failures.append(failure)
+            view.refresh(working)
+            time.sleep(engine.pause)
+    finally:
+        for process in working.values():
+            process.stop()
+        engine.close()
+    return failures
+
+
+def _end_of_log(run: Run, message: str) -> str:
+    try:
+        text = (run.folder / LOG).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        text = ""
+    lines = [line.rsplit("\r", 1)[-1] for line in (text + message).splitlines()]  # of progress bars the last state
+    return "\n".join(line for line in lines[-LINES_OF_LOG:] if line.strip())

@@ -1,0 +1,90 @@
+"""Runs as processes of this machine, one or several to a card."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .runs import Run
+from .work import WITH_PARENT
+
+ROOT = Path(__file__).parents[2]
+WORK = (sys.executable, "-m", "tools.sweep.work")  # takes a run
+SECONDS_TO_END = 10
+
+
+class LocalEngine:
+    """At most ``slots`` processes at once; each slot keeps its card.
+
+    Attributes:
+        pause: seconds between two looks at a run.
+    """
+
+    pause = 0.1
+
+    def __init__(self, slots: int, threads: int, cards: Sequence[str] = (), work: Sequence[str] = WORK):
+        """
+        Args:
+            threads: CPU threads of a run.
+            cards: as CUDA_VISIBLE_DEVICES names them; slots take them in turn.
+            work: the command that does a run.
+        """
+        self.slots, self.threads, self.cards, self.work = slots, threads, cards, work
+        self.busy: set[int] = set()
+
+    def start(self, run: Run) -> "LocalProcess":
+        slot = min(set(range(self.slots)) - self.busy)
+        self.busy.add(slot)
+        environment = {"OMP_NUM_THREADS": str(self.threads)}
+        if self.cards:
+            environment["CUDA_VISIBLE_DEVICES"] = self.cards[slot % len(self.cards)]
+        command = [*self.work, WITH_PARENT, run.to_json()]
+        return LocalProcess(command, environment, on_end=lambda: self.busy.discard(slot))
+
+    def close(self) -> None:
+        """Nothing is left to end."""
+
+
+class LocalProcess:
+    """A process that ends when this one does, however that happens."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], on_end=lambda: None):
+        self.on_end = on_end
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,  # closed by the system when we end; see work.py
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the sweep, which then ends its runs
+        )
+
+    def poll(self) -> int | None:
+        """The exit code; None while it works."""
+        code = self.process.poll()
+        if code is not None:
+            self._end()
+        return code
+
+    def message(self) -> str:
+        """What it had to say that is not in the log of the run."""
+        return self.said
+
+    def stop(self) -> None:
+        """End it, as a kill would."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._end()
+
+    def _end(self) -> None:
+        self.said = self.process.stderr.read().decode(errors="replace")
+        self.process.stderr.close()
+        if not self.process.stdin.closed:
+            self.process.stdin.close()
+        self.on_end()

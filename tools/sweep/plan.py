@@ -1,0 +1,228 @@
+"""From a spec to runs: what each one trains and evaluates, in which folders, and what of it is done already."""
+
+import contextlib
+import functools
+import io
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import train
+from tools.configuration import build_cfg
+from tools.experiment import Experiment, choose, slug
+from tools.finished import is_finished, of_evaluation, read_record
+from tools.run_folders import TEST_BASE, TEST_NEW, TRAIN_ALL, TRAIN_BASE, ZEROSHOT_ALL, run_folder, test_from
+from trainers.kdpl import resume
+from trainers.kdpl.checkpoints import read_checkpoint
+from trainers.kdpl.run_record import FILE_NAME, plain_config
+from trainers.kdpl.templates import GENERIC
+
+from .claims import FILE_NAME as CLAIM
+from .runs import LOG, Part, Run
+from .spec import FROM_A_SOURCE, TRAINED, Block, Spec
+
+FINISHED, UNFINISHED, STALE, MISSING = "finished", "unfinished", "stale", "missing"
+
+
+def plan(spec: Spec, root: Path, output: Path) -> list[Run]:
+    """All runs of a spec, each once: evaluations of the same prompts are parts of one run.
+
+    Args:
+        root: folder with the data sets.
+        output: folder for the results.
+
+    Raises:
+        ValueError, FileNotFoundError: if a data set, configuration or CLIP does not exist, settings do not fit, or two
+            blocks ask for different things in the same folder.
+    """
+    parts: dict[str, dict[str, Part]] = {}
+    for block in spec.blocks:
+        for run in _RunsOfBlock(block, root, output):
+            parts_of_run = parts.setdefault(run.name, {})
+            for part in run.parts:
+                known = parts_of_run.setdefault(part.folder, part)
+                if known.arguments != part.arguments and _settings(known) != _settings(part):
+                    raise ValueError(
+                        f"Two blocks want different runs in {part.folder}:\n  {' '.join(known.arguments)}\n"
+                        f"  {' '.join(part.arguments)}\nGive them the same settings, or put them into two files with "
+                        "an output folder each."
+                    )
+    return [Run(name, tuple(parts_of_run.values())) for name, parts_of_run in parts.items()]
+
+
+class _RunsOfBlock:
+    """Goes through the combinations of a block; runs that are the same come more than once."""
+
+    def __init__(self, block: Block, root: Path, output: Path):
+        self.block, self.root, self.output = block, root, output
+
+    def __iter__(self) -> Iterator[Run]:
+        block = self.block
+        for student, methods in block.students.items():
+            for setting in block.settings:
+                for dataset in [block.source] if block.source else block.datasets:
+                    for shots in block.shots:
+                        if setting in TRAINED:
+                            for method in methods:
+                                chosen, trainer = self.chosen(dataset, method, setting, student)
+                                for seed in block.seeds:
+                                    yield self.trained(dataset, shots, trainer, chosen, seed)
+                        else:
+                            yield from self.zeroshot(dataset, shots, setting, student, methods[0])
+
+    def chosen(self, dataset: str, method: str, setting: str, student: str) -> tuple[Experiment, str]:
+        """What is to be trained, and the trainer's name."""
+        trainer = method if setting == "labels" else f"{method}_KDPL"
+        epochs = self.block.epochs.get(method)
+        with contextlib.redirect_stdout(io.StringIO()):  # of precisions, which train.py tells as well
+            chosen = choose(
+                dataset,
+                trainer,
+                cfg=self.block.cfgs.get(method),
+                student=student,
+                teacher=self.block.teacher or None,
+                class_agnostic=setting == "kdpl_ca",
+                epochs=str(epochs) if epochs else None,
+            )
+        return chosen, trainer
+
+    def trained(self, dataset: str, shots: int, trainer: str, chosen: Experiment, seed: int) -> Run:
+        """A training and its evaluations."""
+        def part(name: str, on: str, classes: str, *flags: str, pairs: tuple = ()) -> Part:
+            folder = run_folder(name, on, shots, trainer, chosen.folder, seed)
+            flags = ("--trainer", trainer, "--backbone", chosen.student, *flags)
+            return self.part(folder, on, f"{trainer}/{chosen.cfg}", shots, seed, classes, flags, chosen.pairs + pairs)
+
+        in_halves = self.block.protocol == "base2new"
+        no_test = ("TEST.NO_TEST", "True")  # the evaluations are parts of their own
+        training = part(*((TRAIN_BASE, dataset, "base") if in_halves else (TRAIN_ALL, dataset, "all")), pairs=no_test)
+        evaluate = ("--eval-only", "--model-dir", training.folder)
+        if in_halves:
+            tests = [part(TEST_BASE, dataset, "base", *evaluate), part(TEST_NEW, dataset, "new", *evaluate)]
+        else:
+            others = self.block.datasets if self.block.protocol in FROM_A_SOURCE else ()
+            tests = [part(test_from(dataset), on, "all", *evaluate) for on in dict.fromkeys((dataset, *others))]
+        return self.run(training, *tests)
+
+    def zeroshot(self, dataset: str, shots: int, setting: str, student: str, method: str) -> Iterator[Run]:
+        """Evaluations of hand-written prompts; there is nothing that a seed could change."""
+        chosen, trainer = self.chosen(dataset, method, "kdpl", student)
+        clip = chosen.teacher if setting == "zeroshot_teacher" else chosen.student
+        pairs = ("DATASET.TEMPLATE", GENERIC) if setting == "zeroshot_student_generic" else ()
+        variant = slug(clip) + ("__template_generic" if pairs else "")
+        flags = ("--eval-only", "--trainer", "ZeroshotCLIP", "--backbone", clip)
+
+        def part(name: str, on: str, classes: str) -> Part:
+            folder = run_folder(name, on, shots, "ZeroshotCLIP", variant, 1)
+            return self.part(folder, on, f"{trainer}/{chosen.cfg}", shots, 1, classes, flags, pairs)
+
+        if self.block.protocol == "base2new":
+            yield self.run(part(TEST_BASE, dataset, "base"), part(TEST_NEW, dataset, "new"))
+        else:
+            others = self.block.datasets if self.block.protocol in FROM_A_SOURCE else ()
+            for on in dict.fromkeys((dataset, *others)):
+                yield self.run(part(ZEROSHOT_ALL, on, "all"))
+
+    def part(
+        self, folder: str, dataset: str, cfg: str, shots: int, seed: int, classes: str, flags: tuple, pairs: tuple
+    ) -> Part:
+        """The command line of train.py."""
+        folder = str(self.output / folder)
+        options = [str(x) for pair in self.block.options.items() for x in pair]
+        return Part(folder, (
+            "--root", str(self.root), "--seed", str(seed), "--output-dir", folder,
+            "--dataset-config-file", f"configs/datasets/{dataset}.yaml",
+            "--config-file", f"configs/trainers/{cfg}.yaml", *flags,
+            "DATASET.NUM_SHOTS", str(shots), "DATASET.SUBSAMPLE_CLASSES", classes, *pairs, *options,
+        ))  # fmt: skip
+
+    def run(self, *parts: Part) -> Run:
+        return Run(str(Path(parts[0].folder).relative_to(self.output)), parts)
+
+
+def _settings(part: Part) -> dict[str, object]:
+    """Those that the results of a part depend on."""
+    settings = resume.settings_of(plain_config(_cfg_of(part.arguments)[0]))
+    return settings if part.trains else of_evaluation(settings)
+
+
+def state_of_run(run: Run) -> tuple[str, str]:
+    """FINISHED, UNFINISHED, STALE or MISSING, and why it is stale."""
+    states = [state_of_part(part) for part in run.parts]
+    for state, why in states:
+        if state == STALE:
+            return STALE, why
+    kinds = {state for state, _ in states}
+    return (kinds.pop() if len(kinds) == 1 else UNFINISHED), ""
+
+
+def state_of_part(part: Part) -> tuple[str, str]:
+    """As :func:`state_of_run`. Stale is what is there of another configuration, other weights or other prompts."""
+    record, unfinished = (Path(part.folder) / name for name in (FILE_NAME, resume.FILE_NAME))
+    if not record.exists() and not unfinished.exists():
+        return MISSING, ""
+    cfg, args = _cfg_of(part.arguments)
+    try:
+        if is_finished(cfg, args.eval_only, args.model_dir):
+            return FINISHED, ""
+        if read_record(record) is not None:
+            return STALE, f"{part.folder} is of other settings, weights or prompts"
+        if part.trains and unfinished.is_file():
+            before = json.loads(read_checkpoint(unfinished)["settings"])
+            resume.check_settings(unfinished, before, resume.settings_of(plain_config(cfg)))
+            return UNFINISHED, ""
+    except ValueError as error:
+        return STALE, str(error)
+    return MISSING, ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _cfg_of(arguments: tuple[str, ...]) -> tuple:
+    """The configuration that a command line of train.py makes, and its flags."""
+    args = train.parse(arguments)
+    flags = {key: getattr(args, flag) for flag, key in train.FLAGS.items() if getattr(args, flag) is not None}
+    return build_cfg([args.dataset_config_file, args.config_file], flags, args.opts), args
+
+
+def set_aside(folder: Path) -> None:
+    """Make room for a run where a stale one is; what was there is kept in a hidden folder, which nothing reads."""
+    aside = folder / f".replaced-{time.strftime('%Y-%m-%d-%H-%M-%S')}"
+    aside.mkdir(parents=True, exist_ok=True)
+    for entry in [folder / FILE_NAME, *folder.iterdir()]:  # the record first: without it nothing counts as finished
+        if entry.exists() and entry.name not in (CLAIM, LOG) and not entry.name.startswith(".replaced-"):
+            shutil.move(entry, aside / entry.name)
+
+
+def seconds_of_run(run: Run) -> float | None:
+    """How long what is left of a run will take, going by finished runs that differ in nothing but the seed.
+
+    Returns:
+        Seconds; None if there is nothing to go by.
+    """
+    seconds = [_seconds_of_part(part) for part in run.parts if state_of_part(part)[0] != FINISHED]
+    return None if None in seconds else sum(seconds)
+
+
+def _seconds_of_part(part: Part) -> float | None:
+    folder = Path(part.folder)
+    found = [_recorded_seconds(file) for file in folder.parent.glob(f"seed*/{FILE_NAME}")]
+    found = [seconds for seconds in found if seconds is not None]
+    return sum(found) / len(found) if found else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _recorded_seconds(file: Path) -> float | None:
+    try:
+        record = read_record(file)
+    except ValueError:
+        return None
+    return sum(phase["seconds"] for phase in record["phases"].values()) if record else None
+
+
+def total(seconds: Iterable[float | None]) -> tuple[float, int]:
+    """The sum of those that are known, and the number of the others."""
+    seconds = list(seconds)
+    known = [s for s in seconds if s is not None]
+    return sum(known), len(seconds) - len(known)

@@ -1,0 +1,84 @@
+"""Runs as jobs of Slurm, through submitit."""
+
+import functools
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from .local_engine import ROOT, WORK
+from .optional import needed
+from .runs import Run
+
+
+class SlurmEngine:
+    """Submits a job a run. A job that starts late finds out by itself whether there is still something to do."""
+
+    pause = 2.0
+
+    def __init__(
+        self,
+        slots: int,
+        threads: int,
+        cards: float,
+        folder: Path,
+        options: Mapping[str, str],
+        work: tuple[str, ...] = WORK,
+        cluster: str = "slurm",
+    ):
+        """
+        Args:
+            slots: jobs submitted at once.
+            threads: CPUs of a job; 0: one.
+            cards: a whole number; Slurm does not divide them.
+            folder: for submitit's scripts and logs, on a disk that the cluster shares.
+            options: of sbatch, such as {"partition": "gpu", "time": "240"}.
+            cluster: "slurm", or submitit's "local" to try it without one.
+
+        Raises:
+            ValueError: if there is no Slurm here, or it cannot do what is asked for.
+        """
+        submitit = needed("submitit", "submitit")
+        if cards != int(cards):
+            raise ValueError(
+                f"--gpus is {cards}, and Slurm gives whole cards. Use --gpus 1, or --engine ray within an allocation."
+            )
+        self.slots, self.work = slots, work
+        try:
+            self.executor = submitit.AutoExecutor(folder=str(folder), cluster=cluster)
+        except RuntimeError as error:
+            raise ValueError(f"--engine slurm: {error}. Start it where `sbatch` works.") from error
+        self.executor.update_parameters(
+            name="kdpl", cpus_per_task=max(threads, 1), gpus_per_node=int(cards), timeout_min=24 * 60,
+            **{f"slurm_{name}": int(value) if value.isdigit() else value for name, value in options.items()},
+        )  # fmt: skip
+
+    def start(self, run: Run) -> "SlurmJob":
+        command = [*self.work, run.to_json()]
+        return SlurmJob(self.executor.submit(functools.partial(subprocess.call, command, cwd=str(ROOT))))
+
+    def close(self) -> None:
+        """Jobs have been cancelled one by one."""
+
+
+class SlurmJob:
+    """A run that waits in the queue or works."""
+
+    def __init__(self, job):
+        self.job = job
+        self.said = ""
+
+    def poll(self) -> int | None:
+        """The exit code; None while it waits or works."""
+        if not self.job.done():
+            return None
+        error = self.job.exception()
+        if error is None:
+            return self.job.result()
+        self.said = f"job {self.job.job_id}: {error}"
+        return 1
+
+    def message(self) -> str:
+        return self.said
+
+    def stop(self) -> None:
+        self.job.cancel(check=False)

@@ -1,0 +1,164 @@
+"""What a file in configs/sweeps says: protocols x data sets x students x methods x settings x shots x seeds.
+
+A file holds the keys of one :class:`Block`, or several blocks below ``blocks`` that share the keys beside it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainers.kdpl.clip_loading import did_you_mean
+
+METHODS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
+TRAINED = ("labels", "kdpl", "kdpl_ca")
+ZEROSHOT = ("zeroshot_student", "zeroshot_student_generic", "zeroshot_teacher")
+ON_ITS_OWN, FROM_A_SOURCE = ("base2new", "few_shot"), ("cross_dataset", "domain_generalization")
+PROTOCOLS = ON_ITS_OWN + FROM_A_SOURCE
+SHARED = {"output", "threads"}  # said once, for all blocks
+
+
+@dataclass(frozen=True)
+class Block:
+    """One protocol over lists of everything else; each combination is a run.
+
+    Attributes:
+        protocol: one of PROTOCOLS.
+        datasets: files in configs/datasets, without ending; trained and tested on, or with ``source`` tested on.
+        source: what is trained on by the protocols that transfer.
+        students: CLIPs by name, each with its methods.
+        settings: of TRAINED (with labels, from the teacher, from the teacher without class names) and ZEROSHOT (which
+            go with each student, or with the teacher; "generic" says "a photo of a {}." whatever the data set).
+        seeds, shots: numbers.
+        teacher: a CLIP by name; otherwise the configuration's.
+        cfgs: files in configs/trainers/<trainer> by method, where it is not the student's usual one.
+        epochs: by method, where they are not the configuration's.
+        options: further keys and values, as at the end of train.py's command line.
+    """
+
+    protocol: str
+    datasets: tuple[str, ...]
+    students: Mapping[str, tuple[str, ...]]
+    settings: tuple[str, ...]
+    seeds: tuple[int, ...] = (1, 2, 3)
+    shots: tuple[int, ...] = (16,)
+    source: str = ""
+    teacher: str = ""
+    cfgs: Mapping[str, str] = field(default_factory=dict)
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A whole file.
+
+    Attributes:
+        output: folder for the results, below the repository unless it is absolute.
+        threads: CPU threads of a run; 0: as many as there are for each. Sums depend on it in their last bits.
+    """
+
+    blocks: tuple[Block, ...]
+    output: str = "output"
+    threads: int = 0
+
+
+def read_spec(file: str | Path) -> Spec:
+    """Read and check a file.
+
+    Raises:
+        FileNotFoundError: if there is none; those beside it are listed.
+        ValueError: if it is no YAML, or says something unknown; what is possible is listed.
+    """
+    path = Path(file)
+    if not path.is_file():
+        others = ", ".join(sorted(other.name for other in path.parent.glob("*.yaml"))) or "no YAML file"
+        raise FileNotFoundError(f"There is no sweep {file}; {path.parent} holds {others}.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not YAML: {error}") from error
+    try:
+        return parse_spec(content)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def parse_spec(content: Any) -> Spec:
+    """The checked form of what a file holds.
+
+    Raises:
+        ValueError: as :func:`read_spec`.
+    """
+    _check_mapping(content, "the file")
+    common = {key: value for key, value in content.items() if key not in SHARED | {"blocks"}}
+    blocks = content.get("blocks", [{}])
+    if not isinstance(blocks, list) or not blocks:
+        raise ValueError(f"blocks is {blocks!r}; it is a list of blocks, each with a protocol.")
+    for block in blocks:
+        _check_mapping(block, "a block")
+    output, threads = content.get("output", "output"), content.get("threads", 0)
+    if not isinstance(output, str) or not output:
+        raise ValueError(f"output is {output!r}; it is a folder.")
+    if not isinstance(threads, int) or threads < 0:
+        raise ValueError(f"threads is {threads!r}; it is a number of CPU threads, 0 for all there are.")
+    return Spec(tuple(_block(common | block) for block in blocks), output, threads)
+
+
+def _block(content: Mapping[str, Any]) -> Block:
+    known = [f.name for f in fields(Block)]
+    _one_of(content, known, "key")
+    for key in ("protocol", "datasets", "students", "settings"):
+        if not content.get(key):
+            raise ValueError(f"There is no {key}. A block has {', '.join(known)}.")
+    protocol = content["protocol"]
+    _one_of([protocol], PROTOCOLS, "protocol")
+    transfers = protocol in FROM_A_SOURCE
+    if transfers != bool(content.get("source")):
+        raise ValueError(f"{protocol} needs a source." if transfers else f"{protocol} has no source: remove it.")
+    students = content["students"]
+    _check_mapping(students, "students")
+    students = {name: _list(methods, f"students: {name}", str) for name, methods in students.items()}
+    for methods in students.values():
+        _one_of(methods, METHODS, "method")
+    mappings = {key: content.get(key) or {} for key in ("cfgs", "epochs", "options")}
+    for key, mapping in mappings.items():
+        _check_mapping(mapping, key)
+    for key in ("cfgs", "epochs"):
+        _one_of(mappings[key], METHODS, f"method in {key}")
+    return Block(
+        protocol=protocol,
+        datasets=_list(content["datasets"], "datasets", str),
+        students=students,
+        settings=_one_of(_list(content["settings"], "settings", str), TRAINED + ZEROSHOT, "setting"),
+        seeds=_list(content.get("seeds", Block.seeds), "seeds", int),
+        shots=_list(content.get("shots", Block.shots), "shots", int),
+        source=content.get("source") or "",
+        teacher=content.get("teacher") or "",
+        **mappings,
+    )
+
+
+def _check_mapping(value: Any, what: str) -> None:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is {value!r}; it is a list of `key: value`.")
+
+
+def _list(value: Any, what: str, kind: type) -> tuple:
+    """The values of a list, or the only value; each once."""
+    values = list(value) if isinstance(value, (list, tuple)) else [value]
+    strangers = [x for x in values if not isinstance(x, kind) or isinstance(x, bool)]
+    if strangers or not values:
+        name = {str: "names", int: "numbers"}[kind]
+        raise ValueError(f"{what} is {value!r}; it is a list of {name}, and not empty.")
+    return tuple(dict.fromkeys(values))
+
+
+def _one_of(values: Iterable[str], known: Sequence[str], kind: str) -> Any:
+    for value in values:
+        if value not in known:
+            close = did_you_mean(str(value), list(known))
+            raise ValueError(f"There is no {kind} {value!r}{close}; possible are {', '.join(known)}.")
+    return values

@@ -1,0 +1,81 @@
+"""What a sweep shows while it works: bars on a terminal, a line an event elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable
+
+from tqdm import tqdm
+
+from .runs import LOG, Run
+
+BYTES_OF_LOG = 4000
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class View:
+    """Counts what happens, and shows it."""
+
+    def __init__(self, n_runs: int, n_rows: int):
+        """
+        Args:
+            n_rows: runs that are shown at most, each with its last epoch.
+        """
+        self.n_runs, self.n_finished, self.n_failed = n_runs, 0, 0
+        self.waited_for: set[Run] = set()
+        self.looked = 0.0
+        self.on_terminal = sys.stderr.isatty()
+        self.bar = tqdm(total=n_runs, unit="run", position=0, disable=not self.on_terminal, smoothing=0)
+        n_rows = n_rows if self.on_terminal else 0
+        self.rows = [tqdm(total=0, position=i + 1, bar_format="{desc}", leave=False) for i in range(n_rows)]
+
+    def started(self, run: Run) -> None:
+        self.waited_for.discard(run)
+        self._say(f"started  {run.name}")
+
+    def finished(self, run: Run) -> None:
+        self.n_finished += 1
+        self.bar.update()
+        self._say(f"finished {run.name}")
+
+    def failed(self, run: Run, end_of_log: str, again: bool) -> None:
+        self.n_failed += not again
+        indented = "\n".join(f"    {line}" for line in end_of_log.splitlines())
+        what_next = "it is tried again" if again else f"its log is {run.folder / LOG}"
+        self._say(f"FAILED   {run.name}: {what_next}\n{indented}", always=True)
+
+    def elsewhere(self, run: Run, by: str) -> None:
+        if run not in self.waited_for:
+            self.waited_for.add(run)
+            self._say(f"waiting  {run.name}: {by or 'another process'} works on it", always=True)
+
+    def refresh(self, working: Iterable[Run]) -> None:
+        """Show the last epoch of the runs that work."""
+        if not self.rows or time.monotonic() - self.looked < SECONDS_BETWEEN_LOOKS:
+            return
+        self.looked = time.monotonic()
+        texts = [f"{run.name}: {_last_news(run)}" for run in working][: len(self.rows)]
+        for row, text in zip(self.rows, texts + [""] * len(self.rows), strict=False):
+            row.set_description_str(text[: (self.bar.ncols or 119)])
+
+    def close(self) -> None:
+        for bar in (*reversed(self.rows), self.bar):
+            bar.close()
+
+    def _say(self, text: str, always: bool = False) -> None:
+        if not self.on_terminal:
+            print(f"[{self.n_finished}/{self.n_runs}] {text}", file=sys.stderr, flush=True)
+        elif always:
+            tqdm.write(text, file=sys.stderr)
+
+
+def _last_news(run: Run) -> str:
+    """The last line of the log about an epoch, or about what is being done."""
+    try:
+        with open(run.folder / LOG, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - BYTES_OF_LOG))
+            lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
+    except OSError:
+        return "waits"
+    news = [line for line in lines if line.startswith(("epoch [", "Evaluate", "Loading", "* accuracy"))]
+    return " ".join(news[-1].split()[:7]) if news else "starts"

@@ -1,0 +1,85 @@
+"""Does one run in a process of its own: `python -m tools.sweep.work RUN`, RUN as Run.to_json has it.
+
+What it prints goes to the end of the run's log. Exit code 0: all parts are finished; CLAIMED: another process is at it;
+otherwise that of train.py.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from .claims import claim
+from .runs import LOG, Run
+
+CLAIMED = 75  # "try again later", as in sysexits.h
+WITH_PARENT = "--with-parent"
+
+
+def main(arguments: list[str]) -> int:
+    """See the module. ``--with-parent`` ends the process when its standard input is closed, so with its parent."""
+    if WITH_PARENT in arguments:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    run = Run.from_json(arguments[-1])
+    with claim(run.folder) as ours:
+        if not ours:
+            return CLAIMED
+        with open(run.folder / LOG, "ab", buffering=0) as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        print(f"== {time.strftime('%Y-%m-%d %H:%M:%S')} on {os.uname().nodename}", flush=True)
+        return do(run)
+
+
+def do(run: Run) -> int:
+    """Do the parts that are not finished; the first exit code of train.py that is not 0."""
+    import train
+
+    from .plan import FINISHED, STALE, set_aside, state_of_part
+
+    with clips_loaded_once():
+        for part in run.parts:
+            state, _ = state_of_part(part)
+            if state == FINISHED:
+                continue
+            if state == STALE and part.trains:
+                set_aside(Path(part.folder))
+            code = train.main(part.arguments)
+            if code:
+                return code
+    return 0
+
+
+@contextmanager
+def clips_loaded_once() -> Iterator[None]:
+    """Within the block the student is read from disk once, for all parts of a run.
+
+    It is frozen, and all parts have the same student in the same precision; a teacher has weights of its own.
+    """
+    import trainers.kdpl.trainer
+    import trainers.zeroshot
+
+    modules = (trainers.kdpl.trainer, trainers.zeroshot)
+    originals = [module.load_clip for module in modules]
+    for module, load_clip in zip(modules, originals, strict=True):
+        module.load_clip = cache(load_clip)
+    try:
+        yield
+    finally:
+        for module, load_clip in zip(modules, originals, strict=True):
+            module.load_clip = load_clip
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, a pipe that the parent holds; then go as if killed."""
+    while os.read(0, 1024):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
