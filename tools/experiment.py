@@ -1,0 +1,175 @@
+"""What the settings of a script mean: which student, teacher and configuration, and the folder's name for them.
+
+    [BACKBONE=... TEACHER=... CLASS_AGNOSTIC=1 EPOCHS=...] python -m tools.experiment DATASET TRAINER [CFG]
+
+Once the weights of both models are on this machine, prints student, teacher, configuration, folder, and the KEY VALUE
+pairs that train.py has to be given, one word a line.
+"""
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+
+import datasets  # noqa: F401  registers them
+import trainers  # noqa: F401  registers them
+from tools.configuration import build_cfg, check_registered
+from trainers.kdpl.clip_loading import (
+    OPEN_CLIP_PREFIX,
+    OPENAI_WEIGHTS,
+    check_clip_name,
+    load_clip,
+    openai_weights_file,
+)
+from trainers.kdpl.teacher import teacher_names
+from trainers.kdpl.trainer import KDPLTrainer, PromptTrainer
+
+DEMO = "demo"
+DEMO_STUDENT, DEMO_TEACHER = "demo:student", "demo:teacher"
+STUDENT, TEACHER = "ViT-B/32", "ViT-L/14"
+CFGS = {  # of each method; {} is the student
+    "CoOp": "{}_ctxv1",
+    "CoCoOp": "{}_c4_ep10_batch1_ctxv1",
+    "VPT": "{}_c2_ep5_batch4_4",
+    "MaPLe": "{}_c2_ep5_batch4_2ctx",
+    "PromptSRC": "{}_c2_ep20_batch4_4+4ctx",
+}
+STUDENTS = {DEMO_STUDENT: DEMO, "ViT-B/32": "vit_b32", "ViT-B/16": "vit_b16", "RN50": "rn50", "RN101": "rn50"}
+CONFIGS = Path("configs")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a script needs to know.
+
+    Attributes:
+        student, teacher: names of CLIPs.
+        cfg: a file in configs/trainers/<trainer>, without its ending.
+        folder: the name that output folders have in place of ``cfg``; it tells what differs from that file.
+        pairs: KEY VALUE pairs for the trainer.
+    """
+
+    student: str
+    teacher: str
+    cfg: str
+    folder: str
+    pairs: tuple[str, ...]
+
+
+def main() -> int:
+    """See the module; 2 for what the user can mend."""
+    dataset, trainer, *cfg = sys.argv[1:]
+    given = {"cfg": "".join(cfg), "student": os.environ.get("BACKBONE"), "teacher": os.environ.get("TEACHER")}
+    try:
+        variant = {"class_agnostic": switch("CLASS_AGNOSTIC"), "epochs": os.environ.get("EPOCHS")}
+        chosen = choose(dataset, trainer, **given, **variant)
+        try:
+            fetch(chosen)
+        except ConnectionError as error:
+            if any(given.values()):
+                raise
+            print(
+                f"CLIP's weights are not on this machine and cannot be fetched.\n{error}\n"
+                "Going on with the demo pair instead, so that you see all parts at work. BACKBONE, TEACHER or CFG name "
+                "what you want, and then it is that or an error.",
+                file=sys.stderr,
+            )
+            chosen = choose(dataset, trainer, student=DEMO_STUDENT, **variant)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(chosen.student, chosen.teacher, chosen.cfg, chosen.folder, *chosen.pairs, sep="\n")
+    return 0
+
+
+def switch(name: str) -> bool:
+    """A setting of the environment that is on or off.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    value = os.environ.get(name, "").lower()
+    if value not in ("", "0", "1", "false", "true"):
+        raise ValueError(f"{name} is {value!r}; it can be 1 or 0.")
+    return value in ("1", "true")
+
+
+def choose(
+    dataset: str,
+    trainer: str,
+    cfg: str | None = None,
+    student: str | None = None,
+    teacher: str | None = None,
+    class_agnostic: bool = False,
+    epochs: str | None = None,
+) -> Experiment:
+    """Fill in what is not given, and check all of it without loading anything.
+
+    The demo's data sets take the demo pair, others ViT-B/32 and ViT-L/14; a configuration that is given decides itself.
+
+    Raises:
+        ValueError, FileNotFoundError: if there is no such dataset, trainer, configuration or CLIP, or they do not fit.
+    """
+    check_registered(trainer, TRAINER_REGISTRY, "trainer", "TRAINER")
+    trainer_class = TRAINER_REGISTRY.get(trainer)
+    if not issubclass(trainer_class, PromptTrainer):
+        raise ValueError(f"{trainer} has nothing to train. Name a method, such as CoOp_KDPL.")
+    distils = issubclass(trainer_class, KDPLTrainer)
+    if class_agnostic and not distils:
+        raise ValueError(f"CLASS_AGNOSTIC is set, and {trainer} learns from labels, which name classes. Unset it.")
+    if not cfg:
+        student = student or (DEMO_STUDENT if dataset.startswith("shapes") else STUDENT)
+        cfg = default_cfg(trainer, trainer_class.method, student)
+    files = [str(CONFIGS / "datasets" / f"{dataset}.yaml"), str(CONFIGS / "trainers" / trainer / f"{cfg}.yaml")]
+    published = build_cfg(files, {"TRAINER.NAME": trainer})
+    student = student or published.MODEL.BACKBONE.NAME
+    own_teacher = DEMO_TEACHER if student == DEMO_STUDENT else published.TRAINER.KDPL.TEACHER
+    teacher = teacher or own_teacher
+
+    pairs = ["OPTIM.MAX_EPOCH", epochs] if epochs else []
+    pairs += ["TRAINER.KDPL.TEACHER", teacher, "TRAINER.KDPL.CLASS_AGNOSTIC", str(class_agnostic)] if distils else []
+    asked = build_cfg(files, {"TRAINER.NAME": trainer, "MODEL.BACKBONE.NAME": student}, pairs)
+    check_registered(asked.DATASET.NAME, DATASET_REGISTRY, "dataset", "DATASET.NAME")
+    trainer_class.check_cfg(object.__new__(trainer_class), asked)
+    for name in teacher_names(teacher):  # a supervised trainer has not looked at it
+        check_clip_name(name)
+
+    names = [cfg]
+    names += [f"student_{slug(student)}"] if student != published.MODEL.BACKBONE.NAME else []
+    names += [f"teacher_{slug(teacher)}"] if distils and teacher != own_teacher else []
+    names += ["class_agnostic"] if class_agnostic else []
+    names += [f"epochs_{epochs}"] if epochs else []
+    return Experiment(student, teacher, cfg, "__".join(names), tuple(pairs))
+
+
+def default_cfg(trainer: str, method: str, student: str) -> str:
+    """The configuration of a method for a student: that of ViT-B/32 where there is none of its own."""
+    stem = STUDENTS.get(student, "vit_b32")
+    cfg = DEMO if stem == DEMO else CFGS[method].format(stem)
+    return cfg if (CONFIGS / "trainers" / trainer / f"{cfg}.yaml").is_file() else CFGS[method].format("vit_b32")
+
+
+def fetch(chosen: Experiment) -> None:
+    """Bring the weights onto this machine.
+
+    Raises:
+        ConnectionError: if they are not there and cannot be fetched.
+    """
+    for name in (chosen.student, *teacher_names(chosen.teacher)):
+        if name in OPENAI_WEIGHTS:
+            openai_weights_file(name)
+        elif name.startswith(OPEN_CLIP_PREFIX):
+            load_clip(name)
+
+
+def slug(name: str) -> str:
+    """A name as part of a path: ViT-L-14 for ViT-L/14."""
+    return re.sub(r"[^\w.+]", "-", name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
