@@ -50,9 +50,7 @@ class FewShotDataset(DatasetBase):
     test_only = False
 
     def __init__(self, cfg: CfgNode):
-        self.root = Path(cfg.DATASET.ROOT).expanduser().absolute()
-        self.folder = self.root / self.dataset_dir
-        self.images = self.folder / self.image_dir
+        self._locate(cfg.DATASET.ROOT)
         self.check_layout()
         split = self.read_split()
         self.split_sha256 = split.sha256
@@ -63,6 +61,18 @@ class FewShotDataset(DatasetBase):
         super().__init__(
             train_x=self.as_data(split.train), val=self.as_data(split.val) or None, test=self.as_data(split.test)
         )
+
+    @classmethod
+    def unopened(cls, root: str | Path) -> "FewShotDataset":
+        """The dataset of a data root, of which nothing is read yet; for looking at its folders."""
+        dataset = cls.__new__(cls)
+        dataset._locate(root)
+        return dataset
+
+    def _locate(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().absolute()
+        self.folder = self.root / self.dataset_dir
+        self.images = self.folder / self.image_dir
 
     @classmethod
     def needed_paths(cls) -> list[str]:

@@ -14,6 +14,10 @@ class LoopbackServer:
         ranges: whether the server can start in the middle of a file.
         cuts: for the next requests in turn: bytes after which the connection is cut.
         delay: seconds before an answer.
+        statuses: answer the next requests in turn with these.
+        redirects: path to the address that it has moved to.
+        etag: of all files; where a client's If-Range names another, the whole file is sent.
+        announced: what Content-Length says, where it is not the truth.
     """
 
     def __init__(self, files: dict[str, bytes]):
@@ -24,6 +28,10 @@ class LoopbackServer:
         self.ranges = True
         self.cuts: list[int] = []
         self.delay = 0.0
+        self.statuses: list[int] = []
+        self.redirects: dict[str, str] = {}
+        self.etag = ""
+        self.announced: int | None = None
         self._stopped = threading.Event()
 
     def __enter__(self) -> "LoopbackServer":
@@ -51,13 +59,28 @@ class LoopbackServer:
         asked_range = handler.headers["Range"]
         self.requests.append((handler.path, asked_range))
         self._stopped.wait(self.delay)
+        if handler.path in self.redirects:
+            handler.send_response(302)
+            handler.send_header("Location", self.redirects[handler.path])
+            handler.end_headers()
+            return
         content = self.files.get(handler.path)
-        if content is None or self.status != 200:
-            handler.send_error(404 if content is None else self.status)
+        status = self.statuses.pop(0) if self.statuses else self.status
+        if content is None or status != 200:
+            handler.send_error(404 if content is None else status)
             return
         start = int(asked_range.removeprefix("bytes=").removesuffix("-")) if asked_range and self.ranges else 0
+        if handler.headers.get("If-Range", self.etag) != self.etag:
+            start = 0
+        if start and start >= len(content):
+            handler.send_error(416)
+            return
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Type", self.content_type)
-        handler.send_header("Content-Length", str(len(content) - start))
+        handler.send_header("Content-Length", str((self.announced or len(content)) - start))
+        if start:
+            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if self.etag:
+            handler.send_header("ETag", self.etag)
         handler.end_headers()
         handler.wfile.write(content[start:][: self.cuts.pop(0) if self.cuts else None])

@@ -1,0 +1,337 @@
+"""`python -m tools.data` through its command line, on small stand-ins of the benchmarks."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dassl.data.datasets import DATASET_REGISTRY
+from scipy.io import savemat
+
+import datasets  # noqa: F401  registers them
+from tests.loopback_server import LoopbackServer
+from tests.tiny_datasets import write_jpeg
+from tools.data import __main__ as tool
+from tools.data.repairing import repair
+from tools.data.sources import FILES
+
+ROOT = Path(__file__).parents[1]
+
+
+def data(*arguments, root=None):
+    """Exit code, output and errors of the tool in a process of its own."""
+    command = [sys.executable, "-m", "tools.data", *map(str, arguments)] + (["--root", str(root)] if root else [])
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return done.returncode, done.stdout, done.stderr
+
+
+def small(name, monkeypatch, **facts):
+    """A benchmark of a few images: its published counts are lowered for the test."""
+    dataset = DATASET_REGISTRY.get(name)
+    for key, value in facts.items():
+        monkeypatch.setattr(dataset, key, value)
+    return dataset
+
+
+def run(monkeypatch, *arguments):
+    """Exit code of the tool in this process."""
+    monkeypatch.setattr(sys, "argv", ["tools.data", *map(str, arguments)])
+    return tool.main()
+
+
+SPLIT = {
+    "train": [["banded/banded_1.jpg", 0, "banded"], ["dotted/dotted_1.jpg", 1, "dotted"]],
+    "val": [["banded/banded_2.jpg", 0, "banded"]],
+    "test": [["dotted/dotted_2.jpg", 1, "dotted"]],
+}
+
+
+def make_dtd(folder, images="images", split=True):
+    for path, *_ in [entry for part in SPLIT.values() for entry in part]:
+        write_jpeg(folder / images / path)
+    if split:
+        (folder / "split_zhou_DescribableTextures.json").write_text(json.dumps(SPLIT))
+
+
+@pytest.fixture
+def dtd(monkeypatch):
+    return small("DescribableTextures", monkeypatch, n_classes=2, n_images=(2, 1, 1))
+
+
+def files_below(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_benchmark_has_files_that_bring_all_it_needs():
+    for name, files in FILES.items():
+        needed = {path.rstrip("/") for path in DATASET_REGISTRY.get(name).needed_paths()}
+        brought = {file.name for file in files if not file.moves}
+        places = {place for file in files for _, place in file.moves}
+        if "." not in places:  # an archive that is the whole folder brings what it holds
+            assert needed <= brought | places | {Path(place).parent.as_posix() for place in places}, name
+        for file in files:
+            assert file.urls or file.by_hand, file.name
+            assert all(url.startswith(("https://", "http://")) for url in file.urls)
+            assert not file.hash or len(file.hash) in (len("md5:") + 32, len("sha256:") + 64)
+
+
+def test_published_splits_at_hand_are_those_that_the_tool_expects(shared):
+    found = 0
+    for name, files in FILES.items():
+        for file in files:
+            path = shared / "data" / DATASET_REGISTRY.get(name).dataset_dir / file.name
+            if file.hash.startswith("sha256:") and path.is_file():
+                assert tool.fault_of(path, file) is None, path
+                found += 1
+    assert found == 7
+
+
+def test_the_list_names_all_with_terms_and_sources(tmp_path):
+    (tmp_path / "dtd").mkdir()
+    code, output, _ = data("list", root=tmp_path)
+    assert code == 0 and len(output.splitlines()) == 2 + 15
+    assert "dtd/  " in output and "caltech-101/ (absent)" in output and "CC BY 4.0" in output
+
+
+def test_unknown_names_are_an_error_that_lists_the_known(tmp_path):
+    code, _, errors = data("get", "caltech102", root=tmp_path)
+    assert code == 2 and "error: 'caltech102' is none of the benchmarks; they are Caltech101, " in errors
+    assert "Traceback" not in errors
+
+
+def test_names_may_be_those_of_configurations_and_folders():
+    assert tool._names(["dtd", "FOOD101", "imagenet_a", "imagenet-adversarial", "sun397"]) == [
+        "DescribableTextures", "Food101", "ImageNetA", "SUN397"
+    ]  # fmt: skip
+    assert tool._names(["all"]) == list(FILES) and len(FILES) == 15
+
+
+def test_check_counts_names_the_first_missing_file_and_the_command(dtd, tmp_path, monkeypatch, capsys):
+    make_dtd(tmp_path / "dtd")
+    assert run(monkeypatch, "check", "--root", tmp_path) == 0
+    assert "DescribableTextures: complete" in capsys.readouterr().out
+    (tmp_path / "dtd" / "images" / "dotted" / "dotted_1.jpg").unlink()
+    assert run(monkeypatch, "check", "dtd", "--root", tmp_path) == 1
+    output = capsys.readouterr().out
+    rows = [line.split() for line in output.splitlines()]
+    assert ["train", "2", "2", "1"] in rows and ["test", "1", "1", "1"] in rows
+    assert "1 train images are missing; the first is dotted/dotted_1.jpg" in output
+    assert f"repair: python -m tools.data get DescribableTextures --root {tmp_path}" in output
+
+
+def test_check_opens_images_when_asked(dtd, tmp_path, monkeypatch, capsys):
+    make_dtd(tmp_path / "dtd")
+    (tmp_path / "dtd" / "images" / "dotted" / "dotted_1.jpg").write_bytes(b"no image")
+    assert run(monkeypatch, "check", "--root", tmp_path) == 0
+    assert run(monkeypatch, "check", "--images", "--root", tmp_path) == 1
+    assert "dotted/dotted_1.jpg cannot be read: not an image" in capsys.readouterr().out
+
+
+def test_check_of_nothing_says_so_and_a_missing_dataset_is_incomplete(tmp_path):
+    code, output, _ = data("check", root=tmp_path)
+    assert code == 0 and f"None of the benchmarks is in {tmp_path}." in output
+    code, output, _ = data("check", "eurosat", root=tmp_path)
+    assert code == 1 and f"{tmp_path / 'eurosat'} does not exist" in output and "tools.data get EuroSAT" in output
+
+
+@pytest.mark.parametrize(
+    ("folder", "images"),
+    [
+        ("dtd/dtd", "images"),
+        ("dtd", "DTD_pictures"),
+        ("describable-textures/r1.0.1", "images"),
+        (".", "images"),
+        ("dtd", "."),
+    ],
+)
+def test_fix_finds_images_and_split_wherever_they_are(dtd, tmp_path, monkeypatch, capsys, folder, images):
+    make_dtd(tmp_path / folder, images)
+    before = files_below(tmp_path)
+    assert run(monkeypatch, "fix", "dtd", "--dry-run", "--root", tmp_path) == 0
+    assert "would move" in capsys.readouterr().out and files_below(tmp_path) == before
+    assert run(monkeypatch, "fix", "dtd", "--root", tmp_path) == 0
+    assert "DescribableTextures: complete" in capsys.readouterr().out
+    assert len(files_below(tmp_path)) == len(before)  # nothing is lost
+    assert run(monkeypatch, "fix", "dtd", "--root", tmp_path) == 0
+
+
+def test_check_names_fix_where_that_helps(dtd, tmp_path, monkeypatch, capsys):
+    make_dtd(tmp_path / "dtd" / "dtd")
+    assert run(monkeypatch, "check", "dtd", "--root", tmp_path) == 1
+    assert "repair: python -m tools.data fix DescribableTextures" in capsys.readouterr().out
+
+
+def test_fix_tells_the_cars_for_training_from_those_for_testing(tmp_path, monkeypatch):
+    cars = small("StanfordCars", monkeypatch, n_classes=1, n_images=(3, 0, 2))
+    split = {
+        "train": [[f"cars_train/0000{n}.jpg", 0, "car"] for n in (1, 2, 3)],
+        "val": [],
+        "test": [[f"cars_test/0000{n}.jpg", 0, "car"] for n in (1, 2)],
+    }
+    folder = tmp_path / "stanford_cars"
+    for part, count in (("cars_train", 3), ("cars_test", 2)):  # as on Kaggle
+        for n in range(1, count + 1):
+            write_jpeg(folder / part / part / f"0000{n}.jpg", n)
+    (folder / cars.split_file).write_text(json.dumps(split))
+    assert run(monkeypatch, "fix", "StanfordCars", "--root", tmp_path) == 0
+    assert {path for path in files_below(folder) if path.endswith("jpg")} == {
+        path for part in split.values() for path, *_ in part
+    }
+
+
+IDS = ["n01440764", "n01443537", "n01484850"]
+CLASSNAMES = "n01440764 tench\nn01443537 goldfish\nn01484850 great white shark\n"
+
+
+def make_flat_imagenet(folder):
+    for wnid in IDS:
+        write_jpeg(folder / "images" / "train" / wnid / f"{wnid}_1.JPEG")
+    for n in (1, 2, 3):
+        write_jpeg(folder / "images" / "val" / f"ILSVRC2012_val_{n:08}.JPEG", n)
+    (folder / "classnames.txt").write_text(CLASSNAMES)
+
+
+SORTED = {f"images/val/{IDS[k]}/ILSVRC2012_val_{n:08}.JPEG" for n, k in ((1, 2), (2, 0), (3, 1))}
+
+
+def test_fix_sorts_flat_validation_images_by_the_devkit(tmp_path, monkeypatch, capsys):
+    small("ImageNet", monkeypatch, n_classes=3, n_images=(3, 0, 3))
+    folder = tmp_path / "imagenet"
+    make_flat_imagenet(folder)
+    assert run(monkeypatch, "fix", "imagenet", "--root", tmp_path) == 1
+    assert "nothing below" in (captured := capsys.readouterr()).err and "has 0" in captured.out
+    devkit = folder / "ILSVRC2012_devkit_t12" / "data"
+    devkit.mkdir(parents=True)
+    (devkit / "ILSVRC2012_validation_ground_truth.txt").write_text("3\n1\n2\n")
+    synsets = np.array(
+        [(n + 1, wnid) for n, wnid in enumerate(IDS)], dtype=[("ILSVRC2012_ID", object), ("WNID", object)]
+    )
+    savemat(devkit / "meta.mat", {"synsets": synsets})
+    assert run(monkeypatch, "fix", "imagenet", "--root", tmp_path) == 0
+    assert {path for path in files_below(folder) if path.startswith("images/val")} == SORTED
+
+
+def test_fix_knows_kaggles_form_of_imagenet(tmp_path, monkeypatch):
+    small("ImageNet", monkeypatch, n_classes=3, n_images=(3, 0, 3))
+    folder = tmp_path / "imagenet"
+    make_flat_imagenet(folder)
+    (folder / "ILSVRC" / "Data").mkdir(parents=True)
+    shutil.move(folder / "images", folder / "ILSVRC" / "Data" / "CLS-LOC")
+    rows = [f"ILSVRC2012_val_{n:08},{IDS[k]} 1 2 3 4" for n, k in ((1, 2), (2, 0), (3, 1))]
+    (folder / "LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *rows]))
+    assert run(monkeypatch, "fix", "imagenet", "--root", tmp_path) == 0
+    assert SORTED <= files_below(folder)
+
+
+@pytest.mark.parametrize(
+    "unpacked", ["imagenet-rendition/images", "imagenet-r", "imagenet-rendition", "imagenet-r/imagenet-r"]
+)
+def test_fix_brings_class_names_and_folders_of_the_variants(tmp_path, monkeypatch, unpacked):
+    small("ImageNetR", monkeypatch, n_classes=3, n_images=(0, 0, 3))
+    (tmp_path / "imagenet").mkdir()
+    (tmp_path / "imagenet" / "classnames.txt").write_text(CLASSNAMES)
+    for wnid in IDS:
+        write_jpeg(tmp_path / "imagenet-a" / wnid / "another_set.jpg")  # has the same folders
+        write_jpeg(tmp_path / unpacked / wnid / "art_0.jpg")
+    assert run(monkeypatch, "fix", "imagenet_r", "--root", tmp_path) == 0
+    expected = {f"imagenet-r/{wnid}/art_0.jpg" for wnid in IDS} | {"classnames.txt"}
+    assert files_below(tmp_path / "imagenet-rendition") == expected
+
+
+def test_a_repair_that_only_looks_changes_nothing(tmp_path, monkeypatch):
+    dataset = small("ImageNetR", monkeypatch, n_classes=3, n_images=(0, 0, 3)).unopened(tmp_path)
+    (tmp_path / "imagenet").mkdir()
+    (tmp_path / "imagenet" / "classnames.txt").write_text(CLASSNAMES)
+    for wnid in IDS:
+        write_jpeg(tmp_path / "imagenet-r" / wnid / "art_0.jpg")
+    before = files_below(tmp_path)
+    assert len(repair(dataset, tmp_path, do=False)) == 2 and files_below(tmp_path) == before
+
+
+@pytest.fixture
+def aircraft():
+    """The archive of a whole small FGVC-Aircraft: a benchmark whose hash is not published."""
+    jpeg = io.BytesIO()
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(jpeg, "JPEG")
+    lists = {
+        part: "".join(f"{n}{k} {name}\n" for n, name in enumerate(("707", "A 310")))
+        for k, part in enumerate(("train", "val", "test"))
+    }
+    content = {f"images_variant_{part}.txt": text.encode() for part, text in lists.items()}
+    content |= {"variants.txt": b"707\nA 310\n"} | {
+        f"images/{n}{k}.jpg": jpeg.getvalue() for n in (0, 1) for k in range(3)
+    }
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(f"fgvc-aircraft-2013b/data/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return archive.getvalue(), set(content)
+
+
+def test_get_fetches_unpacks_and_counts(aircraft, tmp_path, monkeypatch, capsys):
+    small("FGVCAircraft", monkeypatch, n_classes=2, n_images=(2, 2, 2))
+    archive, names = aircraft
+    with LoopbackServer({"/mirror/fgvc_aircraft/fgvc-aircraft-2013b.tar.gz": archive}) as server:
+        arguments = ["get", "fgvc_aircraft", "--root", tmp_path, "--mirror", server.url + "/mirror"]
+        assert run(monkeypatch, *arguments) == 0
+        assert "FGVCAircraft: complete" in capsys.readouterr().out
+        assert files_below(tmp_path / "fgvc_aircraft") == names
+        assert run(monkeypatch, *arguments) == 0 and len(server.requests) == 1  # what is complete is not fetched again
+        (tmp_path / "fgvc_aircraft" / "images" / "00.jpg").unlink()
+        assert run(monkeypatch, *arguments) == 0 and len(server.requests) == 2
+        assert files_below(tmp_path / "fgvc_aircraft") == names
+
+
+def test_get_takes_an_archive_that_was_downloaded_by_hand(aircraft, tmp_path, monkeypatch):
+    small("FGVCAircraft", monkeypatch, n_classes=2, n_images=(2, 2, 2))
+    (tmp_path / "fgvc_aircraft").mkdir()
+    (tmp_path / "fgvc_aircraft" / "fgvc-aircraft-2013b.tar.gz").write_bytes(aircraft[0])
+    assert run(monkeypatch, "get", "fgvc_aircraft", "--root", tmp_path) == 0
+
+
+def test_get_of_imagenet_says_what_to_do_by_hand(tmp_path):
+    (tmp_path / "imagenet").mkdir()
+    (tmp_path / "imagenet" / "classnames.txt").write_text(CLASSNAMES)
+    (tmp_path / "imagenet" / "ILSVRC2012_img_val.tar").write_bytes(b"another")
+    code, output, errors = data("get", "imagenet", root=tmp_path)
+    assert code == 1 and "ImageNet: INCOMPLETE" in output and "Traceback" not in errors
+    assert "ILSVRC2012_img_train.tar has to be fetched by hand." in errors and "image-net.org/download.php" in errors
+    assert f"put the file at\n  {tmp_path / 'imagenet' / 'ILSVRC2012_img_train.tar'}\n" in errors
+    assert "ILSVRC2012_img_val.tar is not the right archive: what arrived has the MD5 hash" in errors
+    assert files_below(tmp_path / "imagenet") == {"classnames.txt", "ILSVRC2012_img_val.tar"}
+
+
+def test_get_from_a_server_with_the_wrong_file_leaves_nothing_and_says_so(tmp_path, monkeypatch):
+    import dataclasses
+
+    with LoopbackServer({"/eurosat/EuroSAT.zip": b"short", "/eurosat/split_zhou_EuroSAT.json": b"{}"}) as server:
+        only_here = [dataclasses.replace(file, urls=()) for file in FILES["EuroSAT"]]
+        monkeypatch.setitem(FILES, "EuroSAT", only_here)
+        assert run(monkeypatch, "get", "eurosat", "--root", tmp_path, "--mirror", server.url) == 1
+    assert files_below(tmp_path) == set()
+
+
+def test_a_split_from_the_annotation_is_made_on_request_only(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "sun397"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match="ClassName.txt does not exist"):
+        run(monkeypatch, "split", "sun397", "--root", tmp_path)
+    (folder / "ClassName.txt").write_text("/a/abbey\n")
+    (folder / "Training_01.txt").write_text("".join(f"/a/abbey/{n}.jpg\n" for n in range(10)))
+    (folder / "Testing_01.txt").write_text("/a/abbey/t.jpg\n")
+    assert run(monkeypatch, "split", "sun397", "--root", tmp_path) == 0
+    assert "8 train, 2 val, 1 test" in capsys.readouterr().out
+    split = json.loads((folder / "split_zhou_SUN397.json").read_text())
+    assert split["test"] == [["a/abbey/t.jpg", 0, "abbey"]]
+    with pytest.raises(ValueError, match="exists"):
+        run(monkeypatch, "split", "sun397", "--root", tmp_path)

@@ -1,0 +1,1 @@
+"""The benchmarks on disk: fetching, checking and repairing them."""
