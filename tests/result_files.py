@@ -1,0 +1,153 @@
+"""Records and logs of runs that never happened, for tests of what is made from them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_record(
+    folder: Path,
+    trainer: str = "CoOp_KDPL",
+    dataset: str = "Shapes",
+    subsample: str = "all",
+    seed: int = 1,
+    shots: int = 16,
+    scores: Mapping[tuple[str, str], tuple[int, int]] | None = None,
+    prompts: str | None = None,
+    evaluates: bool = False,
+    classes: int = 2,
+    config: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> Path:
+    """Write ``results.json`` as the trainers do.
+
+    Args:
+        scores: correct and total images by dataset and subsample.
+        prompts: stands for the hash of the prompts; by default one for each trainer, dataset and seed.
+        evaluates: no training, an evaluation of these prompts.
+        classes: how many class names each evaluation has.
+        facts: replace any entry.
+    """
+    zero_shot = trainer.startswith("Zeroshot")
+    distilled = trainer.endswith("_KDPL")
+    record = {
+        "format": 1,
+        "status": "finished",
+        "mode": "eval" if evaluates or zero_shot else "train",
+        "trainer": trainer,
+        "dataset": dataset,
+        "subsample": subsample,
+        "seed": seed,
+        "shots": shots,
+        "backbone": "demo:student",
+        "teacher": "demo:teacher" if distilled and not evaluates else None,
+        "config": {"OPTIM": {"MAX_EPOCH": 5}, "SEED": seed, "OUTPUT_DIR": str(folder), **(config or {})},
+        "epochs": 0 if evaluates or zero_shot else 5,
+        "weights_sha256": {"student": "aa" * 32},
+        "split_sha256": "cc" * 32,
+        "prompts_sha256": None if zero_shot else prompts or f"{trainer} {dataset} {subsample} {shots} {seed}",
+        "evaluations": [
+            {
+                "dataset": tested,
+                "split": "test",
+                "subsample": half,
+                "correct": correct,
+                "total": total,
+                "accuracy": 100 * correct / total,
+                "per_class": [{"classname": f"{half} {i}", "correct": correct, "total": total} for i in range(classes)],
+            }
+            for (tested, half), (correct, total) in (scores or {}).items()
+        ],
+    }
+    if not evaluates and not zero_shot:
+        record["visible"] = {"train_images": 32, "labels_used": not distilled, "classnames": "dataset"}
+    record |= facts
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def write_base_to_new(
+    folder: Path, trainer: str, seed: int, base: int, new: int, total: int = 1000, dataset: str = "Shapes", **facts: Any
+) -> None:
+    """A training on the base classes that was tested on both halves, as the scripts do: three records."""
+    common = {"trainer": trainer, "dataset": dataset, "seed": seed, **facts}
+    prompts = f"{folder} {trainer} {dataset} {seed}"
+    write_record(folder / "train", subsample="base", prompts=prompts, **common)
+    for half, correct in (("base", base), ("new", new)):
+        scores = {(dataset, half): (correct, total)}
+        write_record(folder / half, subsample=half, prompts=prompts, evaluates=True, scores=scores, **common)
+
+
+def write_zero_shot(folder: Path, scores: Mapping[tuple[str, str], tuple[int, int]], **facts: Any) -> None:
+    """One record a test set."""
+    for (dataset, half), counts in scores.items():
+        write_record(
+            folder / f"{dataset}_{half}", "ZeroshotCLIP", dataset, half, scores={(dataset, half): counts}, **facts
+        )
+
+
+LOG = """\
+***************
+** Arguments **
+***************
+backbone: 
+config_file: configs/trainers/{trainer}/vit_b16_ep50_ctxv1.yaml
+eval_only: {eval_only}
+load_epoch: None
+model_dir: {model_dir}
+opts: ['DATASET.NUM_SHOTS', '16', 'DATASET.SUBSAMPLE_CLASSES', '{subsample}']
+seed: {seed}
+************
+** Config **
+************
+DATALOADER:
+  TRAIN_X:
+    BATCH_SIZE: 32
+DATASET:
+  NAME: {dataset}
+  NUM_SHOTS: {shots}
+  SUBSAMPLE_CLASSES: {subsample}
+INPUT:
+  SIZE: (224, 224)
+MODEL:
+  BACKBONE:
+    NAME: ViT-B/16
+OPTIM:
+  MAX_EPOCH: 50
+OUTPUT_DIR: {output_dir}
+SEED: {seed}
+TRAINER:
+  COOP:
+    CTX_INIT: a photo of a
+  NAME: {trainer}
+Collecting env info ...
+** System info **
+PyTorch version: 1.8.1
+
+epoch [50/50] batch [10/10] loss 0.1 (0.2)
+Evaluate on the *test* set
+=> result
+* total: {total:,}
+* correct: {correct:,}
+* accuracy: {accuracy:.1f}%
+* error: {error:.1f}%
+* macro_f1: 80.0%
+Elapsed: 0:01:02
+"""  # noqa: W291  Dassl prints the blank
+
+
+def write_log(folder: Path, correct: int, total: int, **facts: Any) -> Path:
+    """Write ``log.txt`` as CoOp with Dassl does."""
+    defaults = {
+        "trainer": "CoOp", "dataset": "Caltech101", "subsample": "base", "seed": 1, "shots": 16, "eval_only": False,
+        "model_dir": "", "output_dir": folder,
+    }  # fmt: skip
+    accuracy = 100 * correct / total
+    numbers = {"correct": correct, "total": total, "accuracy": accuracy, "error": 100 - accuracy}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "log.txt"
+    path.write_text(LOG.format(**{**defaults, **numbers, **facts}))
+    return path

@@ -1,0 +1,1 @@
+"""Results of finished runs as tables and a page of plots: `python -m tools.tables [FOLDER ...]`."""

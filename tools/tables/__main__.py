@@ -1,0 +1,64 @@
+"""Tables of finished runs: base to new, cross-dataset, domain generalisation, few-shot curves.
+
+Reads every results.json below the folders, and log.txt of earlier runs with Dassl, prints the tables, and writes them
+as a page with plots, Markdown, LaTeX and CSV.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .formats import FORMATS, write_all
+from .layouts import all_tables
+from .protocols import results_of
+from .records import read_runs
+
+EXAMPLES = """examples:
+  python -m tools.tables                              what is below output, written to output/tables
+  python -m tools.tables output/base2new              base to new alone
+  python -m tools.tables output ~/CoOp/output         beside earlier runs with CoOp
+  python -m tools.tables --format latex > tables.tex  one format, nothing else written
+  python -m tools.tables --baseline ZeroshotCLIP      how much each row gains over the zero-shot student
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module; 2 for what the user can mend."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.tables",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", nargs="*", type=Path, default=[Path("output")], metavar="FOLDER", help="searched")
+    parser.add_argument("--format", choices=FORMATS, help="print this alone, and write no files")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where files go (default: <first folder>/tables)")
+    parser.add_argument(
+        "--baseline",
+        metavar="TRAINER",
+        help="compare all rows with this (default: KDPL with its method, or else, as others, with ZeroshotCLIP)",
+    )
+    args = parser.parse_args(arguments)
+    try:
+        runs, problems = read_runs(args.folders)
+        results = results_of(runs)
+        tables = all_tables(results, args.baseline)
+        for problem in problems:
+            print(f"left out: {problem}", file=sys.stderr)
+        shown = {path for table in tables for path in table.paths}
+        for path in sorted({result.path for result in results} - shown):
+            print(f"left out: {path}: belongs to no protocol", file=sys.stderr)
+        render, _ = FORMATS[args.format or "terminal"]
+        print(render(tables), end="")
+        if not args.format:
+            for path in write_all(tables, args.to or args.folders[0] / "tables"):
+                print(f"written: {path}")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

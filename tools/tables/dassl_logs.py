@@ -1,0 +1,168 @@
+"""Runs that left nothing but Dassl's ``log.txt``: earlier runs with CoOp and its relatives.
+
+A log begins with the arguments and the configuration, which say what was run. Where they are missing, CoOp's folder
+names (``train_base/caltech101/shots_16/CoOp/vit_b16_ep50/seed1``) have to say it.
+"""
+
+import ast
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .records import ZERO_SHOT, Evaluation, Run, Setting, options_of
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
+FROM_LABELS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
+FROM_TEACHER = tuple(f"{method}_KDPL" for method in FROM_LABELS)
+HALVES = {"train_base": "base", "test_base": "base", "test_new": "new"}  # CoOp's folders
+NOT_RECORDED = "not recorded"
+RESULT = re.compile(r"^\* (total|correct|accuracy): ([\d.,]+)%?$")
+ENTRY = re.compile(r"^( *)([A-Za-z0-9_]+):(?: (.*))?$")
+
+
+def read_log(path: Path) -> Run:
+    """The run of one log.
+
+    Raises:
+        ValueError: if it holds no result on a test set, or neither it nor its folders say what was run.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    accuracy, total = _last_test_result(lines)
+    arguments = _arguments(lines)
+    config = _config(lines)
+    facts = _facts_of_config(config, arguments) if config else _facts_of_folders(path)
+    return Run(
+        path=path,
+        evaluations=(Evaluation(facts["dataset"], facts["subsample"], accuracy, total),),
+        output_dir=config.get("OUTPUT_DIR") or str(path.parent),
+        model_dir=arguments.get("model_dir"),
+        **facts,
+    )
+
+
+def _last_test_result(lines: Sequence[str]) -> tuple[float, int | None]:
+    """Accuracy in percent, from exact counts where they are told, and the number of test images."""
+    evaluated, found, last = "test", {}, {}
+    for line in lines:
+        if line.startswith("Evaluate on the *"):
+            evaluated = line.split("*")[1]
+        elif line.startswith("=> result"):
+            found = {}
+        elif (number := RESULT.match(line.rstrip())) and evaluated == "test":
+            found[number[1]] = float(number[2].replace(",", ""))
+            last = found
+    if last.get("total") and "correct" in last:
+        return 100.0 * last["correct"] / last["total"], int(last["total"])
+    if "accuracy" not in last:
+        raise ValueError("holds no result on a test set: the run was not finished")
+    return last["accuracy"], int(last["total"]) if "total" in last else None
+
+
+def _block(lines: Sequence[str], title: str) -> list[str]:
+    """The lines below a title of asterisks, up to what follows it."""
+    if title not in lines:
+        return []
+    block = []
+    for line in lines[lines.index(title) + 2 :]:
+        if line.strip() and not ENTRY.match(line):
+            break
+        block += [line] if line.strip() else []
+    return block
+
+
+def _arguments(lines: Sequence[str]) -> dict[str, str]:
+    """Name to value of the command line; what is empty is left out."""
+    entries = (ENTRY.match(line) for line in _block(lines, "** Arguments **"))
+    return {entry[2]: entry[3].strip() for entry in entries if entry[3] and entry[3].strip() not in ("", "None")}
+
+
+def _config(lines: Sequence[str]) -> dict[str, Any]:
+    """The configuration as nested dictionaries; it is printed with two blanks a level, and text without quotes."""
+    root: dict[str, Any] = {}
+    nodes = [root]
+    for line in _block(lines, "** Config **"):
+        indent, key, text = ENTRY.match(line).groups()
+        level = len(indent) // 2
+        del nodes[level + 1 :]
+        if text is None:
+            nodes[level][key] = {}
+            nodes.append(nodes[level][key])
+        else:
+            nodes[level][key] = _value(text)
+    return root
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _facts_of_config(config: dict[str, Any], arguments: dict[str, str]) -> dict[str, Any]:
+    try:
+        trainer, dataset = config["TRAINER"]["NAME"], config["DATASET"]
+        kdpl = config["TRAINER"].get("KDPL", {})
+        classnames = "vocabulary" if kdpl.get("CLASS_AGNOSTIC") and trainer in FROM_TEACHER else "dataset"
+        backbone, options = config["MODEL"]["BACKBONE"]["NAME"], options_of(trainer, config, classnames)
+        return {
+            "trains": arguments.get("eval_only") != "True" and trainer not in ZERO_SHOT,
+            "setting": _setting(trainer, classnames, kdpl.get("TEACHER"), backbone, options),
+            "dataset": dataset["NAME"],
+            "subsample": dataset.get("SUBSAMPLE_CLASSES", "all"),
+            "seed": config["SEED"],
+            "shots": dataset["NUM_SHOTS"],
+        }
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"has a configuration without {error}") from error
+
+
+def _facts_of_folders(path: Path) -> dict[str, Any]:
+    parts = path.parent.parts
+    name = str(path.parent)
+    seed, shots = re.search(r"seed(\d+)", name), re.search(r"shots_(\d+)|(\d+)shots", name)
+    datasets = [_dataset_names()[part] for part in parts if part in _dataset_names()]
+    trainers = [part for part in parts if part in FROM_LABELS + FROM_TEACHER + ZERO_SHOT]
+    trainers += [after for part, after in zip(parts, parts[1:], strict=False) if part.startswith("shots_")]
+    if not (seed and datasets and trainers):
+        raise ValueError(
+            "has no configuration in it, and its folders are not CoOp's: "
+            "<part>/<dataset>/shots_<number>/<trainer>/<configuration>/seed<number>"
+        )
+    half = next((part for part in parts if part in HALVES), None)
+    variant = parts[parts.index(trainers[0]) + 1]
+    options = (("configuration", variant),) * (not variant.startswith("seed"))
+    classnames = "dataset" if trainers[0] in FROM_LABELS else None
+    return {
+        "trains": trainers[0] not in ZERO_SHOT and not {"test_base", "test_new", "evaluation"} & set(parts),
+        "setting": _setting(trainers[0], classnames, None, NOT_RECORDED, options),
+        "dataset": datasets[-1],
+        "subsample": HALVES.get(half, "all"),
+        "seed": int(seed[1]),
+        "shots": int(shots[1] or shots[2]) if shots else -1,
+    }
+
+
+def _setting(
+    trainer: str, classnames: str | None, teacher: str | None, backbone: str, options: tuple[tuple[str, str], ...]
+) -> Setting:
+    distilled = trainer in FROM_TEACHER
+    return Setting(
+        trainer=trainer,
+        labels_used=True if trainer in FROM_LABELS else False if distilled or trainer in ZERO_SHOT else None,
+        classnames=None if trainer in ZERO_SHOT else classnames,
+        teacher=teacher or NOT_RECORDED if distilled else None,
+        backbone=backbone,
+        options=options,
+        origin="Dassl log",
+    )
+
+
+def _dataset_names() -> dict[str, str]:
+    """CoOp's names of the datasets' files to the registered names, from the configuration files."""
+    names = {}
+    for file in CONFIGS.glob("*.yaml"):
+        name = re.search(r"""^\s+NAME: ["']?(\w+)""", file.read_text(encoding="utf-8"), re.MULTILINE)
+        names |= {file.stem: name[1]} if name else {}
+    return names

@@ -1,0 +1,186 @@
+"""Tables as text for the terminal, Markdown, LaTeX and CSV."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from .cells import Table
+from .comparison import method_of, saw
+from .grid import HEADINGS, headings, lines_of, sources
+
+LEGEND = (
+    "Accuracy in percent: mean ± sample standard deviation over seeds, from exact counts. Differences, in points, are "
+    "paired: the same seed, shots, training split and test images. Bold (in the terminal *) is the best of the trained "
+    "rows with the same student and test images. A published mean, over three seeds, is inside if ours differs from it "
+    "by no more than seeds (95 %) and rounding explain; one seed alone gives no verdict."
+)
+
+
+def terminal(tables: Sequence[Table]) -> str:
+    """Aligned columns."""
+    texts = []
+    for table in tables:
+        grid = _tabulated(table, "simple", "· {}", lambda text, best: text + "*" * best)
+        texts.append("\n".join([table.title, "", grid, *(f"- {note}" for note in [*table.notes, *sources(table)])]))
+    return "\n\n\n".join([*texts, LEGEND]) + "\n"
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """GitHub's tables."""
+
+    def text_of(text: str, best: bool) -> str:
+        text = re.sub(r"([\\|*_<])", r"\\\1", text)
+        return f"**{text}**" if best else text
+
+    texts = ["# Results"]
+    for table in tables:
+        grid = _tabulated(table, "pipe", "&emsp;{}", text_of)
+        notes = "\n".join(f"- {text_of(note, False)}" for note in [*table.notes, *sources(table)])
+        texts.append("\n\n".join(part for part in (f"## {text_of(table.title, False)}", grid, notes) if part))
+    return "\n\n".join([*texts, text_of(LEGEND, False)]) + "\n"
+
+
+def _tabulated(table: Table, style: str, indent: str, text_of: Callable[[str, bool], str]) -> str:
+    rows = []
+    for line in lines_of(table):
+        texts = [text_of(text, place in line.best) for place, text in enumerate(line.texts)]
+        rows.append([texts[0] if line.kind == "result" else indent.format(texts[0]), *texts[1:]])
+    align = ["left"] * len(HEADINGS) + ["right"] * len(table.columns)
+    return tabulate(rows, headings(table), style, colalign=align, disable_numparse=True)
+
+
+LATEX_SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "<": "$<$", ">": "$>$", "|": "$|$",
+}  # fmt: skip
+
+
+def latex_text(text: str) -> str:
+    """Text that LaTeX prints as it is; what its standard fonts lack becomes a question mark."""
+    escaped = "".join(LATEX_SPECIAL.get(letter, letter) for letter in text)
+    return escaped.encode("latin-1", "replace").decode("latin-1")
+
+
+def latex(tables: Sequence[Table]) -> str:
+    """A document with a ``table`` environment for each table; these can be copied, and need booktabs and graphicx."""
+    body = []
+    for table in tables:
+        rows = []
+        for line in lines_of(table):
+            rows.append(r"\midrule" if line.kind == "result" and rows else "")
+            texts = [
+                (r"\textbf{%s}" if place in line.best else "%s") % latex_text(text)
+                for place, text in enumerate(line.texts)
+            ]
+            texts[0] = (r"\quad " if line.kind != "result" else "") + texts[0]
+            rows.append(" & ".join(texts) + r" \\")
+        notes = "\n\n".join(latex_text(note) for note in [*table.notes, *sources(table)])
+        body += [
+            r"\begin{table}[p]", rf"\centering{_size(len(rows))}", rf"\caption{{{latex_text(table.title)}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{'l' * len(HEADINGS)}{'r' * len(table.columns)}}}", r"\toprule",
+            " & ".join(latex_text(heading) for heading in headings(table)) + r" \\", r"\midrule",
+            *filter(None, rows), r"\bottomrule", r"\end{tabular}}", "",
+            rf"\parbox{{\linewidth}}{{\scriptsize {notes}}}", r"\end{table}", r"\clearpage", "",
+        ]  # fmt: skip
+    head = [
+        r"\documentclass{article}", r"\usepackage[a4paper,landscape,margin=15mm]{geometry}",
+        r"\usepackage[utf8]{inputenc}", r"\usepackage{booktabs,graphicx}",
+        r"\begin{document}", rf"\noindent {latex_text(LEGEND)}", r"\clearpage", "",
+    ]  # fmt: skip
+    return "\n".join([*head, *body, r"\end{document}"]) + "\n"
+
+
+def _size(entries: int) -> str:
+    """The type in which a page holds so many lines and rules."""
+    return next(
+        (size for most, size in ((50, ""), (66, r"\footnotesize"), (84, r"\scriptsize")) if entries < most), r"\tiny"
+    )
+
+
+CSV_COLUMNS = (
+    "protocol", "table", "source_dataset", "shots", "method", "trainer", "learned_from", "labels_used", "classnames",
+    "teacher", "student", "differs", "column", "mean", "spread", "n_seeds", "seeds", "missing_seeds", "values",
+    "baseline", "difference_mean", "difference_spread", "pairs", "published", "verdict", "band", "published_file",
+    "published_line", "published_source", "records",
+)  # fmt: skip
+
+
+def comma_separated(tables: Sequence[Table]) -> str:
+    """A line for every cell, with all that is known of it; numbers are not rounded."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for row, cells, baseline in zip(table.rows, table.cells, table.baselines, strict=True):
+            for column, cell in zip(table.columns, cells, strict=True):
+                setting, sample, found = row.setting, cell.sample, cell.published
+                writer.writerow(
+                    {
+                        "protocol": table.protocol,
+                        "table": table.title,
+                        "source_dataset": table.source,
+                        "shots": table.shots,
+                        "method": method_of(setting),
+                        "trainer": setting.trainer,
+                        "learned_from": saw(setting),
+                        "labels_used": setting.labels_used,
+                        "classnames": setting.classnames,
+                        "teacher": setting.teacher,
+                        "student": setting.backbone,
+                        "differs": row.differs,
+                        "column": column.title,
+                        "mean": sample.mean if sample else "records disagree" if cell.conflict else "missing",
+                        "spread": sample.spread if sample else None,
+                        "n_seeds": sample.n if not setting.zero_shot else 0,
+                        "seeds": " ".join(str(seed) for seed in sample.by_seed if seed is not None),
+                        "missing_seeds": " ".join(map(str, cell.missing_seeds)),
+                        "values": " ".join(repr(value) for value in sample.by_seed.values()),
+                        "baseline": baseline,
+                        "difference_mean": cell.difference.mean if cell.difference else None,
+                        "difference_spread": cell.difference.spread if cell.difference else None,
+                        "pairs": cell.difference.n if baseline else None,
+                        "published": found.value if found else "not available",
+                        "verdict": cell.verdict,
+                        "band": cell.band,
+                        "published_file": found and f"assets/published/{found.file}",
+                        "published_line": found and found.line,
+                        "published_source": found and found.source,
+                        "records": " ".join(str(path) for path in cell.paths),
+                    }
+                )
+    return out.getvalue()
+
+
+def report(tables: Sequence[Table]) -> str:
+    """The page, with its plots; matplotlib is loaded only here."""
+    from .page import page
+
+    return page(tables)
+
+
+FORMATS = {
+    "terminal": (terminal, "txt"),
+    "markdown": (markdown, "md"),
+    "latex": (latex, "tex"),
+    "csv": (comma_separated, "csv"),
+    "html": (report, "html"),
+}
+
+
+def write_all(tables: Sequence[Table], folder: Path) -> list[Path]:
+    """Write every format but the terminal's into a folder; the files."""
+    from trainers.kdpl.atomic_files import atomic_path
+
+    written = []
+    for name, (render, ending) in FORMATS.items():
+        if name != "terminal":
+            path = folder / f"tables.{ending}"
+            with atomic_path(path) as temporary:
+                temporary.write_text(render(tables), encoding="utf-8")
+            written.append(path)
+    return written

@@ -1,0 +1,173 @@
+"""Which tables a set of results gives: their protocol, rows and columns."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+from .cells import Column, Table, fill
+from .comparison import Part, rows_of
+from .protocols import ELEVEN, SHIFTED, Result
+from .seed_statistics import harmonic_mean_of_averages
+
+BASE_TO_NEW, CROSS_DATASET, DOMAINS = "base to new", "cross-dataset", "domain generalisation"
+FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
+FEW_SHOTS = (1, 2, 4, 8, 16)
+
+
+def all_tables(results: Sequence[Result], baseline: str | None = None) -> list[Table]:
+    """Every table that the results give something for.
+
+    Args:
+        baseline: trainer to compare all rows with; see :func:`comparison.baseline_of`.
+    """
+    tables = [*_base_to_new(results), *_transfer(results), *_few_shot(results)]
+    shown = {path for table in tables for path in table.paths}
+    tables += _zero_shot_alone([result for result in _zero_shot(results) if result.path not in shown])
+    for table in tables:
+        fill(table, baseline)
+    return tables
+
+
+def _base_to_new(results: Sequence[Result]) -> list[Table]:
+    halves = [result for result in results if result.evaluation.subsample in ("base", "new")]
+    tables = []
+    for shots in _distinct(result.shots for result in halves):
+        here = [
+            result
+            for result in halves
+            if result.shots in (shots, None) and result.source in (result.evaluation.dataset, None)
+        ]
+        own = [result for result in here if not result.setting.zero_shot]
+        datasets, first = _distinct(result.evaluation.dataset for result in own), len(tables)
+        for dataset in datasets:
+            members = [result for result in here if result.evaluation.dataset == dataset]
+            title = f"Base to new: {dataset}, {_shots(shots)}"
+            tables.append(_table(BASE_TO_NEW, title, members, _halves([dataset], dataset), dataset, shots))
+        averaged = [dataset for dataset in ELEVEN if dataset in datasets]
+        if len(averaged) > 1:
+            members = [result for result in here if result.evaluation.dataset in averaged]
+            published = "Average_11" if len(averaged) == len(ELEVEN) else None
+            title = f"Base to new: average over {len(averaged)} of 11 datasets, {_shots(shots)}"
+            table = _table(BASE_TO_NEW, title, members, _halves(averaged, published), None, shots)
+            table.notes.append("Datasets: " + ", ".join(averaged) + ".")
+            tables.insert(first, table)
+    return tables
+
+
+def _halves(datasets: Sequence[str], published: str | None) -> list[Column]:
+    base = tuple(Part(dataset, "base") for dataset in datasets)
+    new = tuple(Part(dataset, "new") for dataset in datasets)
+
+    def name(metric: str) -> tuple[str, str] | None:
+        return (published, metric) if published else None
+
+    return [
+        Column("base", base, fmean, name("base")),
+        Column("new", new, fmean, name("new")),
+        Column("harmonic mean", base + new, harmonic_mean_of_averages, name("harmonic mean")),
+    ]
+
+
+def _transfer(results: Sequence[Result]) -> list[Table]:
+    """Cross-dataset and domain generalisation: prompts of one dataset on others, all classes of each."""
+    whole = [result for result in results if result.evaluation.subsample == "all"]
+    tables = []
+    for source, classes, shots in _distinct(
+        (result.source, result.source_classes, result.shots) for result in whole if not result.setting.zero_shot
+    ):
+        trained = [r for r in whole if (r.source, r.source_classes, r.shots) == (source, classes, shots)]
+        tested = _distinct(result.evaluation.dataset for result in trained)
+        shifted = SHIFTED.get(source or "", ())
+        targets = {
+            DOMAINS: [dataset for dataset in shifted if dataset in tested],
+            CROSS_DATASET: [dataset for dataset in tested if dataset not in (*shifted, source)],
+        }
+        for protocol, found in targets.items():
+            if not found:
+                continue
+            columns = [Column(source, (Part(source),), fmean, (source, "accuracy"))] if source in tested else []
+            columns += [Column(dataset, (Part(dataset),), fmean, (dataset, "accuracy")) for dataset in found]
+            averaged = list(shifted) if protocol == DOMAINS else found
+            if len(averaged) > 1:
+                columns.append(_average(averaged, protocol, source))
+            datasets = {part.dataset for column in columns for part in column.parts}
+            members = [r for r in [*trained, *_zero_shot(whole)] if r.evaluation.dataset in datasets]
+            of = f"{source or 'a training that was not found'}{' (base classes)' * (classes == 'base')}"
+            title = f"{protocol.capitalize()}: prompts of {of}, {_shots(shots)}"
+            tables.append(_table(protocol, title, members, columns, source, shots))
+    return tables
+
+
+def _average(datasets: Sequence[str], protocol: str, source: str | None) -> Column:
+    published = None
+    if source == "ImageNet":
+        complete = set(ELEVEN) - {"ImageNet"} == set(datasets)
+        published = "Average_4_targets" if protocol == DOMAINS else "Average_10" if complete else None
+    parts = tuple(Part(dataset) for dataset in datasets)
+    return Column(f"average of {len(parts)}", parts, fmean, (published, "accuracy") if published else None)
+
+
+def _few_shot(results: Sequence[Result]) -> list[Table]:
+    """Accuracy against shots; a single number of shots is a curve only where no other table shows it."""
+    own = [result for result in results if result.evaluation.subsample == "all" and result.source_classes == "all"]
+    tables = []
+    for dataset in _distinct(result.source for result in own):
+        trained = [r for r in own if r.source == dataset == r.evaluation.dataset]
+        shots = {result.shots for result in trained}
+        elsewhere = any(r.source == dataset != r.evaluation.dataset for r in own)
+        if not shots or (len(shots) == 1 and elsewhere):
+            continue
+        zero_shot = [
+            r for r in _zero_shot(results) if (r.evaluation.dataset, r.evaluation.subsample) == (dataset, "all")
+        ]
+        shown = sorted({*FEW_SHOTS, *shots} if shots & {*FEW_SHOTS} else shots)
+        columns = [Column(str(n) if n > 0 else "all", (Part(dataset, "all", n),)) for n in shown]
+        members = [*trained, *(replace(result, shots=n) for result in zero_shot for n in shown)]
+        tables.append(_table(FEW_SHOT, f"Few-shot: {dataset}, images a class", members, columns, dataset, None))
+    return tables
+
+
+def _zero_shot_alone(results: Sequence[Result]) -> list[Table]:
+    """What was evaluated without prompts, where there is nothing beside it."""
+    columns = [
+        Column(" ".join(word for word in (dataset, half) if word != "all"), (Part(dataset, half),))
+        for dataset, half in _distinct((result.evaluation.dataset, result.evaluation.subsample) for result in results)
+    ]
+    return [_table(ZERO_SHOT, "Zero-shot, all test sets without trained prompts", results, columns, None, None)] * bool(
+        columns
+    )
+
+
+def _zero_shot(results: Sequence[Result]) -> list[Result]:
+    return [result for result in results if result.setting.zero_shot]
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    """Different values in order, without None unless it stands in a tuple."""
+    return sorted({value for value in values if value is not None}, key=_key)
+
+
+def _key(value: Any) -> tuple:
+    if isinstance(value, tuple):
+        return tuple(_key(item) for item in value)
+    return (0, value, "") if isinstance(value, int) else (1, 0, str(value))
+
+
+def _shots(shots: int | None) -> str:
+    return f"{shots} shots" if shots is not None and shots > 0 else "all images"
+
+
+def _table(
+    protocol: str,
+    title: str,
+    results: Sequence[Result],
+    columns: list[Column],
+    source: str | None,
+    shots: int | None,
+) -> Table:
+    def part_of(result: Result) -> Part:
+        evaluation = result.evaluation
+        return Part(evaluation.dataset, evaluation.subsample, result.shots if protocol == FEW_SHOT else None)
+
+    return Table(protocol, title, source, shots, columns, rows_of(results, part_of))

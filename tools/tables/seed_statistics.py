@@ -1,0 +1,79 @@
+"""Numbers over seeds: mean, spread, paired differences, and the band in which a published mean is expected."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom; further ones are taken as the last.
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+PUBLISHED_SEEDS = 3
+PUBLISHED_ROUNDING = 0.055  # points: accuracies were rounded to 0.1 before, and their mean to 0.01 after averaging
+
+Seed = int | None  # None: the one result of something that learns nothing
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Values of several seeds.
+
+    Attributes:
+        by_seed: percent, or points of a difference.
+    """
+
+    by_seed: Mapping[Seed, float]
+
+    def __bool__(self) -> bool:
+        return bool(self.by_seed)
+
+    @property
+    def n(self) -> int:
+        return len(self.by_seed)
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.by_seed.values())
+
+    @property
+    def spread(self) -> float | None:
+        """Sample standard deviation (n - 1); None for a single value."""
+        return stdev(self.by_seed.values()) if self.n > 1 else None
+
+
+def harmonic_mean(accuracies: Sequence[float]) -> float:
+    """Of two or more accuracies; 0 if one of them is 0."""
+    if min(accuracies) <= 0:
+        return 0.0
+    return len(accuracies) / sum(1 / accuracy for accuracy in accuracies)
+
+
+def harmonic_mean_of_averages(accuracies: Sequence[float]) -> float:
+    """Of the average of the first half and that of the second: how published tables average over datasets."""
+    half = len(accuracies) // 2
+    return harmonic_mean([fmean(accuracies[:half]), fmean(accuracies[half:])])
+
+
+def paired_differences(ours: Mapping[Seed, float], baseline: Mapping[Seed, float]) -> Sample:
+    """Ours minus the baseline's, seed by seed; a baseline without seeds is subtracted from each of ours."""
+    if set(baseline) == {None}:
+        baseline = dict.fromkeys(ours, baseline[None])
+    return Sample({seed: ours[seed] - baseline[seed] for seed in ours if seed in baseline})
+
+
+def expected_band(sample: Sample, learned: bool = True) -> float | None:
+    """How far, in points, the mean of ``sample`` may lie from a published one before that says anything.
+
+    Both are means over seeds. Ours has n seeds with sample standard deviation s; the published one has three, its
+    spread was not published and is taken as ours. With 95 % confidence the difference then stays below
+    t(n - 1) * s * sqrt(1/n + 1/3), plus what rounding may have moved the published value. What learns nothing has no
+    seeds: only the rounding is left. One seed alone tells no spread.
+
+    Returns:
+        Half the width of the band; None for a single seed.
+    """
+    if not learned:
+        return PUBLISHED_ROUNDING
+    if sample.spread is None:
+        return None
+    t = T_QUANTILES[min(sample.n - 1, len(T_QUANTILES)) - 1]
+    return PUBLISHED_ROUNDING + t * sample.spread * math.sqrt(1 / sample.n + 1 / PUBLISHED_SEEDS)
