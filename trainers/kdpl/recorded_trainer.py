@@ -1,5 +1,6 @@
 """A Dassl trainer that evaluates with exact counts and leaves a record when it is done."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,7 +14,13 @@ from .run_record import Counts, RunRecord, device_name, fingerprint, plain_confi
 
 
 class RecordedTrainer(TrainerX):
-    """Adds ``results.json`` (see :mod:`run_record`) to Dassl's trainer: written last, by ``train`` or by ``test``."""
+    """Adds ``results.json`` (see :mod:`run_record`) to Dassl's trainer: written last, by ``train`` or by ``test``.
+
+    Attributes:
+        uses_labels: whether training reads labels.
+    """
+
+    uses_labels: bool = True
 
     def __init__(self, cfg: CfgNode):
         self.record = RunRecord({"mode": "eval", **_settings(cfg)})
@@ -32,7 +39,19 @@ class RecordedTrainer(TrainerX):
         return [self.lab2cname[label] for label in range(self.num_classes)]
 
     def train(self) -> None:
-        """Train, test, and write the record."""
+        """Train, test, and write the record.
+
+        Raises:
+            ValueError: if the dataset is for testing only, or has no labels and training needs them.
+        """
+        dataset, name = self.dm.dataset, self.cfg.DATASET.NAME
+        if getattr(dataset, "test_only", False):
+            raise ValueError(f"{name} is for testing only: train on ImageNet, then test here with --eval-only.")
+        if self.uses_labels and not _all_labelled(dataset.train_x):
+            raise ValueError(
+                f"{self.cfg.TRAINER.NAME} learns from labels, and images for training of {name} have none. "
+                f"Take {self.cfg.TRAINER.NAME}_KDPL, which learns from a teacher, or label them."
+            )
         self.record.facts["mode"] = "train"
         super().train()
         self.finish_record()
@@ -45,13 +64,21 @@ class RecordedTrainer(TrainerX):
             split: "val" or "test"; by default TEST.SPLIT, and then the result belongs to the record.
 
         Returns:
-            Accuracy in percent.
+            Accuracy in percent; 0 after training on images of which nobody knows the labels.
+
+        Raises:
+            ValueError: if there is nothing but such an evaluation to do.
         """
         final = split is None
         split = split or self.cfg.TEST.SPLIT
         if self.val_loader is None:
             split = "test"
         loader = self.val_loader if split == "val" else self.test_loader
+        if not _all_labelled(loader.dataset.data_source):
+            if self.record.facts["mode"] == "eval":
+                raise ValueError(f"The {split} images have no labels: there is nothing to evaluate.")
+            print(f"The {split} images have no labels: nothing to evaluate")
+            return 0.0
         print(f"Evaluate on the *{split}* set")
         self.set_model_mode("eval")
         self.evaluator.reset()
@@ -85,6 +112,11 @@ class RecordedTrainer(TrainerX):
     def model_inference(self, image: Tensor) -> Tensor:
         """(batch, 3, height, width) -> logits (batch, n_cls)."""
         raise NotImplementedError
+
+
+def _all_labelled(items: Sequence[Any]) -> bool:
+    """Whether the label of every item is known; -1 stands for one that is not."""
+    return all(item.label >= 0 for item in items)
 
 
 def _settings(cfg: CfgNode) -> dict[str, Any]:

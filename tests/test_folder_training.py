@@ -1,0 +1,110 @@
+"""Training on images of one's own through the command line: without labels, without names, test images closed."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+import train
+from tests.tiny_datasets import write_jpeg
+
+NAMES = ["red solid circle", "blue striped square", "green dotted star"]
+
+
+def command(root, output, *pairs, trainer="CoOp_KDPL"):
+    return [
+        "--root", str(root), "--output-dir", str(output), "--seed", "1", "--trainer", trainer,
+        "--dataset-config-file", "configs/datasets/folder.yaml",
+        "--config-file", f"configs/trainers/{trainer}/demo.yaml", "--backbone", "demo:student",
+        "OPTIM.MAX_EPOCH", "1", "DATALOADER.TRAIN_X.BATCH_SIZE", "4", "DATALOADER.NUM_WORKERS", "0", *map(str, pairs),
+    ]  # fmt: skip
+
+
+def prompts(output):
+    path = next((output / "prompt_learner").glob("model.pth.tar-*"))
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve unlabelled images and a file of names."""
+    root = tmp_path / "photos"
+    for n in range(12):
+        write_jpeg(root / f"{n:02}.jpg", n, size=(64, 64))
+    (root / "classnames.txt").write_text("\n".join(NAMES))
+    return root
+
+
+def test_unlabelled_photos_give_the_prompts_that_any_labels_would_give(photos, tmp_path, capsys):
+    assert train.main(command(photos, tmp_path / "none")) == 0
+    printed = capsys.readouterr().out
+    assert "Images for training: 0 labelled, 12 unlabelled" in printed and "Prompts: a photo of a red solid" in printed
+    assert "teacher and student agree on" in printed and "nothing to evaluate" in printed
+    record = json.loads((tmp_path / "none" / "results.json").read_text())
+    assert record["visible"] == {"train_images": 12, "labels_used": False, "classnames": "dataset"}
+    assert record["evaluations"] == []
+    rows = [f"{n:02}.jpg,{NAMES[n % 3]},train" for n in range(12)] + [f"{n:02}.jpg,{NAMES[0]},test" for n in range(3)]
+    (photos / "labels.csv").write_text("path,label,split\n" + "\n".join(rows))
+    assert train.main(command(photos, tmp_path / "some")) == 0
+    unlabelled, labelled = prompts(tmp_path / "none"), prompts(tmp_path / "some")
+    assert unlabelled.keys() == labelled.keys()
+    assert all(torch.equal(unlabelled[name], labelled[name]) for name in unlabelled)
+
+
+def test_the_test_set_stays_closed_during_training(photos, tmp_path, capsys):
+    root = tmp_path / "parts"
+    shutil.copytree(photos, root / "train", ignore=shutil.ignore_patterns("classnames.txt"))
+    for name in NAMES:
+        write_jpeg(root / "test" / name.replace(" ", "_") / "0.jpg", size=(64, 64))
+    assert train.main(command(root, tmp_path / "before", "TEST.NO_TEST", "True")) == 0
+    for path in (root / "test").rglob("*.jpg"):
+        path.write_bytes(b"unreadable")
+    assert train.main(command(root, tmp_path / "after", "TEST.NO_TEST", "True")) == 0
+    before, after = prompts(tmp_path / "before"), prompts(tmp_path / "after")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert train.main(command(root, tmp_path / "tested")) == 2  # said before training, not after it
+    assert "error: No image for test" in capsys.readouterr().err
+
+
+def test_no_names_at_all_train_class_agnostic(photos, tmp_path, capsys):
+    (photos / "classnames.txt").unlink()
+    (photos / "deep.png").write_bytes(b"broken")
+    vocabulary = tmp_path / "words.txt"
+    vocabulary.write_text("\n".join([*NAMES, "red striped star", "blue solid circle"]))
+    pairs = ("TRAINER.KDPL.CLASS_AGNOSTIC", "True", "TRAINER.KDPL.VOCABULARY", vocabulary, "TRAINER.KDPL.K_MAX", 3)
+    assert train.main(command(photos, tmp_path / "out", *pairs)) == 0
+    printed = capsys.readouterr().out
+    assert "Classes: unknown; the training is class-agnostic" in printed and "deep.png: not an image" in printed
+    record = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert record["visible"]["classnames"] == "vocabulary"
+    assert train.main(command(photos, tmp_path / "named")) == 2
+    assert "CLASS_AGNOSTIC True" in capsys.readouterr().err
+
+
+def test_training_from_labels_that_are_not_there_is_refused(photos, tmp_path, capsys):
+    assert train.main(command(photos, tmp_path / "out", trainer="CoOp")) == 2
+    assert (
+        "CoOp learns from labels, and images for training of Folder have none. Take CoOp_KDPL"
+        in capsys.readouterr().err
+    )
+    assert train.main([*command(photos, tmp_path / "eval")[:-6], "--eval-only"]) == 2
+    assert "no labels: there is nothing to evaluate" in capsys.readouterr().err
+
+
+def test_cifar10_labelled_through_the_real_command_line(shared, tmp_path, run_train):
+    """Beside real photos lie files of every odd kind; what cannot be read is named and left out."""
+    root = tmp_path / "cifar10"
+    for path in sorted((shared / "data" / "mini" / "cifar10").glob("t*/*/*.jpg"))[::20]:
+        target = root / path.relative_to(shared / "data" / "mini" / "cifar10")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    Image.new("I;16", (40, 40), 30000).save(root / "train" / "cat" / "sixteen_bits.png")
+    Image.new("CMYK", (40, 40)).save(root / "train" / "cat" / "cmyk.jpg")
+    (root / "train" / "dog" / "empty.jpg").write_bytes(b"")
+    done = run_train(*command(root, tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "Left out, because they cannot be read: 1\n  train/dog/empty.jpg: empty, 0 bytes\n" in done.stdout
+    result = json.loads((tmp_path / "out" / "results.json").read_text())["evaluations"][0]
+    assert result["total"] == len(list((root / "test").rglob("*.jpg"))) and len(result["per_class"]) == 10
