@@ -1,5 +1,6 @@
 """The configuration of a run, from files, flags and KEY VALUE pairs; whatever is unknown is refused by name."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +13,13 @@ from trainers.kdpl.clip_loading import did_you_mean
 from trainers.kdpl.config import extend_cfg
 
 
+MOST_WORKERS = 16  # each keeps decoded images in memory; a GPU is not waiting for more
+
+
 def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Sequence[str] = ()) -> CfgNode:
     """The frozen configuration: defaults, then files, then settings, then pairs; what comes later wins.
+
+    By default as many workers load images as this process has cores.
 
     Args:
         files: YAML files.
@@ -25,6 +31,7 @@ def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Seque
     """
     cfg = get_cfg_default()
     extend_cfg(cfg)
+    cfg.DATALOADER.NUM_WORKERS = min(MOST_WORKERS, n_cores())
     for file in files:
         merge_file(cfg, file)
     for key, value in settings.items():
@@ -33,6 +40,11 @@ def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Seque
     merge_pairs(cfg, pairs)
     cfg.freeze()
     return cfg
+
+
+def n_cores() -> int:
+    """The cores that this process may use; a cluster may give it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def merge_file(cfg: CfgNode, file: str) -> None:
