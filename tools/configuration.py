@@ -12,7 +12,6 @@ from yacs.config import CfgNode
 from trainers.kdpl.clip_loading import did_you_mean
 from trainers.kdpl.config import extend_cfg
 
-
 MOST_WORKERS = 16  # each keeps decoded images in memory; a GPU is not waiting for more
 
 
