@@ -13,6 +13,7 @@ from .work import CLAIMED
 
 SECONDS_TO_WAIT_FOR_OTHERS = 2.0
 LINES_OF_LOG = 15
+UNFIT = "\nThis ended well, and left something else than was asked for. Have configurations changed in between?\n"
 
 
 class Process(Protocol):
@@ -82,7 +83,7 @@ def drive(
                 else:
                     attempts[run] += 1
                     again = attempts[run] <= retries
-                    failure = Failure(run, code, _end_of_log(run, process.message()))
+                    failure = Failure(run, code, _end_of_log(run, process.message() + UNFIT * (code == 0)))
                     view.failed(failure.run, failure.end_of_log, again)
                     if again:
                         waiting[run] = 0.0

@@ -90,6 +90,7 @@ class _RunsOfBlock:
 
     def trained(self, dataset: str, shots: int, trainer: str, chosen: Experiment, seed: int) -> Run:
         """A training and its evaluations."""
+
         def part(name: str, on: str, classes: str, *flags: str, pairs: tuple = ()) -> Part:
             folder = run_folder(name, on, shots, trainer, chosen.folder, seed)
             flags = ("--trainer", trainer, "--backbone", chosen.student, *flags)
