@@ -131,16 +131,23 @@ def _draw(images: Path, split: dict[str, list[Item]], condition: str) -> None:
         shutil.rmtree(leftover)  # of a process that was killed
     unfinished = Path(tempfile.mkdtemp(dir=images.parent, prefix=f".{images.name}.", suffix=".part"))
     unfinished.chmod(0o755)
+    try:
+        _draw_into(unfinished, split, condition, title=f"Drawing {images.parent}")
+        if images.exists():
+            shutil.rmtree(images)
+        unfinished.rename(images)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _draw_into(folder: Path, split: dict[str, list[Item]], condition: str, title: str) -> None:
     classes = class_words()
     for words in classes:
-        (unfinished / "_".join(words)).mkdir()
+        (folder / "_".join(words)).mkdir()
     places = [(part, number) for part, items in split.items() for number in range(len(items))]
-    for part, number in tqdm(places, desc=f"Drawing {images.parent}", unit="image"):
+    for part, number in tqdm(places, desc=title, unit="image"):
         item = split[part][number]
         # The generator of an image is a function of its place alone: every machine draws the same.
         seed = (shapes_drawing.CONDITIONS.index(condition), PARTS.index(part), number)
         pixels = shapes_drawing.draw(np.random.default_rng(seed), *classes[item.label], "poster", condition)
-        Image.fromarray(pixels).save(unfinished / item.path, quality=95, subsampling=0)
-    if images.exists():
-        shutil.rmtree(images)
-    unfinished.rename(images)
+        Image.fromarray(pixels).save(folder / item.path, quality=95, subsampling=0)

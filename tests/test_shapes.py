@@ -139,6 +139,16 @@ def test_a_half_made_dataset_is_drawn_again(drawn, missing):
     assert not leftover.exists()
 
 
+def test_a_disk_that_fills_up_leaves_nothing_behind(few, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(ValueError, match="could not be drawn into .*No space left on device"):
+        draw_into(tmp_path / "shapes")
+    assert [path.name for path in (tmp_path / "shapes").iterdir()] == [".split_shapes.lock"]
+
+
 def test_two_processes_that_start_together_draw_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=draw_few_into, args=(tmp_path / "shapes",)) for _ in range(2)]
