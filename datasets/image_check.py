@@ -79,7 +79,9 @@ def image_fault(path: Path) -> str | None:
         with Image.open(path) as image:
             image.draft("RGB", (1, 1))  # of a JPEG every byte is read, but at an eighth of its size
             image.load()
-            return None if image.mode not in ("I", "F") else f"pixels of 32 bits (mode {image.mode}): save it with 8"
+            if image.mode in ("I", "F") and image.format != "PNG":  # a PNG of mode I has 16 bits, which can be read
+                return f"pixels of 32 bits (mode {image.mode}): save it with 8"
+            return None
     except UnidentifiedImageError:
         return "not an image, or of a kind that Pillow cannot read"
     except Exception as error:  # broken files make Pillow's decoders raise nearly anything

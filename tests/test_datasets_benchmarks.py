@@ -219,6 +219,20 @@ def test_sun397s_names_read_from_the_inside_out(tmp_path):
     assert (len(split.train), len(split.val)) == (8, 2) and split.train[0].classname == "abbey"
 
 
+def test_sun397s_lists_give_the_published_names_of_all_places(shared, tmp_path):
+    folder = shared / "data" / "sun397"
+    drawn = json.loads((folder / "fewshot_reference" / "shot_1-seed_1.json").read_text())["train"]["data"]
+    paths = [entry["impath"].removeprefix("./data/sun397/SUN397") for entry in drawn]
+    write_lines(tmp_path / "ClassName.txt", [os.path.dirname(path) for path in paths])
+    write_lines(tmp_path / "Training_01.txt", paths)
+    write_lines(tmp_path / "Testing_01.txt", paths)
+    split = DATASET_REGISTRY.get("SUN397").raw_split(tmp_path, random.Random(1))
+    assert split.classnames == (folder / "classnames_in_label_order.txt").read_text().splitlines()
+    assert [list(item) for item in split.test] == [
+        [path[1:], entry["label"], entry["classname"]] for path, entry in zip(paths, drawn, strict=True)
+    ]
+
+
 def test_an_annotation_that_is_cut_off_is_named(shared, tmp_path):
     (tmp_path / "cat_to_name.json").write_text("{}")
     savemat(tmp_path / "imagelabels.mat", {"labels": np.arange(1, 500)})

@@ -59,7 +59,8 @@ def read_image(path: str | os.PathLike) -> Image.Image:
     with open(path, "rb") as file:
         try:
             with Image.open(file) as image:
-                if image.mode.startswith("I;16"):  # convert() would cut off what is brighter than 255 of 65535
+                sixteen_bits = image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG")
+                if sixteen_bits:  # convert() would cut off what is brighter than 255 of 65535
                     image = image.point(lambda value: value * (1 / 256)).convert("L")
                 return image.convert("RGB")
         except (OSError, SyntaxError) as error:  # SyntaxError: Pillow on a broken PNG
