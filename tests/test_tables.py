@@ -350,6 +350,19 @@ def test_logs_of_dassl_are_read_with_their_configuration(tmp_path):
     assert "CoOp (Dassl log)" in terminal([table]) and "ViT-B/16" in terminal([table])
 
 
+def test_a_log_of_a_training_that_was_not_tested_tells_what_the_tests_of_its_prompts_saw(tmp_path):
+    log = write_log(tmp_path / "trained", 1, 2)
+    text = log.read_text()
+    log.write_text(text[: text.index("Evaluate on")] + "Finish training\n")
+    for half in ("base", "new"):
+        write_log(tmp_path / half, 900, 1000, subsample=half, eval_only=True, model_dir=tmp_path / "trained")
+    write_log(tmp_path / "cut", 1, 2).write_text(text[: text.index("Evaluate on")])
+    runs, problems = read_runs([tmp_path])
+    assert len(runs) == 3 and "not finished" in problems[0]
+    (table,) = tables_of(tmp_path)
+    assert means(table, "CoOp") == [90.0, 90.0, 90.0] and "labels" in terminal([table])
+
+
 def test_logs_without_a_configuration_are_told_by_coops_folders(tmp_path):
     result = "Evaluate on the *test* set\n=> result\n* total: 1,000\n* correct: {}\n* accuracy: 85.3%\n* error: 14.7%\n"
     for part, correct in (("train_base", 900), ("test_new", 800)):

@@ -25,24 +25,26 @@ def read_log(path: Path) -> Run:
     """The run of one log.
 
     Raises:
-        ValueError: if it holds no result on a test set, or neither it nor its folders say what was run.
+        ValueError: if the run was not finished, or neither the log nor its folders say what was run.
     """
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    accuracy, total = _last_test_result(lines)
+    result = _last_test_result(lines)
+    if result is None and "Finish training" not in lines:
+        raise ValueError("holds neither a result on a test set nor the end of a training: the run was not finished")
     arguments = _arguments(lines)
     config = _config(lines)
     facts = _facts_of_config(config, arguments) if config else _facts_of_folders(path)
     return Run(
         path=path,
-        evaluations=(Evaluation(facts["dataset"], facts["subsample"], accuracy, total),),
+        evaluations=(Evaluation(facts["dataset"], facts["subsample"], *result),) if result else (),
         output_dir=config.get("OUTPUT_DIR") or str(path.parent),
         model_dir=arguments.get("model_dir"),
         **facts,
     )
 
 
-def _last_test_result(lines: Sequence[str]) -> tuple[float, int | None]:
-    """Accuracy in percent, from exact counts where they are told, and the number of test images."""
+def _last_test_result(lines: Sequence[str]) -> tuple[float, int | None] | None:
+    """Accuracy in percent, from exact counts where they are told, and the number of test images; None without one."""
     evaluated, found, last = "test", {}, {}
     for line in lines:
         if line.startswith("Evaluate on the *"):
@@ -55,7 +57,7 @@ def _last_test_result(lines: Sequence[str]) -> tuple[float, int | None]:
     if last.get("total") and "correct" in last:
         return 100.0 * last["correct"] / last["total"], int(last["total"])
     if "accuracy" not in last:
-        raise ValueError("holds no result on a test set: the run was not finished")
+        return None
     return last["accuracy"], int(last["total"]) if "total" in last else None
 
 

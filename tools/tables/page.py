@@ -1,12 +1,13 @@
 """One HTML page with all tables and plots; it needs nothing but itself."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 
 from .cells import Table
 from .comparison import Row, method_of, saw, short
 from .formats import LEGEND
-from .grid import HEADINGS, headings, lines_of, sources
+from .grid import HEADINGS, Line, headings, lines_of, sources
 from .layouts import BASE_TO_NEW, FEW_SHOT
 from .plots import base_against_new, few_shot_curves, gain_bars
 from .seed_statistics import Sample
@@ -23,17 +24,20 @@ nav ul { margin: .5rem 0; padding-left: 1.2rem; } a { color: inherit; }
 figure { margin: 0; } figcaption { font-size: .9rem; font-weight: 600; margin-bottom: .3rem; }
 svg { width: 100%; height: auto; display: block; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .7rem; text-align: left; vertical-align: top; }
-th { font-weight: 600; border-bottom: 1px solid var(--line); } thead th { white-space: nowrap; }
-.n { text-align: right; white-space: nowrap; }
+table { border-collapse: separate; border-spacing: 0; width: 100%; font-size: .9rem;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .7rem; text-align: right; vertical-align: top; white-space: nowrap; }
+th { font-weight: 600; border-bottom: 1px solid var(--line); }
+tr > :first-child { text-align: left; white-space: normal; min-width: 9rem; position: sticky; left: 0;
+  background: var(--ground); }
+tbody th { font-weight: inherit; border-bottom: 0; } small { color: var(--soft); }
+.result small { display: block; }
 tr.result:not(:first-child) > * { border-top: 1px solid var(--line); }
 tr.difference, tr.published { color: var(--soft); font-size: .92em; }
-tr > :first-child { position: sticky; left: 0; background: var(--ground); min-width: 8.5rem; max-width: 14rem; }
-tbody th { font-weight: inherit; border-bottom: 0; } tr.difference th, tr.published th { padding-left: 1.5rem; }
+tr.difference th, tr.published th { padding-left: 1.5rem; }
 .inside { color: light-dark(#0a6b3d, #58c98f); } .outside { color: light-dark(#b3261e, #ff8a80); font-weight: 600; }
 .notes { font-size: .85rem; color: var(--soft); padding-left: 1.2rem; overflow-wrap: anywhere; }
-@media (max-width: 40rem) { body { padding: .7rem; } th, td { padding: .3rem .5rem; } }
+@media (max-width: 40rem) { body { padding: .7rem; } table { font-size: .8rem; } th, td { padding: .3rem .4rem; } }
 """
 
 
@@ -53,24 +57,29 @@ def page(tables: Sequence[Table]) -> str:
 
 
 def _section(n: int, table: Table) -> str:
-    head = "".join(
-        f"<th scope=col{' class=n' * (place >= len(HEADINGS))}>{escape(text)}</th>"
-        for place, text in enumerate(headings(table))
-    )
-    body = []
-    for line in lines_of(table):
-        row = [f"<th scope=row>{escape(line.texts[0])}</th>"]
-        for place, text in enumerate(line.texts[1:], start=1):
-            text = f"<strong>{escape(text)}</strong>" if place in line.best else escape(text)
-            for verdict in ("inside", "outside"):
-                text = text.replace(f" {verdict} ", f" <span class={verdict}>{verdict}</span> ", 1)
-            row.append(f"<td{' class=n' * (place >= len(HEADINGS))}>{text}</td>")
-        body.append(f"<tr class={line.kind}>{''.join(row)}</tr>")
+    titles = [headings(table)[0], *(column.title for column in table.columns)]
+    head = "".join(f"<th scope=col>{escape(title)}</th>" for title in titles)
+    body = "\n".join(_line(line) for line in lines_of(table))
     notes = "".join(f"<li>{escape(note)}</li>" for note in [*table.notes, *sources(table)])
     return (
         f'<section id="t{n}"><h2>{escape(table.title)}</h2><div class=scroll><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{chr(10).join(body)}</tbody></table></div><ul class=notes>{notes}</ul></section>"
+        f"<tbody>{body}</tbody></table></div><ul class=notes>{notes}</ul></section>"
     )
+
+
+def _line(line: Line) -> str:
+    """A row; on a phone only numbers may stand beside the method, so what else is said of it goes below its name."""
+    method, learned_from, student, seeds = line.texts[: len(HEADINGS)]
+    if line.kind == "result":
+        said = f"{student}, no training" if seeds == "-" else f"{student}, from {learned_from}, seeds {seeds}"
+    else:
+        said = seeds
+    cells = [f"<th scope=row>{escape(method)}{f' <small>{escape(said)}</small>' if said else ''}</th>"]
+    for place, text in enumerate(line.texts[len(HEADINGS) :], start=len(HEADINGS)):
+        text = f"<strong>{escape(text)}</strong>" if place in line.best else escape(text)
+        text = re.sub(r" (inside|outside) ", r" <span class=\1>\1</span> ", text)
+        cells.append(f"<td>{text}</td>")
+    return f"<tr class={line.kind}>{''.join(cells)}</tr>"
 
 
 def _figures(tables: Sequence[Table]) -> list[str]:
