@@ -1,5 +1,6 @@
 """`python -m tools.data` through its command line, on small stand-ins of the benchmarks."""
 
+import dataclasses
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dassl.data.datasets import DATASET_REGISTRY
+from PIL import Image
 from scipy.io import savemat
 
 import datasets  # noqa: F401  registers them
@@ -258,8 +260,6 @@ def test_a_repair_that_only_looks_changes_nothing(tmp_path, monkeypatch):
 def aircraft():
     """The archive of a whole small FGVC-Aircraft: a benchmark whose hash is not published."""
     jpeg = io.BytesIO()
-    from PIL import Image
-
     Image.new("RGB", (8, 8)).save(jpeg, "JPEG")
     lists = {
         part: "".join(f"{n}{k} {name}\n" for n, name in enumerate(("707", "A 310")))
@@ -299,6 +299,46 @@ def test_get_takes_an_archive_that_was_downloaded_by_hand(aircraft, tmp_path, mo
     assert run(monkeypatch, "get", "fgvc_aircraft", "--root", tmp_path) == 0
 
 
+def tar_of(content):
+    """A tar, in bytes, of names and bytes."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return archive.getvalue()
+
+
+def test_get_unpacks_imagenets_own_archives_and_sorts_what_lies_flat(tmp_path, monkeypatch):
+    small("ImageNet", monkeypatch, n_classes=3, n_images=(3, 0, 3))
+    monkeypatch.setitem(FILES, "ImageNet", [dataclasses.replace(file, hash="", urls=()) for file in FILES["ImageNet"]])
+    folder = tmp_path / "imagenet"
+    folder.mkdir()
+    jpeg = write_jpeg(tmp_path / "picture.jpg").read_bytes()
+    synsets = np.array(
+        [(n + 1, wnid) for n, wnid in enumerate(IDS)], dtype=[("ILSVRC2012_ID", object), ("WNID", object)]
+    )
+    savemat(tmp_path / "meta.mat", {"synsets": synsets})
+    devkit = {
+        "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": b"3\n1\n2\n",
+        "ILSVRC2012_devkit_t12/data/meta.mat": (tmp_path / "meta.mat").read_bytes(),
+    }
+    (folder / "classnames.txt").write_text(CLASSNAMES)
+    train = {f"{wnid}.tar": tar_of({f"{wnid}_1.JPEG": jpeg}) for wnid in IDS}
+    (folder / "ILSVRC2012_img_train.tar").write_bytes(tar_of(train))
+    (folder / "ILSVRC2012_img_val.tar").write_bytes(tar_of({f"ILSVRC2012_val_{n:08}.JPEG": jpeg for n in (1, 2, 3)}))
+    (folder / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(tar_of(devkit))
+    assert run(monkeypatch, "get", "imagenet", "--root", tmp_path) == 0
+    assert SORTED | {f"images/train/{wnid}/{wnid}_1.JPEG" for wnid in IDS} <= files_below(folder)
+    before = files_below(folder)
+    for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "ILSVRC2012_devkit_t12")
+    assert run(monkeypatch, "get", "imagenet", "--root", tmp_path) == 0  # a complete one needs no archive again
+    assert files_below(folder) < before
+
+
 def test_get_of_imagenet_says_what_to_do_by_hand(tmp_path):
     (tmp_path / "imagenet").mkdir()
     (tmp_path / "imagenet" / "classnames.txt").write_text(CLASSNAMES)
@@ -312,8 +352,6 @@ def test_get_of_imagenet_says_what_to_do_by_hand(tmp_path):
 
 
 def test_get_from_a_server_with_the_wrong_file_leaves_nothing_and_says_so(tmp_path, monkeypatch):
-    import dataclasses
-
     with LoopbackServer({"/eurosat/EuroSAT.zip": b"short", "/eurosat/split_zhou_EuroSAT.json": b"{}"}) as server:
         only_here = [dataclasses.replace(file, urls=()) for file in FILES["EuroSAT"]]
         monkeypatch.setitem(FILES, "EuroSAT", only_here)
