@@ -15,6 +15,7 @@ from .agreement import measure_agreement, report_agreement
 from .checkpoints import find_checkpoint, load_prompts, save_prompts
 from .class_selection import most_likely_classes
 from .clip_loading import check_clip_name, load_clip
+from .dassl_repairs import mend_dassl
 from .data_loading import seeded_loader
 from .losses import symmetric_kl
 from .precision import check_precision, grad_scaler, resolve_precision
@@ -26,6 +27,8 @@ from .teacher import ZeroShotClassifier, build_teacher, teacher_names
 from .templates import GENERIC, template_of
 from .training_loop import run_epoch
 from .vocabulary import load_vocabulary
+
+mend_dassl()
 
 
 class PromptTrainer(RecordedTrainer):

@@ -1,0 +1,28 @@
+"""Runs before a CoOp checkout's own train.py, with this folder on PYTHONPATH: what the machine of a test lacks.
+
+No file of CoOp, Dassl or KDPL is changed by it; a user's environment has these things.
+"""
+
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+
+_file = Path(__file__).parents[2] / "compat" / "torchvision_guard.py"  # without `compat`, which brings a Dassl along
+_spec = importlib.util.spec_from_file_location("torchvision_guard", _file)
+_guard = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_guard)
+_guard.import_torchvision()
+
+# Packages that stock Dassl imports for data sets which nothing here uses.
+for _name in ("wilds", "pandas", "gdown"):
+    if importlib.util.find_spec(_name) is None:
+        sys.modules[_name] = types.ModuleType(_name)
+        sys.modules[_name].__getattr__ = lambda attribute: type(attribute, (), {})
+
+# CoOp's own trainers know CLIPs by name only: one more name in that table, with the address of a local file.
+if "CLIP_CALLED_TINY" in os.environ:
+    from clip import clip
+
+    clip._MODELS["tiny"] = os.environ["CLIP_CALLED_TINY"]

@@ -1,0 +1,62 @@
+"""What stock Dassl needs to run on a torch newer than itself; a Dassl that works is left as it is."""
+
+import inspect
+from functools import partial
+from typing import Any
+
+import dassl
+import torch
+from dassl.optim import lr_scheduler
+from dassl.utils import load_checkpoint
+from torch.optim.lr_scheduler import LRScheduler, StepLR
+
+
+def mend_dassl() -> None:
+    """Mend what this torch has broken, and say so in one line.
+
+    The objects themselves are changed, so that trainers imported earlier, such as a CoOp checkout's own, are served.
+    """
+    mended = []
+    if _warm_up_fails():
+        base = lr_scheduler._BaseWarmupScheduler
+        base.__bases__ = (_SchedulerTakingVerbose, *base.__bases__)
+        mended.append("its warm-up schedulers may pass `verbose`")
+    if _checkpoints_are_refused():
+        load_checkpoint.__globals__["torch"] = _TorchLoadingObjects()
+        mended.append("its load_checkpoint reads the objects in its files (load only files that you trust)")
+    if mended:
+        print(f"Dassl {dassl.__version__} mended for torch {torch.__version__}: {', '.join(mended)}.")
+
+
+class _SchedulerTakingVerbose(LRScheduler):
+    """torch's base of schedulers with an argument that it dropped in 2.7."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, last_epoch: int = -1, verbose: bool = False):
+        super().__init__(optimizer, last_epoch)
+
+
+def _warm_up_fails() -> bool:
+    if "verbose" in inspect.signature(LRScheduler).parameters or not hasattr(lr_scheduler, "_BaseWarmupScheduler"):
+        return False
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    try:
+        lr_scheduler.ConstantWarmupScheduler(optimizer, StepLR(optimizer, 1), warmup_epoch=1, cons_lr=1.0)
+    except TypeError:
+        return True
+    return False
+
+
+class _TorchLoadingObjects:
+    """The module torch with a ``load`` that reads whole pickles unless told otherwise, as it did before 2.6."""
+
+    load = staticmethod(partial(torch.load, weights_only=False))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+def _checkpoints_are_refused() -> bool:
+    """Whether ``load_checkpoint`` leaves the way of loading to a torch that refuses objects, such as schedulers."""
+    if torch.__version__ < (2, 6) or load_checkpoint.__globals__.get("torch") is not torch:
+        return False
+    return "weights_only" not in inspect.getsource(load_checkpoint)
