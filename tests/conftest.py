@@ -1,5 +1,6 @@
 """What all tests share; importing it makes torchvision and dassl importable."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import compat  # noqa: F401
+
+from .tiny_datasets import tiny_split, write_jpeg
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,3 +38,14 @@ def run_train() -> Callable[..., subprocess.CompletedProcess]:
         )
 
     return run
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """A data root with a small Caltech101 of real JPEGs: 4 classes of 6, 5 and 2 images."""
+    split = tiny_split(n_classes=4)
+    folder = tmp_path / "data" / "caltech-101"
+    for n, (path, *_) in enumerate(split["train"] + split["val"] + split["test"]):
+        write_jpeg(folder / "101_ObjectCategories" / path, n)
+    (folder / "split_zhou_Caltech101.json").write_text(json.dumps(split))
+    return tmp_path / "data"

@@ -16,7 +16,6 @@ import train
 
 from .conftest import ROOT
 from .tiny_clip import tiny_clip
-from .tiny_datasets import tiny_split, write_jpeg
 
 CONFIGS = ROOT / "configs"
 DATASET_FILE = CONFIGS / "datasets" / "caltech101.yaml"
@@ -31,17 +30,6 @@ def clips(tmp_path_factory) -> Path:
         state = {key: tensor.contiguous() for key, tensor in tiny_clip("vit", seed).state_dict().items()}
         save_file(state, folder / f"{name}.safetensors")
     return folder
-
-
-@pytest.fixture
-def data(tmp_path) -> Path:
-    """A data root with a small Caltech101: 4 classes of 6, 5 and 2 images."""
-    split = tiny_split(n_classes=4)
-    folder = tmp_path / "data" / "caltech-101"
-    for n, (path, *_) in enumerate(split["train"] + split["val"] + split["test"]):
-        write_jpeg(folder / "101_ObjectCategories" / path, n)
-    (folder / "split_zhou_Caltech101.json").write_text(json.dumps(split))
-    return tmp_path / "data"
 
 
 @pytest.fixture

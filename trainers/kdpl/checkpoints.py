@@ -104,9 +104,9 @@ def find_checkpoint(directory: str | os.PathLike, registered_name: str, epoch: i
 
 
 def save_atomically(path: str | os.PathLike, content: dict) -> None:
-    """``torch.save`` that leaves the old file or the new one, never half of it."""
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    """``torch.save`` that leaves the old file or the new one, never half of it; the same bytes for the same content."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:  # given a path, torch writes its name as well
+        torch.save(content, file)
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:

@@ -1,0 +1,212 @@
+"""scripts/kdpl/base2new.sh: what it chooses, what it runs and what its table says."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tools.base2new_table import accuracies, main, table
+from tools.experiment import choose, slug
+
+from .conftest import ROOT
+
+# The table
+
+
+def write_record(folder: Path, half: str, correct: int, total: int = 20, **changes: object) -> str:
+    per_class = [{"classname": f"{half}_{i}", "correct": 0, "total": total // 2} for i in range(2)]
+    record = {
+        "status": "finished",
+        "trainer": "CoOp_KDPL",
+        "backbone": "ViT-B/32",
+        "dataset": "Caltech101",
+        "subsample": half,
+        "seed": 1,
+        "shots": 16,
+        "split_sha256": "s",
+        "weights_sha256": {"student": "w"},
+        "prompts_sha256": "p",
+        "evaluations": [{"correct": correct, "total": total, "per_class": per_class}],
+        **changes,
+    }
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(record))
+    return str(folder)
+
+
+@pytest.fixture
+def rows(tmp_path) -> list[tuple[str, str, str]]:
+    """A zero-shot row of 10 and 16 right out of 20, a trained one of 15 and 5."""
+    zeroshot = {"trainer": "ZeroshotCLIP", "prompts_sha256": None}
+    return [
+        (
+            "student",
+            write_record(tmp_path / "a", "base", 10, **zeroshot),
+            write_record(tmp_path / "b", "new", 16, **zeroshot),
+        ),
+        ("prompts", write_record(tmp_path / "c", "base", 15), write_record(tmp_path / "d", "new", 5)),
+    ]
+
+
+def test_the_table_shows_accuracies_and_their_harmonic_mean(rows, capsys):
+    assert main([word for row in rows for word in ("--row", *row)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["accuracy", "in", "%", "base", "new", "harmonic", "mean"]
+    assert lines[2].split() == ["student", "50.0", "80.0", "61.5"]  # 2 * 50 * 80 / 130
+    assert lines[3].split() == ["prompts", "75.0", "25.0", "37.5"]  # 2 * 75 * 25 / 100
+    assert lines[5] == "Caltech101: 20 test images of 2 base classes, 20 of 2 new ones"
+    assert len(lines) == 6
+
+
+def test_the_harmonic_mean_with_nothing_right_is_zero():
+    base, new = ({"evaluations": [{"correct": correct, "total": 4}]} for correct in (0, 1))
+    assert accuracies(base, new) == (0.0, 25.0, 0.0)
+    assert accuracies(base, base) == (0.0, 0.0, 0.0)
+
+
+def test_numbers_of_the_demo_pair_on_photos_are_called_so(tmp_path):
+    demo = {"backbone": "demo:student"}
+    row = ("x", write_record(tmp_path / "a", "base", 1, **demo), write_record(tmp_path / "b", "new", 1, **demo))
+    assert table([row]).endswith("they say nothing about CLIP.")
+
+
+@pytest.mark.parametrize(
+    "half, changes, said",
+    [
+        ("new", {"dataset": "UCF101"}, "the dataset of the first are UCF101, those of the second Caltech101"),
+        ("new", {"split_sha256": "other"}, "split_sha256"),
+        ("new", {"total": 22}, "images of each class"),
+        ("new", {"prompts_sha256": "other"}, "prompts"),
+        ("new", {"weights_sha256": {"student": "other"}}, "weights"),
+        ("new", {"seed": 2}, "seed"),
+        ("base", {}, "is of the base classes, not of the new ones"),
+        ("new", {"status": "running"}, "no finished evaluation"),
+    ],
+)
+def test_records_that_do_not_belong_together_are_refused(rows, tmp_path, capsys, half, changes, said):
+    other = write_record(tmp_path / "other", half, 5, **changes)
+    rows[1] = (*rows[1][:2], other)
+    assert main([word for row in rows for word in ("--row", *row)]) == 2
+    assert said in capsys.readouterr().err
+
+
+# The choice of models and configuration
+
+
+@pytest.mark.parametrize(
+    "dataset, trainer, given, chosen",
+    [
+        ("shapes", "CoOp_KDPL", {}, ("demo:student", "demo:teacher", "demo", "demo")),
+        ("shapes_night", "MaPLe", {}, ("demo:student", "demo:teacher", "demo", "demo")),
+        ("dtd", "CoOp_KDPL", {}, ("ViT-B/32", "ViT-L/14", "vit_b32_ctxv1", "vit_b32_ctxv1")),
+        ("dtd", "CoCoOp", {"student": "RN50"}, ("RN50", "ViT-L/14") + ("rn50_c4_ep10_batch1_ctxv1",) * 2),
+        ("dtd", "CoOp_KDPL", {"cfg": "demo"}, ("demo:student", "demo:teacher", "demo", "demo")),
+        ("dtd", "CoOp_KDPL", {"cfg": "rn50_ctxv1"}, ("RN50", "ViT-L/14", "rn50_ctxv1", "rn50_ctxv1")),
+    ],
+)
+def test_models_and_configuration_follow_from_what_is_given(monkeypatch, dataset, trainer, given, chosen):
+    monkeypatch.chdir(ROOT)
+    found = choose(dataset, trainer, **given)
+    assert (found.student, found.teacher, found.cfg, found.folder) == chosen
+
+
+@pytest.mark.parametrize(
+    "trainer, given, folder",
+    [
+        ("CoOp_KDPL", {"student": "ViT-L/14"}, "vit_b32_ctxv1__student_ViT-L-14"),
+        ("CoOp_KDPL", {"teacher": "RN50"}, "vit_b32_ctxv1__teacher_RN50"),
+        ("CoOp_KDPL", {"class_agnostic": True}, "vit_b32_ctxv1__class_agnostic"),
+        ("CoOp_KDPL", {"epochs": "3"}, "vit_b32_ctxv1__epochs_3"),
+        ("CoOp", {"teacher": "RN50"}, "vit_b32_ctxv1"),  # which the training never sees
+    ],
+)
+def test_whatever_changes_the_prompts_shows_in_the_folder(monkeypatch, trainer, given, folder):
+    monkeypatch.chdir(ROOT)
+    assert choose("dtd", trainer, **given).folder == folder
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("dtd", "CoOp_KDLP"), "did you mean 'CoOp_KDPL'"),
+        (("dtdd", "CoOp"), "did you mean 'dtd.yaml'"),
+        (("dtd", "CoOp", "vit"), "vit_b32_ctxv1.yaml"),
+        (("dtd", "ZeroshotCLIP"), "nothing to train"),
+        (("dtd", "VPT_KDPL", None, "RN50"), "a ResNet"),
+        (("dtd", "CoOp", None, None, None, True), "CLASS_AGNOSTIC"),
+        (("dtd", "CoOp", None, None, "ViT-L-14"), "did you mean 'ViT-L/14'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_fetched(monkeypatch, arguments, said):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        choose(*arguments)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["ViT-L/14@336px", "demo:student", "open_clip:ViT-H-14-quickgelu/dfn5b", "/a b/c.pt"])
+def test_scripts_and_tools_name_a_model_alike(name):
+    function = 'source <(sed -n "/^zeroshot_folder/,/^}/p" "$0"); folder() { echo "$3"; }; zeroshot_folder x "$1"'
+    common = ROOT / "scripts" / "kdpl" / "common.sh"
+    printed = subprocess.run(["bash", "-c", function, common, name], capture_output=True, text=True)
+    assert printed.stdout == slug(name) + "\n"
+
+
+# The script itself, on a few small photos
+
+
+@pytest.fixture
+def start(data, tmp_path) -> Callable[..., subprocess.Popen]:
+    """Start the script on the small Caltech101, without any weights of CLIP and without a network."""
+
+    def start(output: str, **settings: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            ["bash", str(ROOT / "scripts" / "kdpl" / "base2new.sh"), "caltech101", "1"],
+            env={
+                **os.environ, "KDPL_PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "DATA": "data", "OUTPUT": output,
+                "SHOTS": "2", "EPOCHS": "3", "KDPL_CLIP_CACHE": str(tmp_path), "KDPL_CLIP_MIRROR": "http://127.0.0.1:9",
+                **settings,
+            },
+            cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    return start
+
+
+def test_without_weights_of_clip_the_demo_pair_goes_all_the_way_and_only_what_is_missing_is_run_again(start, tmp_path):
+    process = start("output")
+    table, said = process.communicate()
+    assert process.returncode == 0, said
+    assert "CLIP's weights are not on this machine" in said and "ViT-B-32.pt" in said
+    assert "Going on with the demo pair" in said
+    for row in ("zero-shot demo:student", "zero-shot demo:teacher", r"CoOp_KDPL \(demo__epochs_3, seed 1\)"):
+        assert re.search(rf"^{row}( +[0-9]+\.[0-9]){{3}}$", table, re.MULTILINE)
+    assert table.rstrip().endswith("they say nothing about CLIP.")
+
+    train_base, test_base, test_new = (
+        tmp_path / "output/base2new" / part / "caltech101/shots_2/CoOp_KDPL/demo__epochs_3/seed1"
+        for part in ("train_base", "test_base", "test_new")
+    )
+    prompts = train_base / "prompt_learner" / "model.pth.tar-3"
+    before, written = prompts.read_bytes(), {file: file.stat().st_mtime_ns for file in tmp_path.rglob("results.json")}
+    assert len(written) == 7 and written.keys() >= {test_base / "results.json"}
+
+    (train_base / "results.json").unlink()  # as if interrupted before it was written
+    (test_new / "results.json").unlink()
+    process = start("output")
+    assert process.communicate()[0] == table and process.returncode == 0
+    assert prompts.read_bytes() == before
+    again = {file for file, time in written.items() if file.stat().st_mtime_ns != time}
+    assert again == {train_base / "results.json", test_new / "results.json"}
+
+
+def test_a_model_that_was_asked_for_and_cannot_be_fetched_is_an_error(start, tmp_path):
+    process = start("output", BACKBONE="ViT-B/16")
+    table, said = process.communicate()
+    assert process.returncode == 2 and table == "" and "ViT-B-16.pt" in said
+    assert not (tmp_path / "output").exists()
