@@ -25,7 +25,7 @@ MODULES = {  # of the packages that are imported under another name
     "open-clip-torch": "open_clip",
     "huggingface-hub": "huggingface_hub",
 }
-NOT_NEEDED_TO_RUN = {"pytest", "ruff", "open-clip-torch", "huggingface-hub"}
+NOT_NEEDED_TO_RUN = {"pytest", "ruff", "submitit", "open-clip-torch", "huggingface-hub"}
 
 
 def key() -> str:

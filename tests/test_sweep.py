@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from tools.experiment import slug
 from tools.run_folders import TEST_NEW, run_folder
 from tools.sweep.__main__ import main
-from tools.sweep.plan import FINISHED, STALE, UNFINISHED, plan, seconds_of_run, state_of_part, state_of_run
+from tools.sweep.plan import FINISHED, STALE, UNFINISHED, cfg_of, plan, seconds_of_run, state_of_part, state_of_run
 from tools.sweep.runs import LOG
 from tools.sweep.spec import METHODS, parse_spec
 
@@ -134,7 +134,7 @@ def test_a_training_and_its_tests_are_one_run_and_zero_shot_clip_is_one_a_data_s
     for name in tested:
         assert found[name]["evaluations"][0]["total"] == 12
         assert found[name]["prompts_sha256"] == found[trained]["prompts_sha256"]
-    zeroshot = "shots_2/ZeroshotCLIP"
+    zeroshot = "shots_16/ZeroshotCLIP"
     assert sum(name.startswith("all_classes/zeroshot/") and zeroshot in name for name in found) == 2
     assert len(found) == 5 and len(list(swept.rglob(LOG))) == 3
 
@@ -238,18 +238,55 @@ def test_halves_of_classes_have_the_folders_of_the_script(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("clip", ["ViT-B/32", "ViT-L/14@336px", "demo:student", "open_clip:ViT-H-14-quickgelu/dfn5b"])
-def test_scripts_and_sweeps_name_folders_alike(clip, tmp_path):
-    show = (
-        "source scripts/kdpl/common.sh; dataset=dtd; "
-        f"folder base2new/test_new CoOp_KDPL variant 3; zeroshot_folder base2new/test_new '{clip}'"
-    )
-    environment = {**os.environ, "KDPL_PYTHON": sys.executable, "OUTPUT": str(tmp_path), "SHOTS": "4"}
-    done = subprocess.run(["bash", "-c", show], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.stdout.split() == [
+def of_scripts(script: str, output: Path, **settings: str) -> list[str]:
+    """What a piece of shell prints that may use the functions of the scripts."""
+    environment = {**os.environ, "KDPL_PYTHON": sys.executable, "OUTPUT": str(output), **settings}
+    source = "set -eu; source scripts/kdpl/common.sh; source scripts/kdpl/all_classes.sh; "
+    command = ["bash", "-c", source + script]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_scripts_and_sweeps_name_folders_alike(tmp_path):
+    clips = ["ViT-B/32", "ViT-L/14@336px", "demo:student", "open_clip:ViT-H-14-quickgelu/dfn5b", "/a b/c.safetensors"]
+    show = "dataset=dtd; folder base2new/test_new CoOp_KDPL variant 3; SHOTS=16; "
+    show += "; ".join(f"zeroshot_folder base2new/test_new '{clip}'" for clip in clips)
+    assert of_scripts(show, tmp_path, SHOTS="4") == [
         f"{tmp_path}/{run_folder(TEST_NEW, 'dtd', 4, 'CoOp_KDPL', 'variant', 3)}",
-        f"{tmp_path}/{run_folder(TEST_NEW, 'dtd', 4, 'ZeroshotCLIP', slug(clip), 1)}",
-    ], done.stderr
+        *(f"{tmp_path}/{run_folder(TEST_NEW, 'dtd', 16, 'ZeroshotCLIP', slug(clip), 1)}" for clip in clips),
+    ]
+
+
+def test_scripts_and_sweeps_do_the_same(tmp_path):
+    spec = {
+        "protocol": "domain_generalization",
+        "source": "shapes",
+        "datasets": ["shapes_night", "shapes_sketch"],
+        "students": {"demo:student": ["VPT"]},
+        "settings": ["kdpl_ca", "zeroshot_student", "zeroshot_teacher"],
+        "epochs": {"VPT": 2},
+        "seeds": 3,
+    }
+    parts = [part for run in plan(parse_spec(spec), tmp_path / "data", tmp_path) for part in run.parts]
+    # train.py is not called; its command lines are shown instead, one a line
+    show = 'exec 3>&1; PYTHON=show; show() { shift 2; echo "$*"; }; awk() { cat >&3; }; '
+    show += "transfer 3 shapes_night shapes_sketch"
+    shown = of_scripts(
+        f"choose_models shapes VPT_KDPL; {show}", tmp_path, DATA=str(tmp_path / "data"), EPOCHS="2", CLASS_AGNOSTIC="1"
+    )
+    assert {settings_of_line(tuple(line.split())) for line in shown} == {
+        settings_of_line(part.arguments) for part in parts
+    }
+    assert len(shown) == len(parts) == 1 + 3 + 2 * 3
+
+
+def settings_of_line(arguments: tuple[str, ...]) -> str:
+    """All that a command line of train.py makes of itself."""
+    cfg, args = cfg_of(arguments)
+    if args.trainer == "ZeroshotCLIP":  # whatever method stands in its configuration
+        return f"{cfg.OUTPUT_DIR} {cfg.MODEL} {cfg.DATASET} {cfg.INPUT} {cfg.SEED} {args.eval_only}"
+    return f"{cfg} {args.eval_only} {args.model_dir}"
 
 
 @pytest.mark.skipif(

@@ -2,6 +2,7 @@
 
 TRAIN_BASE, TEST_BASE, TEST_NEW = "base2new/train_base", "base2new/test_base", "base2new/test_new"
 TRAIN_ALL, ZEROSHOT_ALL = "all_classes/train", "all_classes/zeroshot"
+ZEROSHOT_SEED, ZEROSHOT_SHOTS = 1, 16  # nothing is drawn, so one folder stands for all: that of the scripts' defaults
 
 
 def run_folder(part: str, dataset: str, shots: int, trainer: str, variant: str, seed: int) -> str:

@@ -4,8 +4,8 @@ import importlib
 from types import ModuleType
 
 
-def needed(module: str, package: str) -> ModuleType:
-    """Import a module.
+def needed(module: str, package: str, engine: str) -> ModuleType:
+    """Import a module for an engine.
 
     Raises:
         ValueError: if its package is not installed.
@@ -16,6 +16,6 @@ def needed(module: str, package: str) -> ModuleType:
         if error.name != module:
             raise
         raise ValueError(
-            f"--engine {'slurm' if module == 'submitit' else module} needs the package {package}, which is not "
-            "installed: pip install -r requirements-cluster.txt"
+            f"--engine {engine} needs the package {package}, which is not installed: "
+            "pip install -r requirements-cluster.txt"
         ) from error

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import itertools
 import json
 import shutil
 import time
@@ -13,7 +14,17 @@ import train
 from tools.configuration import build_cfg
 from tools.experiment import Experiment, choose, slug
 from tools.finished import is_finished, of_evaluation, read_record
-from tools.run_folders import TEST_BASE, TEST_NEW, TRAIN_ALL, TRAIN_BASE, ZEROSHOT_ALL, run_folder, test_from
+from tools.run_folders import (
+    TEST_BASE,
+    TEST_NEW,
+    TRAIN_ALL,
+    TRAIN_BASE,
+    ZEROSHOT_ALL,
+    ZEROSHOT_SEED,
+    ZEROSHOT_SHOTS,
+    run_folder,
+    test_from,
+)
 from trainers.kdpl import resume
 from trainers.kdpl.checkpoints import read_checkpoint
 from trainers.kdpl.run_record import FILE_NAME, plain_config
@@ -63,14 +74,13 @@ class _RunsOfBlock:
         for student, methods in block.students.items():
             for setting in block.settings:
                 for dataset in [block.source] if block.source else block.datasets:
-                    for shots in block.shots:
-                        if setting in TRAINED:
-                            for method in methods:
-                                chosen, trainer = self.chosen(dataset, method, setting, student)
-                                for seed in block.seeds:
-                                    yield self.trained(dataset, shots, trainer, chosen, seed)
-                        else:
-                            yield from self.zeroshot(dataset, shots, setting, student, methods[0])
+                    if setting not in TRAINED:
+                        yield from self.zeroshot(dataset, setting, student, methods[0])
+                        continue
+                    for method in methods:
+                        chosen, trainer = self.chosen(dataset, method, setting, student)
+                        for shots, seed in itertools.product(block.shots, block.seeds):
+                            yield self.trained(dataset, shots, trainer, chosen, seed)
 
     def chosen(self, dataset: str, method: str, setting: str, student: str) -> tuple[Experiment, str]:
         """What is to be trained, and the trainer's name."""
@@ -107,8 +117,8 @@ class _RunsOfBlock:
             tests = [part(test_from(dataset), on, "all", *evaluate) for on in dict.fromkeys((dataset, *others))]
         return self.run(training, *tests)
 
-    def zeroshot(self, dataset: str, shots: int, setting: str, student: str, method: str) -> Iterator[Run]:
-        """Evaluations of hand-written prompts; there is nothing that a seed could change."""
+    def zeroshot(self, dataset: str, setting: str, student: str, method: str) -> Iterator[Run]:
+        """Evaluations of hand-written prompts."""
         chosen, trainer = self.chosen(dataset, method, "kdpl", student)
         clip = chosen.teacher if setting == "zeroshot_teacher" else chosen.student
         pairs = ("DATASET.TEMPLATE", GENERIC) if setting == "zeroshot_student_generic" else ()
@@ -116,8 +126,9 @@ class _RunsOfBlock:
         flags = ("--eval-only", "--trainer", "ZeroshotCLIP", "--backbone", clip)
 
         def part(name: str, on: str, classes: str) -> Part:
-            folder = run_folder(name, on, shots, "ZeroshotCLIP", variant, 1)
-            return self.part(folder, on, f"{trainer}/{chosen.cfg}", shots, 1, classes, flags, pairs)
+            folder = run_folder(name, on, ZEROSHOT_SHOTS, "ZeroshotCLIP", variant, ZEROSHOT_SEED)
+            cfg = f"{trainer}/{chosen.cfg}"
+            return self.part(folder, on, cfg, ZEROSHOT_SHOTS, ZEROSHOT_SEED, classes, flags, pairs)
 
         if self.block.protocol == "base2new":
             yield self.run(part(TEST_BASE, dataset, "base"), part(TEST_NEW, dataset, "new"))
@@ -145,7 +156,7 @@ class _RunsOfBlock:
 
 def _settings(part: Part) -> dict[str, object]:
     """Those that the results of a part depend on."""
-    settings = resume.settings_of(plain_config(_cfg_of(part.arguments)[0]))
+    settings = resume.settings_of(plain_config(cfg_of(part.arguments)[0]))
     return settings if part.trains else of_evaluation(settings)
 
 
@@ -164,7 +175,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
     record, unfinished = (Path(part.folder) / name for name in (FILE_NAME, resume.FILE_NAME))
     if not record.exists() and not unfinished.exists():
         return MISSING, ""
-    cfg, args = _cfg_of(part.arguments)
+    cfg, args = cfg_of(part.arguments)
     try:
         if is_finished(cfg, args.eval_only, args.model_dir):
             return FINISHED, ""
@@ -180,7 +191,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _cfg_of(arguments: tuple[str, ...]) -> tuple:
+def cfg_of(arguments: tuple[str, ...]) -> tuple:
     """The configuration that a command line of train.py makes, and its flags."""
     args = train.parse(arguments)
     flags = {key: getattr(args, flag) for flag, key in train.FLAGS.items() if getattr(args, flag) is not None}

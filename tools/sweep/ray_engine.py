@@ -25,7 +25,7 @@ class RayEngine:
             threads: CPUs of a run; 0: one, of which it uses all threads that Ray gives it.
             cards: share of a card, or number of cards, of a run.
         """
-        self.ray = ray = needed("ray", "ray")
+        self.ray = ray = needed("ray", "ray", "ray")
         self.slots = slots
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level="warning")

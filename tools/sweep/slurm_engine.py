@@ -37,7 +37,7 @@ class SlurmEngine:
         Raises:
             ValueError: if there is no Slurm here, or it cannot do what is asked for.
         """
-        submitit = needed("submitit", "submitit")
+        submitit = needed("submitit", "submitit", "slurm")
         if cards != int(cards):
             raise ValueError(
                 f"--gpus is {cards}, and Slurm gives whole cards. Use --gpus 1, or --engine ray within an allocation."
