@@ -18,17 +18,19 @@ class RayEngine:
     pause = 0.5
     restarts = 20  # by Ray, of one run, when machines die
 
-    def __init__(self, slots: int, threads: int, cards: float, work: tuple[str, ...] = WORK):
+    def __init__(self, slots: int, threads: int, cards: float | None, work: tuple[str, ...] = WORK):
         """
         Args:
             slots: runs handed over at once.
             threads: CPUs of a run; 0: one, of which it uses all threads that Ray gives it.
-            cards: share of a card, or number of cards, of a run.
+            cards: share of a card of a run, such as 0.5; None: one, or 0 if the cluster has none.
         """
         self.ray = ray = needed("ray", "ray", "ray")
         self.slots = slots
         if not ray.is_initialized():
             ray.init(log_to_driver=False, logging_level="warning")
+        if cards is None:
+            cards = 1 if ray.cluster_resources().get("GPU") else 0
 
         # Within a function, so that it travels whole: Ray's processes cannot import this package.
         def work_remotely(command: list[str], folder: str, environment: dict[str, str]) -> int:

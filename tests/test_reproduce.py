@@ -1,0 +1,125 @@
+"""One published number beside ours, from records made by hand."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import tools.reproduce
+from tools.reproduce import Cell, main, narrowed, parse_cell
+from tools.sweep.plan import cfg_of, plan
+from tools.sweep.spec import Spec, read_spec
+from trainers.kdpl.run_record import plain_config
+
+CELL = "domain_generalization CoOp_KDPL imagenet_a"  # ViT-B/32, published: see assets/published/kdpl.csv
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    monkeypatch.chdir(Path(tools.reproduce.__file__).parents[1])
+
+
+def published() -> tuple[float, int]:
+    lines = Path("assets/published/kdpl.csv").read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        if "domain_generalization,ViT-B/32,CoOp+KDPL,ImageNetA,top1_accuracy," in line:
+            return float(line.split(",top1_accuracy,")[1].split(",")[0]), number
+    raise AssertionError("the published number is gone")
+
+
+def write_records(output: Path, root: Path, correct: dict[int, int], **changes) -> None:
+    """Records of all parts of the cell; ``correct`` of 10,000 test images by seed."""
+    cell = parse_cell(CELL)
+    block = narrowed(read_spec("configs/sweeps/paper_domain_generalization.yaml"), cell, None)
+    for run in plan(Spec((block,)), root, output):
+        for part in run.parts:
+            cfg, args = cfg_of(part.arguments)
+            record = {
+                "format": 1, "status": "finished", "mode": "eval" if args.eval_only else "train",
+                "trainer": cfg.TRAINER.NAME, "dataset": cfg.DATASET.NAME, "subsample": "all", "seed": cfg.SEED,
+                "shots": 16, "backbone": cfg.MODEL.BACKBONE.NAME, "config": plain_config(cfg), "epochs": 50,
+                "teacher": None if args.eval_only else cfg.TRAINER.KDPL.TEACHER, "weights_sha256": {"student": "s"},
+                "split_sha256": "split", "classnames_sha256": "names", "prompts_sha256": f"prompts{cfg.SEED}",
+                "versions": {"torch": "2.13.0"}, "device": "NVIDIA", "phases": {}, "evaluations": [],
+            } | changes  # fmt: skip
+            if args.eval_only:
+                test = {"dataset": cfg.DATASET.NAME, "split": "test", "subsample": "all", "per_class": [None] * 200}
+                record["evaluations"] = [test | {"correct": correct[cfg.SEED], "total": 10_000}]
+            else:
+                record["visible"] = {"train_images": 16_000, "labels_used": False, "classnames": "dataset"}
+            Path(part.folder).mkdir(parents=True)
+            (Path(part.folder) / "results.json").write_text(json.dumps(record))
+
+
+def reproduce(tmp_path: Path, cell: str = CELL, *flags: str) -> int:
+    return main([cell, "--root", str(tmp_path / "data"), "--output", str(tmp_path / "out"), *flags])
+
+
+def test_a_number_near_the_published_one_is_inside(tmp_path, capsys):
+    value, line = published()
+    near = round(100 * value)
+    write_records(tmp_path / "out", tmp_path / "data", {1: near - 20, 2: near, 3: near + 20})
+    assert reproduce(tmp_path) == 0
+    told = capsys.readouterr().out
+    # band: t(2) = 4.303 times 0.2 times sqrt(1/3 + 1/3) = 0.70, and 0.055 for the rounding: 0.76
+    assert f"{value:.2f}" in told and "± 0.76" in told and "inside" in told
+    assert f"assets/published/kdpl.csv line {line}" in told
+    assert "published protocol" not in told
+
+
+def test_a_number_far_from_it_is_outside_and_what_differs_is_told(tmp_path, capsys):
+    value, _ = published()
+    far = round(100 * value) + 500
+    write_records(tmp_path / "out", tmp_path / "data", {1: far - 20, 2: far, 3: far + 20}, epochs=20)
+    assert reproduce(tmp_path) == 1
+    told = capsys.readouterr().out
+    assert "outside" in told
+    rows = [line.split() for line in told.splitlines()]
+    assert ["differs", "epochs", "20", "50"] in rows
+    assert ["differs", "test", "images", "of", "ImageNetA", "10000", "7500"] in rows
+    assert ["version", "of", "torch", "2.13.0", "not", "known"] in rows
+    assert ["teacher", "open_clip:ViT-H-14-quickgelu/dfn5b", "open_clip:ViT-H-14-quickgelu/dfn5b"] in rows
+    assert any(row[:3] == ["template", "of", "ImageNet"] for row in rows)
+
+
+def test_where_nothing_was_published_that_is_said(tmp_path, capsys, monkeypatch):
+    write_records(tmp_path / "out", tmp_path / "data", {1: 10, 2: 10, 3: 10})
+    monkeypatch.setattr(tools.reproduce, "find_published", lambda *_: None)
+    assert reproduce(tmp_path) == 0
+    assert "not available" in capsys.readouterr().out
+
+
+def test_a_run_that_fails_makes_the_exit_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(tools.reproduce, "run_missing", lambda *_: ["a failure"])
+    assert reproduce(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    "text, cell",
+    [
+        ("base2new CoOp dtd", Cell("base2new", "CoOp", "labels", "dtd")),
+        ("cross_dataset MaPLe+KDPL-CA average", Cell("cross_dataset", "MaPLe", "kdpl_ca", "average")),
+        ("few_shot CLIP dtd", Cell("few_shot", "CLIP", "zeroshot_student_generic", "dtd")),
+        ("base2new teacher imagenet", Cell("base2new", "teacher", "zeroshot_teacher", "imagenet")),
+    ],
+)
+def test_names_of_cells(text, cell):
+    assert parse_cell(text) == cell
+
+
+@pytest.mark.parametrize(
+    "cell, flags, message",
+    [
+        ("base2new CoOp", (), 'it is "<table> <method> <data set>"'),
+        ("base_to_new CoOp dtd", (), "no table 'base_to_new' .did you mean 'base2new'"),
+        ("base2new CoOp_KDLP dtd", (), "no method 'CoOp_KDLP' .did you mean 'CoOp_KDPL'"),
+        ("base2new CoOp dtdd", (), "no data set 'dtdd' .did you mean 'dtd'"),
+        ("base2new CoOp imagenet_a", (), "The table's data sets are imagenet, caltech101, .* imagenet_a is none of"),
+        ("base2new VPT dtd", ("--student", "RN50"), "has it for ViT-B/32, and not RN50"),
+        ("few_shot CoOp average", (), "few_shot has no average"),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_is_possible(cell, flags, message, tmp_path, capsys):
+    assert reproduce(tmp_path, cell, *flags) == 2
+    assert re.search(message, capsys.readouterr().err)

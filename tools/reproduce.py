@@ -1,0 +1,290 @@
+"""One published number: run what is missing for it, and compare.
+
+    python -m tools.reproduce "domain_generalization CoOp_KDPL imagenet_a"
+    python -m tools.reproduce "base2new MaPLe_KDPL-CA dtd" --student ViT-B/32 --engine slurm --slurm partition=gpu
+    python -m tools.reproduce "cross_dataset CLIP average"
+
+The cell's name is a table, a method and a data set. Tables: base2new, cross_dataset, domain_generalization, few_shot
+(which has no published numbers). Methods: CoOp, CoCoOp, VPT, MaPLe, PromptSRC, with _KDPL or _KDPL-CA behind; CLIP is
+the zero-shot student, teacher the zero-shot teacher. Data sets are named as in configs/datasets; `average` is the
+table's average. The settings are those of the table's file in configs/sweeps.
+"""
+
+import argparse
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from dassl.data.datasets import DATASET_REGISTRY
+from tabulate import tabulate
+
+from tools.configuration import build_cfg
+from tools.finished import read_record
+from tools.sweep.__main__ import SOME_FAILED, USER_ERROR, add_where_and_how, run_missing
+from tools.sweep.local_engine import ROOT
+from tools.sweep.plan import cfg_of, plan
+from tools.sweep.runs import Part, Run
+from tools.sweep.spec import FROM_A_SOURCE, METHODS, PROTOCOLS, Block, Spec, read_spec
+from tools.tables.cells import judge
+from tools.tables.comparison import Row
+from tools.tables.layouts import BASE_TO_NEW, CROSS_DATASET, DOMAINS, FEW_SHOT
+from tools.tables.protocols import results_of
+from tools.tables.published import PAPER_TEACHER, Published, find_published
+from tools.tables.records import Setting, read_runs
+from tools.tables.seed_statistics import Sample, harmonic_mean_of_averages
+from trainers.kdpl.clip_loading import did_you_mean
+from trainers.kdpl.run_record import FILE_NAME
+from trainers.kdpl.templates import GENERIC, template_of
+
+TABLES = {  # of tools.tables, and the published name of the average
+    "base2new": (BASE_TO_NEW, "Average_11"),
+    "cross_dataset": (CROSS_DATASET, "Average_10"),
+    "domain_generalization": (DOMAINS, "Average_4_targets"),
+    "few_shot": (FEW_SHOT, ""),
+}
+SPECS = {name: f"configs/sweeps/paper_{name}.yaml" for name in FROM_A_SOURCE + ("base2new",)}
+SPECS |= {"few_shot": "configs/sweeps/few_shot.yaml"}
+SETTINGS = {"": "labels", "_KDPL": "kdpl", "_KDPL-CA": "kdpl_ca"}
+ZEROSHOT = {"CLIP": "zeroshot_student_generic", "teacher": "zeroshot_teacher"}
+AVERAGE = "average"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is to be reproduced.
+
+    Attributes:
+        protocol: of PROTOCOLS.
+        method: of METHODS, or of ZEROSHOT.
+        setting: as in specs.
+        dataset: a file in configs/datasets, or AVERAGE.
+    """
+
+    protocol: str
+    method: str
+    setting: str
+    dataset: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module; the exit code is 1 if a run failed or a number lies outside its band, 2 for a user's error."""
+    args = parse(arguments)
+    root, output = Path(args.root).absolute(), Path(args.output or "output").absolute()
+    os.chdir(ROOT)
+    try:
+        return reproduce(args, root, output)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cell", help='"<table> <method> <data set>"')
+    parser.add_argument("--student", help="a CLIP (default: the first in the table's file that has the method)")
+    parser.add_argument("--spec", help="another file of the table than configs/sweeps/paper_<table>.yaml")
+    add_where_and_how(parser)
+    return parser.parse_args(arguments)
+
+
+def reproduce(args: argparse.Namespace, root: Path, output: Path) -> int:
+    """Run what is missing, print the comparison."""
+    cell = parse_cell(args.cell)
+    spec = read_spec(args.spec or SPECS[cell.protocol])
+    block = narrowed(spec, cell, args.student)
+    spec = replace(spec, blocks=(block,))
+    runs = plan(spec, root, output)
+    if run_missing(runs, spec, args, output):
+        return SOME_FAILED
+    lines, verdicts, setting = compare(cell, block, runs)
+    print(tabulate(lines, headers=["", "here", "seeds", "published", "band", "verdict", "source"], floatfmt=".2f"))
+    if "inside" not in verdicts or "outside" in verdicts:
+        print("\nWhat the runs were, beside the published protocol:\n" + protocol_record(runs, setting))
+    return SOME_FAILED if "outside" in verdicts else 0
+
+
+def parse_cell(text: str) -> Cell:
+    """The cell that a name such as "base2new CoOp_KDPL dtd" stands for.
+
+    Raises:
+        ValueError: if it has not three words, or one is unknown; what is possible is listed.
+    """
+    words = text.split()
+    if len(words) != 3:
+        raise ValueError(f'The cell is {text!r}; it is "<table> <method> <data set>": base2new CoOp_KDPL dtd.')
+    protocol, method, dataset = words
+    _one_of(protocol, PROTOCOLS, "table")
+    methods = {f"{name}{suffix}": (name, setting) for name in METHODS for suffix, setting in SETTINGS.items()}
+    methods |= {name: (name, setting) for name, setting in ZEROSHOT.items()}
+    method = method.replace("+", "_")
+    _one_of(method, list(methods), "method")
+    known = sorted(file.stem for file in Path("configs/datasets").glob("*.yaml"))
+    _one_of(dataset, [*known, AVERAGE], "data set")
+    if protocol == "few_shot" and dataset == AVERAGE:
+        raise ValueError("few_shot has no average; name a data set.")
+    return Cell(protocol, *methods[method], dataset)
+
+
+def _one_of(word: str, known: Sequence[str], kind: str) -> None:
+    if word not in known:
+        raise ValueError(f"There is no {kind} {word!r}{did_you_mean(word, list(known))}; known are {', '.join(known)}.")
+
+
+def narrowed(spec: Spec, cell: Cell, student: str | None) -> Block:
+    """The block of a table's file that has the cell, with nothing else in it.
+
+    Raises:
+        ValueError: if the file has it not.
+    """
+    candidates = []
+    for block in spec.blocks:
+        if block.protocol != cell.protocol:
+            continue
+        for name, methods in block.students.items():
+            if cell.method in ZEROSHOT or cell.method in methods:
+                methods = methods[:1] if cell.method in ZEROSHOT else (cell.method,)
+                candidates.append((name, replace(block, students={name: methods}, settings=(cell.setting,))))
+    students = [name for name, _ in candidates]
+    student = student or (students[0] if students else "")
+    if student not in students:
+        found = f"has it for {', '.join(students)}" if students else "has it for no student"
+        wanted = student or cell.method
+        raise ValueError(f"The table's file {found}, and not {wanted}. Name another --student or --spec.")
+    block = candidates[students.index(student)][1]
+    tested = [block.source, *block.datasets] if block.source else block.datasets
+    if cell.dataset == AVERAGE:
+        return block
+    if cell.dataset not in tested:
+        raise ValueError(f"The table's data sets are {', '.join(tested)}; {cell.dataset} is none of them.")
+    return replace(block, datasets=tuple(name for name in (cell.dataset,) if name != block.source))
+
+
+def compare(cell: Cell, block: Block, runs: Sequence[Run]) -> tuple[list[list[Any]], set[str], Setting]:
+    """A line for each number of the cell; the verdicts; what was run, as tables have it."""
+    accuracies = accuracies_of(runs)
+    names = {dataset: registered_name(dataset) for dataset in (block.source, *block.datasets) if dataset}
+    wanted = [names[name] for name in (block.datasets if cell.dataset == AVERAGE else [cell.dataset])]
+    protocol, average = TABLES[cell.protocol]
+    published_as = average if cell.dataset == AVERAGE else wanted[0]
+    found, _ = read_runs([Path(part.folder) for run in runs for part in run.parts])
+    setting = results_of(found)[0].setting
+    if cell.protocol == "base2new":
+        halves = [[(name, half) for name in wanted] for half in ("base", "new")]
+        numbers = {"base": halves[0], "new": halves[1], "harmonic mean": halves[0] + halves[1]}
+    else:
+        numbers = {"accuracy": [(name, "all") for name in wanted]}
+    lines, verdicts = [], set()
+    for shots in (None,) if cell.setting in ZEROSHOT.values() else block.shots:
+        for metric, tests in numbers.items():
+            combine = harmonic_mean_of_averages if metric == "harmonic mean" else fmean
+            sample = Sample({
+                seed: combine([found[test] for test in tests])
+                for (at, seed), found in accuracies.items()
+                if at == shots
+            })  # fmt: skip
+            published = find_published(protocol, setting, shots, published_as, metric)
+            verdict, band = judge(sample, published, Row(setting))
+            verdicts.add(verdict)
+            title = f"{published_as}, {metric}" + f", {shots} shots" * (len(block.shots) > 1 and shots is not None)
+            value = published.value if published else "not available"
+            around = f"± {band:.2f}" if band is not None else ""
+            lines.append([title, sample.mean, sample.n, value, around, verdict or "none", _source(published)])
+    return lines, verdicts, setting
+
+
+def accuracies_of(runs: Sequence[Run]) -> dict[tuple[int | None, int | None], dict[tuple[str, str], float]]:
+    """Percent by shots and seed, which zero-shot CLIP has not, and then by data set and half of the classes."""
+    found: dict[tuple, dict] = defaultdict(dict)
+    for run in runs:
+        for part in run.parts:
+            record = record_of(part)
+            drawn = (None, None) if record["trainer"].startswith("Zeroshot") else (record["shots"], record["seed"])
+            for test in record["evaluations"]:
+                found[drawn][test["dataset"], test["subsample"]] = 100 * test["correct"] / test["total"]
+    return found
+
+
+def record_of(part: Part) -> dict[str, Any]:
+    return read_record(Path(part.folder) / FILE_NAME)
+
+
+def registered_name(dataset: str) -> str:
+    """The data set's name in records, from its file."""
+    return build_cfg([f"configs/datasets/{dataset}.yaml"], {}).DATASET.NAME
+
+
+def _source(published: Published | None) -> str:
+    return f"assets/published/{published.file} line {published.line}: {published.source}" if published else ""
+
+
+def protocol_record(runs: Sequence[Run], setting: Setting) -> str:
+    """What the runs did where a deviation would change numbers, each beside what was published; differences first."""
+    lines = []
+
+    def line(what: str, here: Any, published: Any) -> None:
+        known = published is not None
+        mark = "differs" if known and str(here) != str(published) else ""
+        row = [mark, what, here, published if known else "not known"]
+        if row not in lines:
+            lines.append(row)
+
+    for run in runs:
+        for part in run.parts:
+            record, (cfg, _) = record_of(part), cfg_of(part.arguments)
+            name, classes = record["dataset"], record["subsample"]
+            dataset = DATASET_REGISTRY.get(name)
+            if not part.trains:
+                (test,) = record["evaluations"]
+                if classes == "all" and getattr(dataset, "n_images", (0,))[-1]:
+                    line(f"test images of {name}", test["total"], dataset.n_images[-1])
+                    line(f"classes of {name}", len(test["per_class"]), dataset.n_classes or None)
+                line(f"class list of {name}, {classes}", record["classnames_sha256"][:12], None)
+            else:
+                file, node = cfg_of_file(part), record["trainer"].removesuffix("_KDPL").upper()
+                line("epochs", record["epochs"], file.OPTIM.MAX_EPOCH)
+                line("learning rate, batch", _rate_and_batch(cfg), _rate_and_batch(file))
+                line("training images", record["visible"]["train_images"], None)
+                line("precision of the student", precision(cfg.TRAINER[node].PREC, record), file.TRAINER[node].PREC)
+            if setting.zero_shot or (part.trains and record["teacher"]):
+                generic = part.trains and cfg.TRAINER.KDPL.CLASS_AGNOSTIC
+                template = GENERIC if generic else template_of(name, cfg.DATASET.TEMPLATE)
+                line(
+                    f"template of {name}",
+                    template,
+                    None if setting.zero_shot else GENERIC if generic else template_of(name),
+                )
+            line(f"split of {name}", (record["split_sha256"] or "none")[:12], None)
+            if record["teacher"]:
+                line("teacher", record["teacher"], PAPER_TEACHER)
+                line("precision of the teacher", precision(cfg.TRAINER.KDPL.PREC, record), file.TRAINER.KDPL.PREC)
+            line("device", record["device"], None)
+            for package, version in record["versions"].items():
+                line(f"version of {package}", version, None)
+    lines.sort(key=lambda row: not row[0])
+    return tabulate(lines, headers=["", "what", "here", "published"], disable_numparse=True)
+
+
+def cfg_of_file(part: Part) -> Any:
+    """The configuration file that a part names, without what was changed in it."""
+    args = cfg_of(part.arguments)[1]
+    return build_cfg([args.dataset_config_file, args.config_file], {})
+
+
+def precision(asked: str, record: dict[str, Any]) -> str:
+    """What a run computed in: on a CPU half precision becomes fp32."""
+    return "fp32" if record["device"].startswith("cpu") and asked in ("fp16", "amp") else asked
+
+
+def _rate_and_batch(cfg: Any) -> str:
+    return f"{cfg.OPTIM.LR}, {cfg.DATALOADER.TRAIN_X.BATCH_SIZE}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
