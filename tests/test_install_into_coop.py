@@ -208,15 +208,6 @@ def test_the_installer_needs_no_package(fake):
     assert run.returncode == 0, run.stderr
 
 
-def test_what_is_copied_imports_nothing_else_of_this_repository(fake):
-    install(fake)
-    others = "compat|datasets|tools|tests|train"
-    found = subprocess.run(
-        ["grep", "-rnE", rf"^\s*(from|import) ({others})\b", str(fake / "trainers")], capture_output=True, text=True
-    )
-    assert found.stdout == ""
-
-
 # Real checkouts
 
 
