@@ -48,6 +48,7 @@ def do(run) -> int:
         steps = folder / "steps"
         done = len(steps.read_text().split()) if steps.is_file() else 0
         for step in range(done, STEPS):
+            print(f"epoch [{step + 1}/{STEPS}] batch [1/1] time 0.020", flush=True)
             time.sleep(SECONDS_OF_STEP)
             _write(steps, " ".join(map(str, range(step + 1))))
         _write(folder / "results.json", json.dumps({"steps": steps.read_text(), "arguments": part.arguments}))

@@ -1,11 +1,17 @@
 """Sweeps as processes: claims, retries, kills; with runs of a tenth of a second (quick_sweep.py)."""
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import random
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -157,6 +163,24 @@ def test_a_claimed_run_is_waited_for_and_taken_over(tmp_path, monkeypatch, capfd
     told = capfd.readouterr().err
     assert told.index("waiting  train/seed0") < told.index("finished train/seed1") < told.index("finished train/seed0")
     assert told.count("waiting") == 1
+
+
+def test_a_terminal_shows_a_bar_and_the_epochs_of_the_runs(tmp_path):
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
+    command = [*WORK, "drive", str(tmp_path), "8"]
+    sweep = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "COLUMNS": "90"})
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while text := os.read(main, 4096):
+            shown += text
+    os.close(main)
+    assert sweep.wait() == 0
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[\w", "", shown.decode()))
+    assert any("100%" in line and "8/8" in line for line in lines)
+    assert any(re.match(r"(starts|epoch \[\d/4\] batch \[1/1\]) +train/seed\d$", line) for line in lines)
+    assert max(map(len, lines)) <= 90
 
 
 def test_a_claim_is_exclusive_and_ends_with_its_block(tmp_path):

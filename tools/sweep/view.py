@@ -1,5 +1,6 @@
 """What a sweep shows while it works: bars on a terminal, a line an event elsewhere."""
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -53,9 +54,10 @@ class View:
         if not self.rows or time.monotonic() - self.looked < SECONDS_BETWEEN_LOOKS:
             return
         self.looked = time.monotonic()
-        texts = [f"{run.name}: {_last_news(run)}" for run in working][: len(self.rows)]
+        texts = [f"{_last_news(run):<30} {run.name}" for run in working]
+        width = shutil.get_terminal_size().columns - 1
         for row, text in zip(self.rows, texts + [""] * len(self.rows), strict=False):
-            row.set_description_str(text[: (self.bar.ncols or 119)])
+            row.set_description_str(text[:width])
 
     def close(self) -> None:
         for bar in (*reversed(self.rows), self.bar):
@@ -69,7 +71,7 @@ class View:
 
 
 def _last_news(run: Run) -> str:
-    """The last line of the log about an epoch, or about what is being done."""
+    """What the log said last, such as "epoch [3/10] batch [12/24]"."""
     try:
         with open(run.folder / LOG, "rb") as file:
             file.seek(0, 2)
@@ -78,4 +80,4 @@ def _last_news(run: Run) -> str:
     except OSError:
         return "waits"
     news = [line for line in lines if line.startswith(("epoch [", "Evaluate", "Loading", "* accuracy"))]
-    return " ".join(news[-1].split()[:7]) if news else "starts"
+    return " ".join(news[-1].split()[:4]) if news else "starts"
