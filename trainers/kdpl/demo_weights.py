@@ -32,7 +32,7 @@ def untrained_words(width: int) -> Tensor:
 
 def save_demo_weights(path: str | os.PathLike, state_dict: Mapping[str, Tensor], token_ids: Sequence[int]) -> None:
     """Write a CLIP of which ``token_ids`` are the only words that were trained."""
-    kept = {key: value.half() if value.is_floating_point() else value for key, value in state_dict.items()}
+    kept = {key: value.to(torch.float16) if value.is_floating_point() else value for key, value in state_dict.items()}
     kept[TOKEN_IDS] = torch.tensor(token_ids, dtype=torch.int32)
     kept[ROWS] = kept.pop(TABLE)[kept[TOKEN_IDS].long()]
     with atomic_path(path) as temporary:
