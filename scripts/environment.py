@@ -24,8 +24,9 @@ MODULES = {  # of the packages that are imported under another name
     "setuptools": "pkg_resources",
     "open-clip-torch": "open_clip",
     "huggingface-hub": "huggingface_hub",
+    "pytest-xdist": "xdist",
 }
-NOT_NEEDED_TO_RUN = {"pytest", "ruff", "submitit", "open-clip-torch", "huggingface-hub"}
+NOT_NEEDED_TO_RUN = {"pytest", "pytest-xdist", "ruff", "submitit", "open-clip-torch", "huggingface-hub"}
 
 
 def key() -> str:
