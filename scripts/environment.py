@@ -25,8 +25,11 @@ MODULES = {  # of the packages that are imported under another name
     "open-clip-torch": "open_clip",
     "huggingface-hub": "huggingface_hub",
     "pytest-xdist": "xdist",
+    "scikit-learn": "sklearn",
 }
-NOT_NEEDED_TO_RUN = {"pytest", "pytest-xdist", "ruff", "submitit", "open-clip-torch", "huggingface-hub"}
+NOT_NEEDED_TO_RUN = {
+    "pytest", "pytest-xdist", "ruff", "submitit", "scikit-learn", "open-clip-torch", "huggingface-hub",
+}  # fmt: skip
 
 
 def key() -> str:

@@ -2,14 +2,19 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from dassl.optim import build_lr_scheduler, build_optimizer
+
+from tools.configuration import build_cfg
 
 from .conftest import ROOT
-from .parity import Errors
+from .parity.errors import Errors
 
 
 def run_parity(file: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -52,3 +57,81 @@ def test_what_is_not_a_number_or_of_another_shape_fails():
     errors = Errors()
     errors.compare("grad", "short", [1.0], [1.0, 2.0])
     assert not errors.passed and "shape" in errors.line()
+
+
+@pytest.fixture
+def golden(shared, tmp_path) -> dict:
+    """The public golden file, to be changed and written to ``tmp_path / "golden.json"``."""
+    shutil.copy(shared / "parity" / "weights.py", tmp_path)
+    return json.loads((shared / "parity" / "golden_public.json").read_text())
+
+
+def test_a_case_that_breaks_has_failed_and_the_others_go_on(golden, tmp_path):
+    cases = golden["cases"]
+    cases["broken"] = {**cases["VPT_KDPL"], "trainer": "Nobody"}
+    golden["cases"] = {name: cases[name] for name in ("broken", "VPT_KDPL")}
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    done = run_parity(tmp_path / "golden.json")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["FAIL", "PASS", "1"]
+    assert done.stdout.splitlines()[-1] == "1 passed, 1 failed"
+
+
+def test_files_of_the_format_in_other_words_pass_too(golden, tmp_path):
+    case = golden["cases"]["CoOp_KDPL"]
+    case["opts"] = list(zip(case["opts"][::2], case["opts"][1::2], strict=True)) + [("TRAINER.IVLP.N_CTX_TEXT", 4)]
+    case["opts"] += [("TRAINER.COOP.CTX_INIT", ""), ("OPTIM.LR", "0.002"), ("OPTIM.MOMENTUM", 0.9)]
+    case["gpa_weights"] = case["features_before"] = case["prepared"] = None
+    for field in ("registered_model", "one_step_per_epoch", "class_agnostic", "lr_after_step1"):
+        del case[field]
+    for facts in case["learnable"].values():
+        del facts["official_init"]
+    for step in case["steps"]:
+        step["labels"] = step["selected"] = None
+        step["terms"] |= {"loss": (step["terms"]["kl_forward"] + step["terms"]["kl_reverse"]) / 2, "other": 1.0}
+    for field in ("fingerprints", "archs", "streams", "tokens", "versions"):
+        del golden[field]
+    golden["cases"] = {"in other words": case}
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    done = run_parity(tmp_path / "golden.json")
+    assert done.stdout.splitlines()[-1] == "1 passed, 0 failed", done.stdout + done.stderr
+    assert "not compared: TRAINER.IVLP.N_CTX_TEXT, term other" in done.stdout
+
+
+@pytest.mark.parametrize("content, message", [
+    (None, "No such file"),
+    ("no JSON", "is not JSON"),
+    ('{"cases": {}}', "is no golden file: it needs"),
+    ('{"format": 2, "base_seed": 1, "classnames": [], "cases": {}}', "this runner knows format 1"),
+])  # fmt: skip
+def test_what_is_no_golden_file_is_named(content, message, tmp_path):
+    file = tmp_path / "golden.json"
+    if content:
+        file.write_text(content)
+    done = run_parity(file)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_pattern_that_fits_no_case_lists_the_cases(golden, tmp_path):
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    done = run_parity(tmp_path / "golden.json", "--case", "Nobody")
+    assert done.returncode == 2 and "there are CoOp, CoOp_KDPL" in done.stderr
+
+
+def test_shipped_configurations_have_the_published_schedules(golden):
+    n_found = 0
+    for name, schedule in golden["lr_schedules"].items():
+        file = ROOT / "configs" / "trainers" / f"{name}.yaml"
+        cfg = build_cfg([file], {})
+        optim = build_optimizer(torch.nn.Linear(1, 1), cfg.OPTIM)
+        sched, rates = build_lr_scheduler(optim, cfg.OPTIM), []
+        for _ in range(schedule["epochs"]):
+            rates.append(optim.param_groups[0]["lr"])
+            optim.step()
+            sched.step()
+        assert cfg.OPTIM.MAX_EPOCH == schedule["epochs"], name
+        assert cfg.DATALOADER.TRAIN_X.BATCH_SIZE == schedule["batch_size"], name
+        assert rates == pytest.approx(schedule["lr_per_epoch"], rel=1e-6), name
+        assert optim.param_groups[0]["lr"] == pytest.approx(schedule["lr_after_last"], rel=1e-6), name
+        n_found += 1
+    assert n_found >= 10

@@ -12,9 +12,7 @@ from .prompt_learner import PromptLearner, Prompts, initial_context
 class CoCoOpPromptLearner(PromptLearner):
     """``ctx`` (n_ctx, text width) and ``meta_net``, embed_dim -> embed_dim // 16 -> text width."""
 
-    def __init__(
-        self, clip: nn.Module, tokenize: Callable[[list[str]], Tensor], n_ctx: int = 16, ctx_init: str = ""
-    ):
+    def __init__(self, clip: nn.Module, tokenize: Callable[[list[str]], Tensor], n_ctx: int = 16, ctx_init: str = ""):
         """
         Args:
             n_ctx: number of vectors; overruled by the number of words of ``ctx_init``.

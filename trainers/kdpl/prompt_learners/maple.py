@@ -5,16 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from .prompt_learner import (
-    PromptLearner,
-    Prompts,
-    deep_blocks,
-    initial_context,
-    prompt_list,
-    text_blocks,
-    vision_blocks,
-    vision_width,
-)  # fmt: skip
+from .prompt_learner import PromptLearner, Prompts, check_depth, initial_context, prompt_list, vision_width
 
 
 class MaPLePromptLearner(PromptLearner):
@@ -34,18 +25,18 @@ class MaPLePromptLearner(PromptLearner):
         """
         Args:
             n_ctx: vectors a block; the first one's start from the first ``n_ctx`` words of ``ctx_init``, if n_ctx <= 4.
-            depth: blocks with prompts of their own.
+            depth: blocks with prompts of their own. The prompts of blocks beyond a tower exist, as in the published
+                checkpoints, but never change anything.
 
         Raises:
-            ValueError: if the image tower is a ResNet.
+            ValueError: if the image tower is a ResNet, or the depth is below 1.
         """
         super().__init__()
-        width = vision_width(clip)
+        width, n_deep = vision_width(clip), check_depth(depth) - 1
         self.n_ctx = n_ctx
         ctx, self.words = initial_context(clip, tokenize, n_ctx, short_context_init(ctx_init, n_ctx))
         self.ctx = nn.Parameter(ctx)
         self.proj = nn.Linear(ctx.shape[-1], width)
-        n_deep = deep_blocks(depth, max(text_blocks(clip), vision_blocks(clip)))
         self.compound_prompts_text = prompt_list(n_deep, n_ctx, ctx.shape[-1])
         projection = nn.Linear(ctx.shape[-1], width)
         self.compound_prompt_projections = nn.ModuleList([copy.deepcopy(projection) for _ in range(n_deep)])

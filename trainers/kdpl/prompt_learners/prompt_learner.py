@@ -79,7 +79,20 @@ def prompt_list(n_deep: int, n: int, width: int) -> nn.ParameterList:
 
 def deep_blocks(depth: int, n_blocks: int) -> int:
     """How many blocks after the first get prompts of their own; a depth beyond the tower means all blocks."""
-    return min(depth, n_blocks) - 1
+    return min(check_depth(depth), n_blocks) - 1
+
+
+def check_depth(depth: int) -> int:
+    """A number of blocks with prompts.
+
+    Raises:
+        ValueError: if it is below 1: the first block always gets prompts.
+    """
+    if depth < 1:
+        raise ValueError(
+            f"A prompt depth is {depth}; it counts blocks, the first of which always gets prompts: 1 or more."
+        )
+    return depth
 
 
 def vision_width(clip: nn.Module) -> int:

@@ -1,0 +1,63 @@
+"""How far numbers are from golden ones."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+TOLERANCE = {"logits": 2e-5, "features": 2e-5, "terms": 2e-5, "lr": 2e-5, "weights": 2e-5, "grad": 2e-4, "params": 1e-5}
+
+
+class Errors:
+    """The worst relative error of each kind of number, what else is wrong, and what was not looked at."""
+
+    def __init__(self):
+        self.worst: dict[str, tuple[float, str]] = {}
+        self.faults: list[str] = []
+        self.not_compared: list[str] = []
+
+    def compare(self, kind: str, what: str, ours: Any, golden: Any, scale: float | None = None) -> None:
+        """Note the largest difference of two arrays in units of ``scale``, by default the golden array's largest."""
+        ours, golden = (np.asarray(x, dtype=np.float64) for x in (ours, golden))
+        if ours.shape != golden.shape:
+            self.faults.append(f"{what}: shape {ours.shape} instead of {golden.shape}")
+            return
+        scale = np.abs(golden).max() if scale is None else scale
+        error = float(np.abs(ours - golden).max() / max(scale, 1e-30))
+        if not error <= self.worst.get(kind, (-1.0, ""))[0]:
+            self.worst[kind] = (error, what)
+
+    def compare_described(
+        self, kind: str, what: str, ours: Tensor, golden: dict, scale: float | None = None, norm: float | None = None
+    ) -> None:
+        """Compare an array with a description of it: shape, norm, mean, values or samples.
+
+        Args:
+            scale: unit of the values' errors, by default the largest of ours.
+            norm: unit of the norm's error, by default the golden norm.
+        """
+        flat = ours.detach().double().cpu().reshape(-1).numpy()
+        if list(ours.shape) != golden["shape"]:
+            self.faults.append(f"{what}: shape {list(ours.shape)} instead of {golden['shape']}")
+            return
+        self.compare(kind, f"{what} norm", np.linalg.norm(flat), golden["norm"], norm)
+        scale = np.abs(flat).max() if scale is None else scale
+        self.compare(kind, f"{what} mean", flat.mean(), golden["mean"], scale)
+        self.compare(kind, f"{what} first8", flat[:8], golden["first8"], scale)
+        if "values" in golden:
+            self.compare(kind, f"{what} values", flat, golden["values"], scale)
+        if "sample" in golden:
+            sample = flat[:: golden["stride"]][: len(golden["sample"])]
+            self.compare(kind, f"{what} sample", sample, golden["sample"], scale)
+
+    @property
+    def passed(self) -> bool:
+        return not self.faults and all(error <= TOLERANCE[kind] for kind, (error, _) in self.worst.items())
+
+    def line(self) -> str:
+        parts = [
+            f"{kind} {error:.1e}" + (f" (over {TOLERANCE[kind]:.0e}: {what})" if not error <= TOLERANCE[kind] else "")
+            for kind, (error, what) in self.worst.items()
+        ]
+        skipped = [f"not compared: {', '.join(dict.fromkeys(self.not_compared))}"] if self.not_compared else []
+        return ", ".join(parts + self.faults + skipped)

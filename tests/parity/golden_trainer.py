@@ -1,0 +1,146 @@
+"""The real trainer of a golden case, over generated CLIPs and without a data set."""
+
+import math
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from dassl.config import get_cfg_default
+from dassl.engine import TRAINER_REGISTRY
+from safetensors.torch import save_file
+from torch import Tensor
+from yacs.config import CfgNode
+
+import trainers  # noqa: F401
+from tools.configuration import get_node, keys_of
+from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD
+from trainers.kdpl.config import extend_cfg
+
+from .golden_file import ROOT
+
+METHODS = {  # method: its node below TRAINER, its configuration
+    "CoOp": ("COOP", "vit_b32_ctxv1"),
+    "CoCoOp": ("COCOOP", "vit_b32_c4_ep10_batch1_ctxv1"),
+    "VPT": ("VPT", "vit_b32_c2_ep5_batch4_4"),
+    "MaPLe": ("MAPLE", "vit_b32_c2_ep5_batch4_2ctx"),
+    "PromptSRC": ("PROMPTSRC", "vit_b32_c2_ep20_batch4_4+4ctx"),
+}
+
+
+class Inputs:
+    """Weights, images and labels as ``weights.py`` makes them for a golden file; weight files are made once."""
+
+    def __init__(self, golden: dict, weights: ModuleType, folder: Path):
+        self.golden, self.weights, self.folder = golden, weights, folder
+        self.seed = {name: golden["base_seed"] + offset for name, offset in golden["streams"].items()}
+
+    @cached_property
+    def resolution(self) -> int:
+        first = next(iter(self.golden["cases"].values()))
+        return self.golden.get("resolution") or self._spec(first["arch"])["resolution"]
+
+    def images(self, tag: str, n: int) -> Tensor:
+        """(n, 3, resolution, resolution), normalised."""
+        array = self.weights.images(tag, n, self.resolution, self.seed["data"])
+        self._check(f"images/{tag}", array)
+        return torch.from_numpy(array)
+
+    def labels(self, tag: str, n: int) -> Tensor:
+        return torch.from_numpy(self.weights.labels(tag, n, len(self.golden["classnames"]), self.seed["data"]))
+
+    def learnable(self, name: str, shape: list[int]) -> Tensor:
+        return torch.from_numpy(self.weights.tensor(name, shape, self.seed["learnable"]))
+
+    def clip_file(self, role: str, arch: str, fingerprinted: bool) -> Path:
+        """The weights of the "student" or the "teacher" as a safetensors file."""
+        file = self.folder / f"{role}-{arch.replace('/', '-')}.safetensors"
+        if not file.exists():
+            state_dict = self.weights.torch_state_dict(self._spec(arch), self.seed[role])
+            for name, tensor in state_dict.items():
+                if fingerprinted:
+                    self._check(name, tensor.numpy(), self.golden["fingerprints"].get(arch, {}))
+            save_file({name: tensor.contiguous() for name, tensor in state_dict.items()}, file)
+        return file
+
+    def _spec(self, arch: str) -> dict:
+        return self.golden["archs"].get(arch) or self.weights.ARCHS[arch]
+
+    def _check(self, name: str, array: np.ndarray, fingerprints: dict | None = None) -> None:
+        fingerprint = (self.golden["fingerprints"] if fingerprints is None else fingerprints).get(name)
+        if not fingerprint or list(array.shape) != fingerprint["shape"] and name.startswith("images/"):
+            return  # images of another number than those that were described
+        same_sum = math.isclose(array.astype(np.float64).sum(), fingerprint["sum"], rel_tol=1e-6, abs_tol=1e-6)
+        if list(array.shape) != fingerprint["shape"] or not same_sum:
+            raise ValueError(f"weights.py makes another {name} than the golden file was made with")
+
+
+def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any, list[str]]:
+    """The case's trainer, and the settings of the case that it does not have."""
+    golden = inputs.golden
+    student, teacher = case["arch"], case.get("teacher_arch", "vit_t")
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    method = case["trainer"].removesuffix("_KDPL")
+    if method in METHODS:
+        node, config = METHODS[method]
+        cfg.merge_from_file(_config_file(case["trainer"], config))
+        if "ctx" in case["learnable"]:  # where the case does not say how many vectors, their shape does
+            cfg.TRAINER[node].N_CTX = case["learnable"]["ctx"]["shape"][-2]
+    cfg.TRAINER.KDPL.K_MAX = case.get("k_max", golden.get("k_max", cfg.TRAINER.KDPL.K_MAX))
+    cfg.TRAINER.KDPL.CLASS_AGNOSTIC = case["class_agnostic"]
+    unknown = merge_opts(cfg, case["opts"])
+
+    for node, _ in [*METHODS.values(), ("KDPL", "")]:
+        cfg.TRAINER[node].PREC = "fp32"
+    cfg.MODEL.BACKBONE.NAME = str(inputs.clip_file("student", student, fingerprinted=True))
+    cfg.TRAINER.KDPL.TEACHER = str(inputs.clip_file("teacher", teacher, fingerprinted=teacher != student))
+    cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD = PIXEL_MEAN, PIXEL_STD  # images count as normalised
+    cfg.INPUT.SIZE = (inputs.resolution,) * 2
+    cfg.USE_CUDA, cfg.SEED, cfg.OUTPUT_DIR = False, 1, str(folder / "out")
+    cfg.DATASET.NAME, cfg.TRAINER.NAME = case["dataset"], case["trainer"]
+    cfg.freeze()
+
+    classnames = golden["classnames"]
+    vocabulary = case.get("vocabulary", golden.get("vocabulary"))
+
+    class GoldenTrainer(TRAINER_REGISTRY.get(case["trainer"])):
+        def build_data_loader(self) -> None:
+            self.dm = SimpleNamespace(dataset=SimpleNamespace(train_x=[], classnames=classnames))
+            self.num_classes, self.lab2cname = len(classnames), dict(enumerate(classnames))
+            self.train_loader_x = self.val_loader = self.test_loader = None
+
+        def look_at_agreement(self) -> None:
+            """There are no image files to look at."""
+
+        def training_classnames(self) -> list[str]:
+            return vocabulary if cfg.TRAINER.KDPL.CLASS_AGNOSTIC else classnames
+
+    return GoldenTrainer(cfg), unknown
+
+
+def merge_opts(cfg: CfgNode, opts: list) -> list[str]:
+    """Merge KEY, VALUE, KEY, VALUE ..., whole numbers for fractions and the other way round too; the unknown keys."""
+    known, unknown = set(keys_of(cfg)), []
+    for key, value in zip(opts[::2], opts[1::2], strict=True):
+        if key not in known:
+            unknown.append(key)
+            continue
+        path, _, name = key.rpartition(".")
+        node = get_node(cfg, path)
+        if isinstance(value, str) and not isinstance(node[name], str):
+            cfg.merge_from_list([key, value])
+        elif isinstance(node[name], bool | str | tuple):
+            node[name] = type(node[name])(value or "") if isinstance(node[name], str) else type(node[name])(value)
+        else:
+            node[name] = value
+    return unknown
+
+
+def _config_file(trainer: str, name: str) -> Path:
+    """The shipped configuration; a supervised method without one of its own takes that of its KDPL variant."""
+    method = trainer.removesuffix("_KDPL")
+    candidates = [ROOT / "configs" / "trainers" / folder / f"{name}.yaml" for folder in (trainer, f"{method}_KDPL")]
+    return next(file for file in candidates if file.is_file())
