@@ -16,7 +16,8 @@ class LoopbackServer:
         delay: seconds before an answer.
         statuses: answer the next requests in turn with these.
         redirects: path to the address that it has moved to.
-        etag: of all files; where a client's If-Range names another, the whole file is sent.
+        etag, last_modified: of all files; where a client's If-Range names another, the whole file is sent.
+        heeds_if_range: whether it does so.
         announced: what Content-Length says, where it is not the truth.
     """
 
@@ -31,6 +32,8 @@ class LoopbackServer:
         self.statuses: list[int] = []
         self.redirects: dict[str, str] = {}
         self.etag = ""
+        self.last_modified = ""
+        self.heeds_if_range = True
         self.announced: int | None = None
         self._stopped = threading.Event()
 
@@ -70,10 +73,14 @@ class LoopbackServer:
             handler.send_error(404 if content is None else status)
             return
         start = int(asked_range.removeprefix("bytes=").removesuffix("-")) if asked_range and self.ranges else 0
-        if handler.headers.get("If-Range", self.etag) != self.etag:
+        versions = (self.etag, self.last_modified)
+        if self.heeds_if_range and handler.headers.get("If-Range", self.etag) not in versions:
             start = 0
         if start and start >= len(content):
-            handler.send_error(416)
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(content)}")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
             return
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Type", self.content_type)
@@ -82,5 +89,7 @@ class LoopbackServer:
             handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if self.etag:
             handler.send_header("ETag", self.etag)
+        if self.last_modified:
+            handler.send_header("Last-Modified", self.last_modified)
         handler.end_headers()
         handler.wfile.write(content[start:][: self.cuts.pop(0) if self.cuts else None])

@@ -1,6 +1,7 @@
 """Fetching from servers that misbehave: a file comes whole and verified, or nothing stays and everything is named."""
 
 import errno
+import gzip
 import hashlib
 import io
 import random
@@ -73,8 +74,9 @@ def test_a_connection_that_always_breaks_is_named(server, tmp_path):
     assert "the connection broke off after 1,048,576 of 3,000,000 bytes" in refused(tmp_path, server.url + "/a.bin")
 
 
-def test_a_later_run_goes_on_with_what_an_earlier_one_had(server, tmp_path):
-    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
+@pytest.mark.parametrize("version", [{"etag": '"v1"'}, {"last_modified": "Mon, 01 Jan 2024 00:00:00 GMT"}])
+def test_a_later_run_goes_on_with_what_an_earlier_one_had(server, tmp_path, version):
+    vars(server).update(version, cuts=[1 << 20] + [0] * 50)
     with pytest.raises(ConnectionError, match="broke off"):
         fetch_into(tmp_path, server.url + "/a.bin")
     server.cuts = []
@@ -84,13 +86,44 @@ def test_a_later_run_goes_on_with_what_an_earlier_one_had(server, tmp_path):
     assert path.read_bytes() == CONTENT and [p.name for p in path.parent.iterdir()] == ["a.bin"]
 
 
-def test_a_later_run_does_not_go_on_with_another_version(server, tmp_path):
-    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
+@pytest.mark.parametrize("heeds_if_range", [True, False])
+def test_a_later_run_does_not_go_on_with_another_version(server, tmp_path, heeds_if_range):
+    server.cuts, server.etag, server.heeds_if_range = [1 << 20] + [0] * 50, '"v1"', heeds_if_range
     server.files["/a.bin"] = bytes(2_000_000)
     with pytest.raises(ConnectionError):
         fetch_into(tmp_path, server.url + "/a.bin")
     server.files["/a.bin"], server.cuts, server.etag = CONTENT, [], '"v2"'
     assert fetch_into(tmp_path, server.url + "/a.bin", hash="").read_bytes() == CONTENT
+
+
+def test_a_file_that_had_arrived_when_the_run_was_killed_is_not_fetched_again(server, tmp_path):
+    server.cuts, server.etag = [len(CONTENT) - 1] + [0] * 50, '"v1"'
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    (part,) = (tmp_path / "data").glob("*.part")
+    part.write_bytes(CONTENT)
+    server.cuts = []
+    server.requests.clear()
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert server.requests == [("/a.bin", "bytes=3000000-")]
+
+
+def test_a_server_that_is_busy_later_costs_nothing_of_what_is_here(server, tmp_path):
+    server.cuts, server.etag, server.statuses = [1 << 20], '"v1"', [200] + [503] * 5
+    with pytest.raises(ConnectionError, match="the server answered 503"):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.requests.clear()
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert server.requests == [("/a.bin", "bytes=1048576-")]
+
+
+def test_what_an_earlier_run_had_of_another_mirror_goes_when_the_file_is_there(server, tmp_path):
+    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/b.bin")
+    server.cuts = []
+    path = fetch_into(tmp_path, server.url + "/a.bin")
+    assert [p.name for p in path.parent.iterdir()] == ["a.bin"]
 
 
 def test_what_is_kept_of_a_longer_version_is_thrown_away(server, tmp_path):
@@ -181,8 +214,8 @@ def test_google_drive_is_asked_through_gdown(tmp_path, monkeypatch):
     import gdown
     from gdown.exceptions import FileURLRetrievalError
 
-    def download(id, output, use_cookies):
-        assert id == "some_id"
+    def download(id, output, use_cookies, timeout):
+        assert id == "some_id" and timeout
         with open(output, "wb") as file:
             file.write(CONTENT)
         return output
@@ -191,7 +224,7 @@ def test_google_drive_is_asked_through_gdown(tmp_path, monkeypatch):
     assert fetch_into(tmp_path, DRIVE + "some_id").read_bytes() == CONTENT
     (tmp_path / "data" / "a.bin").unlink()
 
-    def too_many(id, output, use_cookies):
+    def too_many(id, output, use_cookies, timeout):
         with open(output + "x.part", "wb") as file:
             file.write(b"half")
         raise FileURLRetrievalError("Too many users have viewed or downloaded this file recently.")
@@ -260,7 +293,11 @@ def test_archives_that_reach_outside_are_refused(tmp_path, make, names, more):
 
 def test_broken_archives_and_others_are_named(tmp_path):
     whole = make_tar(tmp_path / "x", *(f"top/images/{n}.jpg" for n in range(2000))).read_bytes()
-    for content in (whole[: len(whole) // 2], b"no archive", b"PK\x03\x04" + bytes(100)):
+    locked = bytearray(make_zip(tmp_path / "x", "top/images/1.jpg").read_bytes())
+    locked[6] |= 1  # the flags of a file with a password, in its own header and in the list at the end
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    spoiled = gzip.compress(gzip.decompress(whole)[:9999]) + b"more, which is not of gzip"
+    for content in (whole[: len(whole) // 2], b"no archive", b"PK\x03\x04" + bytes(100), bytes(locked), spoiled):
         (tmp_path / "x").write_bytes(content)
         with pytest.raises(ValueError, match="x is broken or cut off"):
             unpack_into(tmp_path / "x", IMAGES, tmp_path / "set")

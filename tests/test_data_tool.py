@@ -1,6 +1,7 @@
 """`python -m tools.data` through its command line, on small stand-ins of the benchmarks."""
 
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from tests.tiny_datasets import write_jpeg
 from tools.data import __main__ as tool
 from tools.data.repairing import repair
 from tools.data.sources import FILES
+from tools.data.turns import one_at_a_time
 
 ROOT = Path(__file__).parents[1]
 
@@ -290,6 +292,51 @@ def test_get_fetches_unpacks_and_counts(aircraft, tmp_path, monkeypatch, capsys)
         (tmp_path / "fgvc_aircraft" / "images" / "00.jpg").unlink()
         assert run(monkeypatch, *arguments) == 0 and len(server.requests) == 2
         assert files_below(tmp_path / "fgvc_aircraft") == names
+
+
+FETCH = ["get", "fgvc_aircraft", "--mirror"]
+
+
+def test_get_after_a_kill_while_unpacking_uses_the_archive_and_clears_up(aircraft, tmp_path, monkeypatch):
+    small("FGVCAircraft", monkeypatch, n_classes=2, n_images=(2, 2, 2))
+    folder = tmp_path / "fgvc_aircraft"
+    write_jpeg(folder / ".unpacking.killed" / "images" / "00.jpg")
+    (folder / ".fgvc-aircraft-2013b.tar.gz").write_bytes(aircraft[0])
+    with LoopbackServer({}) as server:
+        assert run(monkeypatch, *FETCH, server.url, "--root", tmp_path) == 0
+        assert server.requests == []
+    assert files_below(folder) == aircraft[1]
+
+
+def test_get_on_a_full_disk_says_so_with_the_manual_route_and_keeps_the_archive(
+    aircraft, tmp_path, monkeypatch, capsys
+):
+    small("FGVCAircraft", monkeypatch, n_classes=2, n_images=(2, 2, 2))
+    archive, names = aircraft
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with LoopbackServer({"/fgvc_aircraft/fgvc-aircraft-2013b.tar.gz": archive}) as server:
+        with monkeypatch.context() as patched:
+            patched.setattr(tool, "unpack_into", full)
+            assert run(monkeypatch, *FETCH, server.url, "--root", tmp_path) == 1
+        errors = capsys.readouterr().err
+        assert "is full: No space left on device" in errors and f"put the file at\n  {tmp_path}" in errors
+        assert run(monkeypatch, *FETCH, server.url, "--root", tmp_path) == 0 and len(server.requests) == 1
+    assert files_below(tmp_path / "fgvc_aircraft") == names
+
+
+def test_one_that_gets_waits_for_another_that_gets_the_same(aircraft, tmp_path):
+    folder = tmp_path / "fgvc_aircraft"
+    with LoopbackServer({"/fgvc_aircraft/fgvc-aircraft-2013b.tar.gz": aircraft[0]}) as server:
+        command = [sys.executable, "-m", "tools.data", *FETCH, server.url, "--root", str(tmp_path)]
+        with one_at_a_time(folder):
+            second = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            assert any("another process fetches into" in line for line in second.stdout)
+            assert server.requests == []
+        assert "train  3,334        2               2" in second.communicate()[0]
+    assert files_below(folder) == aircraft[1]
 
 
 def test_get_takes_an_archive_that_was_downloaded_by_hand(aircraft, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Fetch, check and repair the benchmarks. Usage: python -m tools.data {list,get,check,fix,split} [NAME ...]"""
 
 import argparse
+import errno
 import os
 import random
 import shlex
@@ -20,7 +21,8 @@ from .counting import examine
 from .fetching import fault_of, fetch, manual_route
 from .repairing import repair
 from .sources import FILES, RemoteFile
-from .unpacking import unpack_into
+from .turns import one_at_a_time
+from .unpacking import remove_leftovers, unpack_into
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 
@@ -101,17 +103,27 @@ def get(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
     """Fetch the files of a dataset that are missing; whether it is complete then."""
     name = type(dataset).__name__
     print(f"{name}: {dataset.source} (terms: {dataset.licence})")
-    for file in sorted(FILES[name], key=lambda file: bool(file.moves)):  # lists first: they tell what else is missing
-        if _is_here(dataset, file):
-            continue
-        if arguments.mirror:
-            url = f"{arguments.mirror.rstrip('/')}/{dataset.dataset_dir}/{file.name}"
-            file = replace(file, urls=(url, *file.urls))
-        try:
-            _get_file(dataset, file, arguments.keep_archives)
-        except (ConnectionError, ValueError) as error:
-            print(error, file=sys.stderr)
-    return fix(dataset, arguments)
+    files = sorted(FILES[name], key=lambda file: bool(file.moves))  # lists first: they tell what else is missing
+    if all(_is_here(dataset, file) for file in files):
+        return fix(dataset, arguments)
+    with one_at_a_time(dataset.folder):
+        remove_leftovers(dataset.folder)
+        for file in files:
+            if _is_here(dataset, file):
+                continue
+            if arguments.mirror:
+                url = f"{arguments.mirror.rstrip('/')}/{dataset.dataset_dir}/{file.name}"
+                file = replace(file, urls=(url, *file.urls))
+            try:
+                _get_file(dataset, file, arguments.keep_archives)
+            except (ConnectionError, ValueError) as error:
+                print(error, file=sys.stderr)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                reason = f"  the disk of {dataset.folder} is full: {error.strerror}. Make room, or name another --root."
+                print(manual_route(file, dataset.folder / file.name, [reason]), file=sys.stderr)
+        return fix(dataset, arguments)
 
 
 def _is_here(dataset: FewShotDataset, file: RemoteFile) -> bool:
@@ -145,14 +157,17 @@ def _get_file(dataset: FewShotDataset, file: RemoteFile, keep_archive: bool) -> 
         fetch(file, by_hand, by_hand)
         return
     archive = dataset.folder / f".{file.name}"
-    fetch(file, archive, by_hand)
+    if not archive.is_file() or fault_of(archive, file):  # it is there if the unpacking was interrupted
+        fetch(file, archive, by_hand)
     try:
         unpack_into(archive, file, dataset.folder)
-    finally:
-        if keep_archive:
-            os.replace(archive, by_hand)
-        else:
-            archive.unlink()
+    except ValueError:  # it is broken; after a full disk it is still good
+        archive.unlink()
+        raise
+    if keep_archive:
+        os.replace(archive, by_hand)
+    else:
+        archive.unlink()
 
 
 def check(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
@@ -218,3 +233,6 @@ if __name__ == "__main__":
         message = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) else str(error)
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)

@@ -1,6 +1,7 @@
 """Fetching one file from the first of its mirrors that works, whole and verified or not at all."""
 
 import errno
+import glob
 import hashlib
 import os
 import re
@@ -17,6 +18,7 @@ from .sources import DRIVE, RemoteFile
 TIMEOUT = (10, 30)  # seconds for a connection, and without a byte
 CONNECTIONS = 20  # for one file; each but the first goes on where the last one broke off
 STATUS_RETRIES, BACKOFF = 4, 1.0  # the waits before asking a busy server again: 0, 2, 4, 8 times BACKOFF seconds
+BUSY = (429, 500, 502, 503, 504)  # answers of a server that may give the file later
 LONGEST_WAIT = 60  # seconds, whatever a server asks for
 CHUNK = 1 << 15  # bytes; what a connection that breaks had of one is fetched again
 UNPACKED = 2  # an archive and its content take about so many times the space of the archive
@@ -49,7 +51,8 @@ def fetch(file: RemoteFile, path: Path, by_hand: Path) -> None:
             (_fetch_from_drive if url.startswith(DRIVE) else _fetch_from_server)(url, part, file)
             verify(part, file)
             os.replace(part, path)
-            _tag_of(part).unlink(missing_ok=True)
+            for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.part*"):  # of this mirror and of others
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             return
         except ConnectionError as error:
             reasons.append(f"  {url}: {error}")
@@ -123,7 +126,7 @@ def _session() -> requests.Session:
     retry = _Patience(
         total=STATUS_RETRIES,
         connect=1,
-        status_forcelist=(429, 500, 502, 503, 504),
+        status_forcelist=BUSY,
         backoff_factor=BACKOFF,
         raise_on_status=False,
     )
@@ -162,18 +165,23 @@ def _one_connection(session, url: str, part: Path, file: RemoteFile, have: int, 
     if have and tag.exists():
         headers["If-Range"] = tag.read_text(encoding="utf-8")
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code == 416:  # there is nothing after what we have: it was another, longer file
-            _discard(part)
+        if response.status_code == 416:  # there is nothing after what we have
+            if response.headers.get("Content-Range", "").removeprefix("bytes */") == str(have):
+                return True, have
+            _discard(part)  # it was another, longer file
             part.touch()
             return False, have
         if response.status_code >= 400:
-            _discard(part)
+            if response.status_code not in BUSY:  # then it may go on from here later
+                _discard(part)
             meaning = MEANINGS.get(response.status_code, response.reason)
             raise ConnectionError(f"the server answered {response.status_code} ({meaning})")
         if response.headers.get("Content-Type", "").startswith("text/html"):
             _discard(part)
             raise ConnectionError("a web page came in place of the file (a login, a quota or a filter)")
-        goes_on = response.status_code == 206 and _first_byte(response) == have
+        version = _version(response)
+        same = not tag.exists() or version == tag.read_text(encoding="utf-8")  # some servers do not look at If-Range
+        goes_on = response.status_code == 206 and _first_byte(response) == have and same
         if response.status_code == 206 and not goes_on:
             _discard(part)
             part.touch()
@@ -185,10 +193,10 @@ def _one_connection(session, url: str, part: Path, file: RemoteFile, have: int, 
             _discard(part)
             raise ConnectionError(f"the server announces {total:,} bytes; the file has {file.size:,}")
         check_space(part.parent, (total - start) * (UNPACKED if file.moves else 1), file.name)
-        if response.headers.get("ETag", "W/").startswith("W/"):  # only a strong tag stands for the same bytes
-            tag.unlink(missing_ok=True)
+        if version:
+            tag.write_text(version, encoding="utf-8")
         else:
-            tag.write_text(response.headers["ETag"], encoding="utf-8")
+            tag.unlink(missing_ok=True)
         progress.total, progress.n = total or None, start
         broke_off = False
         with open(part, "ab" if goes_on else "wb") as content:
@@ -199,6 +207,12 @@ def _one_connection(session, url: str, part: Path, file: RemoteFile, have: int, 
             except requests.RequestException:
                 broke_off = True
         return not broke_off and part.stat().st_size >= total, total
+
+
+def _version(response: requests.Response) -> str:
+    """What tells this version of a file from another: a strong tag, or the time of its change; empty without both."""
+    tag = response.headers.get("ETag", "W/")
+    return response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
 
 
 def _first_byte(response: requests.Response) -> int | None:
@@ -214,7 +228,9 @@ def _fetch_from_drive(url: str, part: Path, file: RemoteFile) -> None:
     folder = part.with_name(part.name + ".drive")
     try:
         folder.mkdir(exist_ok=True)
-        arrived = gdown.download(id=url.removeprefix(DRIVE), output=str(folder / file.name), use_cookies=False)
+        arrived = gdown.download(
+            id=url.removeprefix(DRIVE), output=str(folder / file.name), use_cookies=False, timeout=TIMEOUT
+        )
         if arrived is None:
             raise ConnectionError("Google Drive gave nothing")
         os.replace(arrived, part)

@@ -1,5 +1,7 @@
 """Unpacking archives beside their destination and moving whole parts into place; nothing escapes or stays half."""
 
+import gzip
+import lzma
 import os
 import shutil
 import tarfile
@@ -15,7 +17,10 @@ from tqdm import tqdm
 from .fetching import check_space
 from .sources import RemoteFile
 
-BROKEN = (tarfile.ReadError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+BROKEN = (  # RuntimeError: a zip with a password, or of a kind that Python does not know
+    tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError,
+)  # fmt: skip
+WORKPLACE = ".unpacking."
 
 
 def unpack_into(archive: Path, file: RemoteFile, dataset_folder: Path) -> None:
@@ -44,11 +49,17 @@ def unpack_into(archive: Path, file: RemoteFile, dataset_folder: Path) -> None:
 @contextmanager
 def _workplace(dataset_folder: Path) -> Iterator[Path]:
     """A folder on the same disk that goes when the work is done or given up."""
-    folder = Path(tempfile.mkdtemp(dir=dataset_folder, prefix=".unpacking."))
+    folder = Path(tempfile.mkdtemp(dir=dataset_folder, prefix=WORKPLACE))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(dataset_folder: Path) -> None:
+    """Delete what processes that were killed had half unpacked; nobody else may be at work in the folder."""
+    for folder in dataset_folder.glob(f"{WORKPLACE}*"):
+        shutil.rmtree(folder)
 
 
 def move_into(source: Path, place: Path) -> None:
