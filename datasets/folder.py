@@ -1,6 +1,8 @@
 """A dataset of one's own: a folder of images, labelled or not, without writing code."""
 
 import hashlib
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,8 @@ from yacs.config import CfgNode
 from trainers.kdpl.templates import fill, template_of
 
 from .few_shot import FewShotDataset
-from .folder_listing import Listed, comparable, list_folder, read_label_file
-from .image_check import NAMED, check_images, index_of, unusable_images
+from .folder_listing import Listed, comparable, images_below, list_folder, read_label_file
+from .image_check import MISSING, check_images, index_of, lines_of, unusable_images
 from .raw_splits import read_lines
 from .splits import PARTS, UNKNOWN, Item, Split, by_label, few_shot_draw
 
@@ -30,9 +32,10 @@ class Folder(FewShotDataset):
     3. a folder a class;
     4. unlabelled images: all of them are for training, whatever DATASET.NUM_SHOTS says.
 
-    Class names are the lines of ``classnames.txt`` or DATASET.FOLDER.CLASSNAMES, else the classes found, sorted.
-    Without any, only class-agnostic distillation can train. Labelled images that nothing divides into parts are divided
-    by DATASET.FOLDER.SHARES. Files that cannot be read are reported and left out.
+    Class names are the lines of ``classnames.txt`` or DATASET.FOLDER.CLASSNAMES, else the classes found, sorted. Labels
+    that are numbers stand for these lines, from 0. Without any, only class-agnostic distillation can train. Labelled
+    images that nothing divides into parts are divided by DATASET.FOLDER.SHARES. Files that cannot be read are reported
+    and left out.
     """
 
     dataset_dir = ""
@@ -54,13 +57,15 @@ class Folder(FewShotDataset):
     def read_split(self) -> Split:
         names = self.names_given()
         label_file = self.label_file()
-        listed = read_label_file(label_file) if label_file else list_folder(self.root, names)
+        listed = self.read_labels(label_file) if label_file else list_folder(self.root, names)
         if not listed:
             raise FileNotFoundError(
                 f"There are no images below {self.root}. Expected class folders with images, train/ and test/ with "
                 f"class folders, a file {' or '.join(LABEL_FILES)}, or images and a file {CLASSNAMES_FILE}."
             )
-        found = sorted({image.classname for image in listed if image.classname})
+        self.n_unlisted = len(set(images_below(self.root)).difference(image.path for image in listed))
+        listed = _numbers_named(listed, names)
+        found = sorted({image.classname for image in listed if image.classname}, key=_numbers_by_size)
         given = {comparable(name) for name in names}
         strangers = [name for name in found if comparable(name) not in given]
         if names and strangers:
@@ -79,6 +84,15 @@ class Folder(FewShotDataset):
             raise ValueError(f"{self.root} has no images for training.")
         # A test set has to be there. Without labels none can be counted, and the trainers do not test.
         return Split.of(train, val, test or val or [item._replace(label=UNKNOWN) for item in train], names)
+
+    def read_labels(self, file: Path) -> list[Listed]:
+        """What a label file lists; paths below the root are kept relative, so that it can move."""
+        listed = []
+        for image in read_label_file(file):
+            path = Path(image.path)
+            inside = path.is_absolute() and self.root in path.parents
+            listed.append(image._replace(path=path.relative_to(self.root).as_posix()) if inside else image)
+        return listed
 
     def names_given(self) -> list[str]:
         """The lines of the file of class names; none if there is no file."""
@@ -106,22 +120,19 @@ class Folder(FewShotDataset):
         return few_shot_draw(split, shots, seed)
 
     def with_usable_images(self, split: Split, opens_test: bool) -> Split:
-        """Leave out what cannot be read; a file that is listed and missing is an error."""
-        everything = [item.path for part in PARTS for item in getattr(split, part)]
-        check_images(self.images, [], self.folder, unopened=everything)
+        """Leave out what cannot be read; a file that a label file lists and that is missing is an error."""
+        everything = list(dict.fromkeys(item.path for part in PARTS for item in getattr(split, part)))
+        if self.label_file():
+            check_images(self.images, [], self.folder, unopened=everything)
         opened = PARTS if opens_test else ("train", "val")
         paths = list(dict.fromkeys(item.path for part in opened for item in getattr(split, part)))
-        self.left_out = unusable_images(self.images, paths, index_of(self.folder))
+        self.left_out = {path: MISSING for path in everything if not (self.images / path).is_file()}  # links to nothing
+        self.left_out |= unusable_images(self.images, paths, index_of(self.folder))
         kept = {part: [item for item in getattr(split, part) if item.path not in self.left_out] for part in PARTS}
         for part, needed in (("train", True), ("test", opens_test)):
             if needed and not kept[part]:
-                raise ValueError(f"No image for {part} below {self.root} can be read:\n{self.left_out_lines()}")
+                raise ValueError(f"No image for {part} below {self.root} can be read:\n{lines_of(self.left_out)}")
         return replace(split, **kept)
-
-    def left_out_lines(self) -> str:
-        """The files that cannot be read, one a line; from the eleventh on their number."""
-        lines = [f"  {path}: {fault}" for path, fault in list(self.left_out.items())[:NAMED]]
-        return "\n".join(lines + [f"  and {len(self.left_out) - NAMED:,} more"] * (len(self.left_out) > NAMED))
 
     def print_report(self, template: str) -> None:
         """What was found: images, classes, the first prompts, files left out."""
@@ -137,8 +148,24 @@ class Folder(FewShotDataset):
         else:
             print(f"Classes: {len(self.names):,} ({', '.join(self.names[:8])}{', ...' if len(self.names) > 8 else ''})")
             print("Prompts: " + " | ".join(fill(template, self.names[:3])))
+        if self.n_unlisted:
+            where = self.label_file() or "train, val and test"
+            print(f"Not used: {self.n_unlisted:,} images below {self.root} that are not in {where}")
         if self.left_out:
-            print(f"Left out, because they cannot be read: {len(self.left_out):,}\n{self.left_out_lines()}")
+            print(f"Left out, because they cannot be read: {len(self.left_out):,}\n{lines_of(self.left_out)}")
+
+
+def _numbers_named(listed: Sequence[Listed], names: Sequence[str]) -> list[Listed]:
+    """The same with names in place of labels that are all numbers of lines of ``names``, from 0."""
+    numbers = {image.classname for image in listed if image.classname}
+    if not all(number.isdecimal() and int(number) < len(names) for number in numbers) or numbers & {*names}:
+        return list(listed)
+    return [image._replace(classname=names[int(image.classname)]) if image.classname else image for image in listed]
+
+
+def _numbers_by_size(name: str) -> tuple[int, str]:
+    """A key that sorts 9 before 10, and numbers before words."""
+    return (int(name), name) if name.isdecimal() else (sys.maxsize, name)
 
 
 def _items(listed: Sequence[Listed], part: str | None, names: Sequence[str]) -> list[Item]:
@@ -168,7 +195,7 @@ def divide(items: Sequence[Item], shares: Sequence[float], seed: int) -> tuple[l
         if label == UNKNOWN:
             train += group
             continue
-        group.sort(key=lambda item: hashlib.sha256(f"{seed}/{item.path}".encode()).digest())
+        group.sort(key=lambda item: hashlib.sha256(os.fsencode(f"{seed}/{item.path}")).digest())
         n_train = max(1, round(shares[0] * len(group)))
         n_val = min(round(shares[1] * len(group)), len(group) - n_train)
         train += group[:n_train]

@@ -3,14 +3,24 @@
 import csv
 import json
 import os
+import posixpath
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from .image_files import folder_names, image_names, is_image_name
+from .raw_splits import read_text
 
-PART_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-COLUMNS = {"path": ("path", "file", "filename", "image"), "label": ("label", "class", "classname"), "split": ("split",)}
+PART_FOLDERS = {  # in any case
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+COLUMNS = {  # in any case, without spaces and underscores
+    "path": ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "img"),
+    "label": ("label", "class", "classname", "category"),
+    "split": ("split", "part", "subset"),
+}
+DELIMITERS = ",;\t"
 
 
 class Listed(NamedTuple):
@@ -25,20 +35,27 @@ def list_folder(root: Path, classnames: Collection[str]) -> list[Listed]:
     """The images below ``root``, by folders.
 
     ``root/{train,val,test}/`` or ``root`` itself hold either a folder a class or, in any depth, images of unknown
-    classes. Folders are classes unless ``classnames`` are given and none of the folders is called like one.
+    classes. Folders are classes unless ``classnames`` are given and none of the folders is called like one. A folder
+    train with neither val nor test but other folders of images beside it is a class, too.
 
     Raises:
-        ValueError: if a part has images both in and beside class folders.
+        ValueError: if a part has images both in and beside class folders, or if all images are one folder further down.
     """
-    parts = {name: PART_FOLDERS[name] for name in folder_names(root) if name in PART_FOLDERS}
-    if "train" not in parts:
-        return _list_part(root, "", None, classnames)
-    return [listed for name, part in parts.items() for listed in _list_part(root, name, part, classnames)]
+    with_images = [name for name in folder_names(root) if images_below(root / name)]
+    parts = {name: PART_FOLDERS[name.casefold()] for name in with_images if name.casefold() in PART_FOLDERS}
+    divided = "train" in parts.values() and (len({*parts.values()}) > 1 or len(parts) == len(with_images))
+    if divided:
+        return [listed for name, part in parts.items() for listed in _list_part(root, name, part, classnames)]
+    if len(with_images) == 1 and not image_names(root) and not classnames:
+        inner = root / with_images[0]
+        if not image_names(inner) and sum(bool(images_below(inner / name)) for name in folder_names(inner)) > 1:
+            raise ValueError(f"All images of {root} are in folders of {inner}. Name that one: --root {inner}")
+    return _list_part(root, "", None, classnames)
 
 
 def _list_part(root: Path, name: str, part: str | None, classnames: Collection[str]) -> list[Listed]:
     folder = root / name
-    inside = {child: images for child in folder_names(folder) if (images := _images_below(folder / child))}
+    inside = {child: images for child in folder_names(folder) if (images := images_below(folder / child))}
     beside = image_names(folder)
     prefix = f"{name}/" if name else ""
     if not inside or (classnames and not {*map(comparable, inside)} & {*map(comparable, classnames)}):
@@ -57,11 +74,20 @@ def comparable(name: str) -> str:
     return name.replace("_", " ").casefold()
 
 
-def _images_below(folder: Path) -> list[str]:
-    """Sorted paths of the images in ``folder`` and its folders, relative to it; hidden ones are left out."""
+def images_below(folder: Path) -> list[str]:
+    """Sorted paths of the images in ``folder`` and its folders, relative to it; hidden ones are left out.
+
+    Links to folders are followed, each folder once, but not up to a folder that ``folder`` lies in.
+    """
     found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen = {str(above) for above in folder.resolve().parents}
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(parent, name).relative_to(folder).as_posix() for name in files if is_image_name(name)]
     return sorted(found)
 
@@ -69,18 +95,18 @@ def _images_below(folder: Path) -> list[str]:
 def read_label_file(path: Path) -> list[Listed]:
     """Images that a CSV or JSON lists; an empty label stands for an unknown class.
 
-    A CSV has columns path, label and, optionally, split under these names, or the first two without a header. A JSON is
-    one of ``{path: label}``, ``[[path, label], ...]``, ``[{"path": ..., "label": ..., "split": ...}, ...]`` and CoOp's
-    ``{"train": [[path, label, classname], ...], "val": ..., "test": ...}``.
+    A CSV, with commas, semicolons or tabs, has columns path, label and, optionally, split under these names, or in this
+    order without a header. A JSON is one of ``{path: label}``, ``[[path, label], ...]``, ``[{"path": ..., "label": ...,
+    "split": ...}, ...]`` and CoOp's ``{"train": [[path, label, classname], ...], "val": ..., "test": ...}``.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it has another form.
+        ValueError: if it has another form, or gives an image two labels in one part.
     """
     if not path.is_file():
         raise FileNotFoundError(f"DATASET.FOLDER.LABELS names {path}, which does not exist. Give a CSV or a JSON file.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         rows = _json_rows(json.loads(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
         listed = [_listed(*row) for row in rows]
     except (ValueError, TypeError, LookupError) as error:
@@ -90,16 +116,25 @@ def read_label_file(path: Path) -> list[Listed]:
         ) from error
     if len({bool(image.part) for image in listed}) > 1:
         raise ValueError(f"{path} says of some images only for which part they are. Say it of all or of none.")
-    return listed
+    labels: dict[tuple[str, str | None], str | None] = {}
+    for image in listed:
+        label = labels.setdefault((image.path, image.part), image.classname)
+        if label != image.classname:
+            raise ValueError(f"{path} lists {image.path} twice, as {label!r} and as {image.classname!r}. One is wrong.")
+    return list(dict.fromkeys(listed))
 
 
 def _csv_rows(text: str) -> Iterable[tuple]:
-    rows = [row for row in csv.reader(text.splitlines()) if row]
+    lines = text.splitlines()
+    delimiter = max(DELIMITERS, key=next(filter(str.strip, lines), "").count)
+    rows = [row for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
     places = {}
+    header = [cell.strip().lower().replace(" ", "").replace("_", "") for cell in rows[0]]
     for column, names in COLUMNS.items():
-        places[column] = next((n for n, cell in enumerate(rows[0]) if cell.strip().lower() in names), None)
+        places[column] = next((n for n, cell in enumerate(header) if cell in names), None)
     if places["path"] is None or places["label"] is None:
-        return [(row[0], row[1]) for row in rows]
+        divided = all(len(row) == len(COLUMNS) and row[-1].strip().casefold() in PART_FOLDERS for row in rows)
+        return [tuple(row) if divided else (row[0], row[1]) for row in rows]
     order = [place for place in places.values() if place is not None]
     return [tuple(row[place] for place in order) for row in rows[1:]]
 
@@ -115,7 +150,9 @@ def _json_rows(content: object) -> Iterable[tuple]:
 
 
 def _listed(path: str, label: str | int | None, part: str | None = None) -> Listed:
-    if part and part.strip().lower() not in PART_FOLDERS:
+    part = (part or "").strip().casefold()
+    if part and part not in PART_FOLDERS:
         raise ValueError(f"the split of {path} is {part!r}")
     label = "" if label is None else str(label).strip()
-    return Listed(str(path).strip(), label or None, PART_FOLDERS[part.strip().lower()] if part else None)
+    path = posixpath.normpath(str(path).strip().replace("\\", "/"))  # of Windows
+    return Listed(path, label or None, PART_FOLDERS[part] if part else None)

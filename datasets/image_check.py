@@ -6,8 +6,9 @@ What was found good is remembered by relative path, size and time of change, so 
 import hashlib
 import json
 import os
+import stat
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -43,23 +44,28 @@ def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, u
     faults |= {path: MISSING for path in unopened if not (image_dir / path).is_file()}
     if not faults:
         return
-    lines = [f"  {path}: {fault}" for path, fault in list(faults.items())[:NAMED]]
-    if len(faults) > NAMED:
-        lines.append(f"  and {len(faults) - NAMED:,} more")
     error = FileNotFoundError if set(faults.values()) == {MISSING} else ValueError
     raise error(
         f"{len(faults):,} of {len(opened) + len(unopened):,} images below {image_dir} cannot be used:\n"
-        + "\n".join(lines)
+        + lines_of(faults)
         + "\nCopy or extract these files again, then start again; what was found good is not read a second time."
     )
+
+
+def lines_of(faults: Mapping[str, str]) -> str:
+    """What is wrong with files, one a line; from the eleventh on their number."""
+    shown = [f"  {path}: {fault}" for path, fault in list(faults.items())[:NAMED]]
+    shown += [f"  and {len(faults) - NAMED:,} more"] * (len(faults) > NAMED)
+    return "\n".join(shown).encode(errors="backslashreplace").decode()  # a name may be no text
 
 
 def unusable_images(image_dir: Path, paths: list[str], index_file: Path) -> dict[str, str]:
     """What is wrong with each image that cannot be used; good ones are added to the index."""
     index = _read_index(index_file)
     found = {path: _size_and_time(image_dir / path) for path in paths}
-    unknown = [path for path, stamp in found.items() if stamp is not None and index.get(path) != stamp]
     faults = {path: MISSING for path, stamp in found.items() if stamp is None}
+    faults |= {path: "its name is not UTF-8: rename it" for path in paths if not _is_text(path)}
+    unknown = [path for path, stamp in found.items() if path not in faults and index.get(path) != stamp]
     with warnings.catch_warnings(), ThreadPool(min(MOST_THREADS, 2 * (os.cpu_count() or 1))) as pool:
         warnings.simplefilter("ignore")  # of odd metadata and of many pixels: here only whether it decodes matters
         results = pool.imap(lambda path: image_fault(image_dir / path), unknown)
@@ -96,10 +102,17 @@ def index_of(dataset_folder: Path) -> Path:
     return cache_dir() / "images" / f"{name}.json"
 
 
+def _is_text(path: str) -> bool:
+    """Whether a file's name could be decoded; bytes that could not are lone surrogates in it."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in path)
+
+
 def _size_and_time(path: Path) -> list[int] | None:
     try:
         status = path.stat()
     except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         return None
     return [status.st_size, status.st_mtime_ns]
 

@@ -1,6 +1,7 @@
 """A dataset of one's own: every form it may come in, what is reported of it, and what is refused."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -81,6 +82,44 @@ def test_parts_by_folders(tmp_path):
     assert (base.classnames, new.classnames) == (["cat"], ["dog"]) and sizes(new) == (3, 1, 4)
 
 
+def test_folders_of_parts_may_be_written_otherwise_and_train_may_be_a_class(tmp_path, capsys):
+    fill_folder(tmp_path / "parts", "Training/dog*3", "TEST/dog*2", "extra*1")
+    assert sizes(folder(tmp_path / "parts")) == (3, 0, 2)
+    assert "Not used: 1 images below" in capsys.readouterr().out
+    fill_folder(tmp_path / "vehicles", "train*4", "bus*4")
+    assert folder(tmp_path / "vehicles").classnames == ["bus", "train"]
+
+
+def test_images_that_all_lie_one_folder_further_down_are_not_taken_for_one_class(tmp_path):
+    fill_folder(tmp_path, "photos/dog*2", "photos/cat*2")
+    with pytest.raises(ValueError, match=f"Name that one: --root {tmp_path / 'photos'}"):
+        folder(tmp_path)
+    assert folder(tmp_path / "photos").classnames == ["cat", "dog"]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
+    fill_folder(tmp_path / "elsewhere", "dog*4")
+    fill_folder(tmp_path / "photos", "cat*4")
+    (tmp_path / "photos" / "dog").mkdir()
+    (tmp_path / "photos" / "dog" / "there").symlink_to(tmp_path / "elsewhere" / "dog")
+    (tmp_path / "photos" / "dog" / "circle").symlink_to(tmp_path / "photos")
+    assert sizes(folder(tmp_path / "photos", shares=(1, 0, 0)))[0] == 8
+
+
+@pytest.mark.parametrize("content", ["\ufeffdog\r\n\r\ncat\r\n".encode(), "dog\ncat".encode("utf-16")])
+def test_class_names_may_come_from_windows(tmp_path, content):
+    fill_folder(tmp_path, "dog*2", "cat*2")
+    (tmp_path / "classnames.txt").write_bytes(content)
+    assert folder(tmp_path).classnames == ["dog", "cat"]
+
+
+@pytest.mark.parametrize("template", ["a photo", "{} {}", "a {photo} of {}", "a {0} {}", "{} {"])
+def test_a_template_with_anything_but_one_place_for_the_name_is_refused(tmp_path, template):
+    fill_folder(tmp_path, "dog*2")
+    with pytest.raises(ValueError, match="DATASET.TEMPLATE is .* it needs {}"):
+        folder(tmp_path, template=template)
+
+
 def test_unlabelled_images_and_a_file_of_names_train_on_all_of_them(tmp_path, capsys):
     fill_folder(tmp_path, "*7", "2021/may*3")  # in any depth
     (tmp_path / "classnames.txt").write_text("red fox\n\nwolf\nlynx\n")
@@ -131,6 +170,9 @@ LISTS = {
     "pairs.json": json.dumps([["x/0.jpg", "dog"], ["x/1.jpg", "cat"], ["x/2.jpg", ""]]),
     "rows.json": json.dumps([{"path": "x/0.jpg", "label": "dog"}, {"path": "x/1.jpg", "label": "cat", "by": "me"},
                              {"path": "x/2.jpg"}]),
+    "semicolons.csv": "Image Path;Class Name\r\nx/0.jpg;dog\r\nx/1.jpg;cat\r\n ; \r\nx/2.jpg;\r\n",
+    "tabs.csv": "\ufeffx/0.jpg\tdog\nx/1.jpg\tcat\nx/2.jpg\t\n",
+    "windows.csv": "path,label\nx\\0.jpg,dog\n.\\x\\1.jpg,cat\nx\\2.jpg,\nx/0.jpg,dog\n",
 }  # fmt: skip
 
 
@@ -143,11 +185,46 @@ def test_a_list_of_paths_and_labels(tmp_path, name):
     assert {(d.impath[-5], d.label) for d in dataset.train_x} == {("0", 1), ("1", 0), ("2", UNKNOWN)}
 
 
+def test_a_list_may_be_in_utf16_but_in_nothing_that_has_to_be_guessed(tmp_path):
+    fill_folder(tmp_path, "x*2")
+    (tmp_path / "labels.csv").write_bytes("x/0.jpg\tchêne\nx/1.jpg\tif\n".encode("utf-16"))  # Excel's Unicode text
+    assert folder(tmp_path).classnames == ["chêne", "if"]
+    (tmp_path / "labels.csv").write_bytes("x/0.jpg,chêne\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="labels.csv is not text in UTF-8"):
+        folder(tmp_path)
+
+
+def test_labels_that_are_numbers_are_lines_of_the_class_names_or_sorted_by_size(tmp_path):
+    fill_folder(tmp_path, "x*4")
+    (tmp_path / "labels.json").write_text(json.dumps({"x/0.jpg": 10, "x/1.jpg": 9, "x/2.jpg": "9"}))
+    assert folder(tmp_path).classnames == ["9", "10"]
+    (tmp_path / "classnames.txt").write_text("wolf\nlynx\n")
+    with pytest.raises(ValueError, match="not among the 2 class names given: 9, 10"):
+        folder(tmp_path)
+    (tmp_path / "labels.json").write_text(json.dumps({"x/0.jpg": 0, "x/1.jpg": 1, "x/2.jpg": 1}))
+    dataset = folder(tmp_path, shares=(0.5, 0, 0.5))
+    assert dataset.classnames == ["wolf", "lynx"] and labels(dataset.train_x) == [0, 1]
+
+
+def test_paths_of_a_list_are_kept_relative_and_what_it_leaves_out_is_counted(tmp_path, capsys):
+    fill_folder(tmp_path / "here", "x*4")
+    (tmp_path / "here" / "labels.csv").write_text("".join(f"{tmp_path}/here/x/{n}.jpg,dog\n" for n in range(3)))
+    names = {d.impath.rsplit("/", 1)[1] for d in folder(tmp_path / "here").train_x}
+    assert "Not used: 1 images below" in capsys.readouterr().out
+    assert str(tmp_path) not in (tmp_path / "here" / ".kdpl_images.json").read_text()
+    lines = (tmp_path / "here" / "labels.csv").read_text().replace(f"{tmp_path}/here/", "")
+    (tmp_path / "here").rename(tmp_path / "there")
+    (tmp_path / "there" / "labels.csv").write_text(lines)
+    assert {d.impath.rsplit("/", 1)[1] for d in folder(tmp_path / "there").train_x} == names  # the same division
+
+
 def test_a_list_may_divide_and_coops_splits_are_lists(tmp_path):
     fill_folder(tmp_path, "x*4")
     (tmp_path / "labels.csv").write_text("path,label,split\nx/0.jpg,dog,train\nx/1.jpg,dog,test\nx/2.jpg,cat,train\n")
     dataset = folder(tmp_path)
     assert sizes(dataset) == (2, 0, 1) and labels(dataset.test) == [1]
+    (tmp_path / "labels.csv").write_text("x/0.jpg,dog,train\nx/1.jpg,dog,Val\n")  # no header
+    assert sizes(folder(tmp_path)) == (1, 1, 1)
     split = {"train": [["x/0.jpg", 0, "dog"]], "val": [["x/3.jpg", 0, "dog"]], "test": [["x/1.jpg", 0, "dog"]]}
     (tmp_path / "split.json").write_text(json.dumps(split))
     assert sizes(folder(tmp_path, labels=str(tmp_path / "split.json"))) == (1, 1, 1)
@@ -164,15 +241,12 @@ def test_a_list_may_divide_and_coops_splits_are_lists(tmp_path):
         ("labels.json", "3", "no list of images and labels"),
         ("labels.json", '[{"file": "x"}]', "no list of images and labels"),
         ("labels.csv", "x/0.jpg,dog\nx/9.jpg,dog\n", "x/9.jpg: missing"),
-        ("labels.csv", "x/0.jpg,dog,val\n", None),
+        ("labels.csv", "path,label\nx/0.jpg,dog\n./x/0.jpg,cat\n", "lists x/0.jpg twice"),
     ],
 )
 def test_a_list_of_another_form_is_named(tmp_path, name, content, message):
     fill_folder(tmp_path, "x*4")
     (tmp_path / name).write_text(content)
-    if message is None:
-        assert sizes(folder(tmp_path)) == (1, 0, 1)
-        return
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
         folder(tmp_path)
     assert str(tmp_path) in str(error.value)
@@ -205,6 +279,7 @@ def odd_images(tmp_path):
     rgb.convert("RGBA").save(root / "alpha.webp")
     noise.save(root / "animated.gif", save_all=True, append_images=[noise.rotate(5), noise.rotate(9)])
     Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16)).save(root / "sixteen.png")
+    Image.fromarray(np.full((8, 8), 0x8000, dtype=">u2")).save(root / "swapped.tif")  # as some microscopes write them
     exif = Image.Exif()
     exif[0x0112] = 6
     rgb.save(root / "turned.jpg", exif=exif)
@@ -215,6 +290,11 @@ def odd_images(tmp_path):
     Image.new("1", (20000, 20000)).save(root / "huge.png")  # more pixels than Pillow decodes
     (root / "notes.txt").write_text("no image by its name")
     (root / ".hidden.jpg").write_bytes(b"")
+    (root / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (root / "nothing.jpg").symlink_to("nowhere.jpg")
+    (root / "folder.jpg").mkdir()
+    shutil.copy(root / "plain.JPG", os.fsencode(root) + b"/\xff.jpg")
+    os.mkfifo(root / "pipe.jpg")
     return root
 
 
@@ -223,20 +303,26 @@ def test_odd_images_become_rgb_and_broken_ones_are_left_out_by_name(odd_images, 
     dataset = folder(odd_images)
     kept = {datum.impath.rsplit("/", 1)[1] for datum in dataset.train_x}
     assert kept == {
-        "plain.JPG", "cmyk.jpg", "palette.png", "alpha.webp", "animated.gif", "sixteen.png", "turned.jpg", "large.png"
+        "plain.JPG", "cmyk.jpg", "palette.png", "alpha.webp", "animated.gif", "sixteen.png", "turned.jpg", "large.png",
+        "swapped.tif",
     }  # fmt: skip
     report = capsys.readouterr().out
-    assert "Left out, because they cannot be read: 4" in report
+    assert "Left out, because they cannot be read: 8" in report
     for line in (
         "  empty.jpg: empty",
         "  page.jpg: not an image",
         "  cut.jpg: ",
         "  huge.png: Image size",
+        "  phone.HEIC: not an image, or of a kind that Pillow cannot read",
+        "  nothing.jpg: missing",
+        "  pipe.jpg: missing",
+        "  \\udcff.jpg: its name is not UTF-8",
     ):
         assert line in report
     images = {datum.impath.rsplit("/", 1)[1]: read_image(datum.impath) for datum in dataset.train_x}
     assert {image.mode for image in images.values()} == {"RGB"}
-    assert images["sixteen.png"].getpixel((0, 0)) == (128, 128, 128)  # half of the brightness, not cut off at 255
+    for name in ("sixteen.png", "swapped.tif"):  # half of the brightness, not cut off at 255
+        assert images[name].getpixel((0, 0)) == (128, 128, 128)
     assert images["turned.jpg"].size == (40, 30)  # as torchvision's loader: the orientation is not applied
 
 

@@ -93,10 +93,13 @@ def template_of(dataset: str, template: str = "") -> str:
     """The template of a data set, or ``template`` where one is set (DATASET.TEMPLATE).
 
     Raises:
-        ValueError: if the set one has no place for the name.
+        ValueError: if the set one has no place for the name, or other braces.
     """
-    if template and "{}" not in template:
-        raise ValueError(f'DATASET.TEMPLATE is {template!r}; it needs {{}} for the class name, as in "{GENERIC}"')
+    if template and (template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}")):
+        raise ValueError(
+            f"DATASET.TEMPLATE is {template!r}; it needs {{}} for the class name once, and no other braces, "
+            f'as in "{GENERIC}"'
+        )
     return template or TEMPLATES.get(dataset, GENERIC)
 
 

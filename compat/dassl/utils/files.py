@@ -61,7 +61,7 @@ def read_image(path: str | os.PathLike) -> Image.Image:
             with Image.open(file) as image:
                 sixteen_bits = image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG")
                 if sixteen_bits:  # convert() would cut off what is brighter than 255 of 65535
-                    image = image.point(lambda value: value * (1 / 256)).convert("L")
+                    image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
                 return image.convert("RGB")
         except (OSError, SyntaxError) as error:  # SyntaxError: Pillow on a broken PNG
             raise ValueError(f"{path} cannot be read as an image ({error}); fetch it again") from error
