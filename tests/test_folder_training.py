@@ -68,6 +68,20 @@ def test_the_test_set_stays_closed_during_training(photos, tmp_path, capsys):
     assert "error: No image for test" in capsys.readouterr().err
 
 
+def test_before_training_accuracies_are_told_where_there_are_labels(photos, tmp_path, capsys):
+    rows = [f"{n:02}.jpg,{NAMES[n % 3]},{'train' if n < 9 else 'test'}" for n in range(12)]
+    (photos / "labels.csv").write_text("path,label,split\n" + "\n".join(rows))
+    assert train.main(command(photos, tmp_path / "train", "TEST.NO_TEST", "True")) == 0
+    assert "On training images (a sample) the teacher has" in capsys.readouterr().out
+    (photos / "labels.csv").unlink()
+    for part in ("train", "val"):  # without labels, both
+        shutil.copytree(photos, tmp_path / "parts" / part, ignore=shutil.ignore_patterns("*.txt", ".*"))
+    shutil.copy(photos / "classnames.txt", tmp_path / "parts")
+    assert train.main(command(tmp_path / "parts", tmp_path / "val")) == 0
+    printed = capsys.readouterr().out
+    assert "teacher and student agree on" in printed and "images (a sample)" not in printed
+
+
 def test_no_names_at_all_train_class_agnostic(photos, tmp_path, capsys):
     (photos / "classnames.txt").unlink()
     (photos / "deep.png").write_bytes(b"broken")

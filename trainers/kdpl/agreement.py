@@ -16,35 +16,39 @@ N_IMAGES = 100  # a look, not an evaluation: it must cost little beside the trai
 
 @torch.no_grad()
 def measure_agreement(
-    teacher: nn.Module, student: nn.Module, train_items: Sequence, val_items: Sequence | None, cfg: CfgNode
+    teacher: nn.Module, student: nn.Module, train_items: Sequence, labelled_items: Sequence, cfg: CfgNode
 ) -> dict[str, Any]:
-    """Compare two classifiers on a sample of the training images and, by their labels, of the validation images.
+    """Compare two classifiers on a sample of the training images and, by their labels, of labelled images.
 
-    Labels of training images are not read.
+    What is found is only reported: no label that is read here has a part in the training.
 
     Args:
         teacher, student: (batch, 3, height, width) -> logits (batch, n_cls) of the same classes.
-        val_items: labelled images of these classes, or none.
+        labelled_items: images whose labels are of these classes, or none.
 
     Returns:
         Percentages: ``agreement``, and ``teacher_accuracy`` and ``student_accuracy`` where there are labels.
     """
     pairs = [(teacher(image).argmax(-1), student(image).argmax(-1)) for image, _ in _batches(train_items, cfg)]
     found = {"images": sum(len(t) for t, _ in pairs), "agreement": _percent([t == s for t, s in pairs])}
-    if val_items:
-        batches = list(_batches(val_items, cfg))
+    if labelled_items:
+        batches = list(_batches(labelled_items, cfg))
         for name, model in (("teacher", teacher), ("student", student)):
             found[f"{name}_accuracy"] = _percent([model(image).argmax(-1) == label for image, label in batches])
     return found
 
 
-def report_agreement(found: dict[str, Any]) -> None:
-    """Print what :func:`measure_agreement` found; warn of a teacher that has nothing to teach."""
+def report_agreement(found: dict[str, Any], labelled_part: str) -> None:
+    """Print what :func:`measure_agreement` found; warn of a teacher that has nothing to teach.
+
+    Args:
+        labelled_part: which images the accuracies are of: training or validation.
+    """
     print(f"Zero-shot, teacher and student agree on {found['agreement']:.1f}% of {found['images']} training images")
     if "teacher_accuracy" not in found:
         return
     teacher, student = found["teacher_accuracy"], found["student_accuracy"]
-    print(f"On validation images (a sample) the teacher has {teacher:.1f}% right, the student {student:.1f}%")
+    print(f"On {labelled_part} images (a sample) the teacher has {teacher:.1f}% right, the student {student:.1f}%")
     if teacher <= student:
         print("Warning: the teacher is not better than the student here. Prompts learned from it may well be worse.")
 

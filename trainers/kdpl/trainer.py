@@ -242,9 +242,13 @@ class KDPLTrainer(PromptTrainer):
             self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
         )
         dataset = self.dm.dataset
-        labelled = dataset.val if self.model.classnames == self.classnames else None
+        part, labelled = "validation", [item for item in dataset.val or () if item.label >= 0]
+        if not labelled:  # the accuracies are told to the user, nothing more
+            part, labelled = "training", [item for item in dataset.train_x if item.label >= 0]
+        if self.model.classnames != self.classnames:
+            labelled = []
         found = measure_agreement(self.teacher, zero_shot_student, dataset.train_x, labelled, self.cfg)
-        report_agreement(found)
+        report_agreement(found, part)
         return found
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
