@@ -124,6 +124,7 @@ class Folder(FewShotDataset):
         everything = list(dict.fromkeys(item.path for part in PARTS for item in getattr(split, part)))
         if self.label_file():
             check_images(self.images, [], self.folder, unopened=everything)
+        opens_test &= all(item.label != UNKNOWN for item in split.test)  # without labels nothing is evaluated
         opened = PARTS if opens_test else ("train", "val")
         paths = list(dict.fromkeys(item.path for part in opened for item in getattr(split, part)))
         self.left_out = {path: MISSING for path in everything if not (self.images / path).is_file()}  # links to nothing

@@ -340,6 +340,10 @@ def test_a_test_set_that_is_not_tested_is_not_opened(tmp_path):
     assert sizes(folder(tmp_path, no_test=True)) == (3, 0, 2)
     with pytest.raises(ValueError, match="No image for test"):
         folder(tmp_path)
+    shutil.move(tmp_path / "test" / "cat" / "0.jpg", tmp_path / "test")
+    shutil.rmtree(tmp_path / "test" / "cat")
+    (tmp_path / "classnames.txt").write_text("cat\ndog\n")
+    assert sizes(folder(tmp_path)) == (3, 0, 1)  # without labels there is no test
 
 
 def test_cifar10_labelled_and_unlabelled(shared, tmp_path, monkeypatch):
