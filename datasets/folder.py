@@ -14,7 +14,7 @@ from trainers.kdpl.templates import fill, template_of
 
 from .few_shot import FewShotDataset
 from .folder_listing import Listed, comparable, images_below, list_folder, read_label_file
-from .image_check import MISSING, check_images, index_of, lines_of, unusable_images
+from .image_check import MISSING, check_images, lines_of, unusable_images
 from .raw_splits import read_lines
 from .splits import PARTS, UNKNOWN, Item, Split, by_label, few_shot_draw
 
@@ -128,7 +128,7 @@ class Folder(FewShotDataset):
         opened = PARTS if opens_test else ("train", "val")
         paths = list(dict.fromkeys(item.path for part in opened for item in getattr(split, part)))
         self.left_out = {path: MISSING for path in everything if not (self.images / path).is_file()}  # links to nothing
-        self.left_out |= unusable_images(self.images, paths, index_of(self.folder))
+        self.left_out |= unusable_images(self.images, paths, self.folder)
         kept = {part: [item for item in getattr(split, part) if item.path not in self.left_out] for part in PARTS}
         for part, needed in (("train", True), ("test", opens_test)):
             if needed and not kept[part]:

@@ -40,7 +40,7 @@ def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, u
     """
     opened = list(dict.fromkeys(opened))
     unopened = sorted(set(unopened).difference(opened))
-    faults = unusable_images(image_dir, opened, index_of(dataset_folder))
+    faults = unusable_images(image_dir, opened, dataset_folder)
     faults |= {path: MISSING for path in unopened if not (image_dir / path).is_file()}
     if not faults:
         return
@@ -59,9 +59,10 @@ def lines_of(faults: Mapping[str, str]) -> str:
     return "\n".join(shown).encode(errors="backslashreplace").decode()  # a name may be no text
 
 
-def unusable_images(image_dir: Path, paths: list[str], index_file: Path) -> dict[str, str]:
-    """What is wrong with each image that cannot be used; good ones are added to the index."""
-    index = _read_index(index_file)
+def unusable_images(image_dir: Path, paths: list[str], dataset_folder: Path) -> dict[str, str]:
+    """What is wrong with each image that cannot be used; good ones are added to the index of the dataset."""
+    index_file = index_of(dataset_folder)
+    index = _read_index(dataset_folder / INDEX_FILE) | _read_index(index_file)  # the first may not be ours to write
     found = {path: _size_and_time(image_dir / path) for path in paths}
     faults = {path: MISSING for path, stamp in found.items() if stamp is None}
     faults |= {path: "its name is not UTF-8: rename it" for path in paths if not _is_text(path)}

@@ -302,6 +302,12 @@ def test_broken_archives_and_others_are_named(tmp_path):
         with pytest.raises(ValueError, match="x is broken or cut off"):
             unpack_into(tmp_path / "x", IMAGES, tmp_path / "set")
         assert not list((tmp_path / "set").iterdir())
+    with tarfile.open(tmp_path / "x", "w") as archive:
+        member = tarfile.TarInfo("top/images/1.jpg")
+        member.type, member.linkname = tarfile.LNKTYPE, "top/images/absent.jpg"
+        archive.addfile(member)
+    with pytest.raises(ValueError, match="x is broken or cut off"):
+        unpack_into(tmp_path / "x", IMAGES, tmp_path / "set")
     make_zip(tmp_path / "x", "other/1.jpg")
     with pytest.raises(ValueError, match="holds no folder top/images, but other: it is another archive"):
         unpack_into(tmp_path / "x", IMAGES, tmp_path / "set")

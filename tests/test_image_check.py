@@ -125,6 +125,18 @@ def test_without_permission_the_index_is_in_the_users_cache(tmp_path, monkeypatc
         folder.chmod(0o755)
 
 
+def test_an_index_from_before_a_folder_became_read_only_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = make_tiny(tmp_path)
+    Tiny(dataset_cfg(tmp_path))
+    folder.chmod(0o555)
+    monkeypatch.setattr(image_check, "image_fault", lambda path: "read again")
+    try:
+        Tiny(dataset_cfg(tmp_path))
+    finally:
+        folder.chmod(0o755)
+
+
 def test_a_broken_index_is_made_again(tmp_path):
     folder = make_tiny(tmp_path)
     for content in ("{", "[]", '{"class_0/train_0.jpg": 5}'):

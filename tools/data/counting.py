@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasets.few_shot import FewShotDataset
-from datasets.image_check import NAMED, index_of, unusable_images
+from datasets.image_check import NAMED, unusable_images
 from datasets.splits import PARTS, Split
 
 
@@ -58,7 +58,7 @@ def examine(dataset: FewShotDataset, decode: bool = False) -> Findings:
     if len(split.classnames) != dataset.n_classes:
         findings.problems.append(f"{len(split.classnames)} classes; {dataset.n_classes} were published")
     if decode:
-        faults = unusable_images(dataset.images, sorted(existing), index_of(dataset.folder))
+        faults = unusable_images(dataset.images, sorted(existing), dataset.folder)
         findings.problems += [f"{path} cannot be read: {fault}" for path, fault in list(faults.items())[:NAMED]]
         findings.problems += [f"{len(faults) - NAMED:,} more cannot be read"] * (len(faults) > NAMED)
     return findings

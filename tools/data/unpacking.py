@@ -17,8 +17,9 @@ from tqdm import tqdm
 from .fetching import check_space
 from .sources import RemoteFile
 
-BROKEN = (  # RuntimeError: a zip with a password, or of a kind that Python does not know
+BROKEN = (  # RuntimeError: a zip with a password, or of a kind that Python does not know; KeyError: a link to nothing
     tarfile.ReadError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError,
+    KeyError,
 )  # fmt: skip
 WORKPLACE = ".unpacking."
 
