@@ -107,6 +107,13 @@ def test_records_that_do_not_belong_together_are_refused(rows, tmp_path, capsys,
         ("dtd", "CoCoOp", {"student": "RN50"}, ("RN50", "ViT-L/14") + ("rn50_c4_ep10_batch1_ctxv1",) * 2),
         ("dtd", "CoOp_KDPL", {"cfg": "demo"}, ("demo:student", "demo:teacher", "demo", "demo")),
         ("dtd", "CoOp_KDPL", {"cfg": "rn50_ctxv1"}, ("RN50", "ViT-L/14", "rn50_ctxv1", "rn50_ctxv1")),
+        ("imagenet", "CoOp", {"transfers": True}, ("ViT-B/32", "ViT-L/14", "vit_b32_ctxv1", "vit_b32_ctxv1")),
+        (
+            "imagenet",
+            "PromptSRC_KDPL",
+            {"transfers": True, "student": "ViT-B/16"},
+            ("ViT-B/16", "ViT-L/14") + ("vit_b16_c2_ep20_batch4_4+4ctx_cross_datasets",) * 2,
+        ),
     ],
 )
 def test_models_and_configuration_follow_from_what_is_given(monkeypatch, dataset, trainer, given, chosen):

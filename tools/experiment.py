@@ -1,9 +1,9 @@
 """What the settings of a script mean: which student, teacher and configuration, and the folder's name for them.
 
-    [BACKBONE=... TEACHER=... CLASS_AGNOSTIC=1 EPOCHS=...] python -m tools.experiment DATASET TRAINER [CFG]
+    [BACKBONE=... TEACHER=... CLASS_AGNOSTIC=1 EPOCHS=... TRANSFER=1] python -m tools.experiment DATASET TRAINER [CFG]
 
-Once the weights of both models are on this machine, prints student, teacher, configuration, folder, and the KEY VALUE
-pairs that train.py has to be given, one word a line.
+TRANSFER says that the prompts are for other data sets as well. Once the weights of both models are on this machine,
+prints student, teacher, configuration, folder, and the KEY VALUE pairs that train.py has to be given, one word a line.
 """
 
 import os
@@ -38,6 +38,7 @@ CFGS = {  # of each method; {} is the student
     "MaPLe": "{}_c2_ep5_batch4_2ctx",
     "PromptSRC": "{}_c2_ep20_batch4_4+4ctx",
 }
+CFGS_FOR_TRANSFER = CFGS | {"PromptSRC": "{}_c2_ep20_batch4_4+4ctx_cross_datasets"}
 STUDENTS = {DEMO_STUDENT: DEMO, "ViT-B/32": "vit_b32", "ViT-B/16": "vit_b16", "RN50": "rn50", "RN101": "rn50"}
 CONFIGS = Path("configs")
 
@@ -66,6 +67,7 @@ def main() -> int:
     given = {"cfg": "".join(cfg), "student": os.environ.get("BACKBONE"), "teacher": os.environ.get("TEACHER")}
     try:
         variant = {"class_agnostic": switch("CLASS_AGNOSTIC"), "epochs": os.environ.get("EPOCHS")}
+        variant["transfers"] = switch("TRANSFER")
         chosen = choose(dataset, trainer, **given, **variant)
         try:
             fetch(chosen)
@@ -106,10 +108,14 @@ def choose(
     teacher: str | None = None,
     class_agnostic: bool = False,
     epochs: str | None = None,
+    transfers: bool = False,
 ) -> Experiment:
     """Fill in what is not given, and check all of it without loading anything.
 
     The demo's data sets take the demo pair, others ViT-B/32 and ViT-L/14; a configuration that is given decides itself.
+
+    Args:
+        transfers: the prompts are for other data sets as well, which some methods train otherwise for.
 
     Raises:
         ValueError, FileNotFoundError: if there is no such dataset, trainer, configuration or CLIP, or they do not fit.
@@ -123,7 +129,7 @@ def choose(
         raise ValueError(f"CLASS_AGNOSTIC is set, and {trainer} learns from labels, which name classes. Unset it.")
     if not cfg:
         student = student or (DEMO_STUDENT if dataset.startswith("shapes") else STUDENT)
-        cfg = default_cfg(trainer, trainer_class.method, student)
+        cfg = default_cfg(trainer, trainer_class.method, student, transfers)
     files = [str(CONFIGS / "datasets" / f"{dataset}.yaml"), str(CONFIGS / "trainers" / trainer / f"{cfg}.yaml")]
     published = build_cfg(files, {"TRAINER.NAME": trainer})
     student = student or published.MODEL.BACKBONE.NAME
@@ -146,11 +152,12 @@ def choose(
     return Experiment(student, teacher, cfg, "__".join(names), tuple(pairs))
 
 
-def default_cfg(trainer: str, method: str, student: str) -> str:
+def default_cfg(trainer: str, method: str, student: str, transfers: bool = False) -> str:
     """The configuration of a method for a student: that of ViT-B/32 where there is none of its own."""
     stem = STUDENTS.get(student, "vit_b32")
-    cfg = DEMO if stem == DEMO else CFGS[method].format(stem)
-    return cfg if (CONFIGS / "trainers" / trainer / f"{cfg}.yaml").is_file() else CFGS[method].format("vit_b32")
+    name = (CFGS_FOR_TRANSFER if transfers else CFGS)[method]
+    cfg = DEMO if stem == DEMO else name.format(stem)
+    return cfg if (CONFIGS / "trainers" / trainer / f"{cfg}.yaml").is_file() else name.format("vit_b32")
 
 
 def fetch(chosen: Experiment) -> None:

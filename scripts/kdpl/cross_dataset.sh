@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 source "$ROOT/scripts/kdpl/all_classes.sh"
 seed=${2:?seed, such as 1}
-choose_models "${1:?data set to train on, such as imagenet}" "${3:-CoOp_KDPL}" ${4+"$4"}
+TRANSFER=1 choose_models "${1:?data set to train on, such as imagenet}" "${3:-CoOp_KDPL}" ${4+"$4"}
 
 case $dataset in
     shapes*) others="shapes shapes_night shapes_noise shapes_sketch" ;;

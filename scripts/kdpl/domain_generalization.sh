@@ -10,7 +10,7 @@ set -euo pipefail
 source "$(dirname "$0")/common.sh"
 source "$ROOT/scripts/kdpl/all_classes.sh"
 seed=${2:?seed, such as 1}
-choose_models "${1:?imagenet or shapes}" "${3:-CoOp_KDPL}" ${4+"$4"}
+TRANSFER=1 choose_models "${1:?imagenet or shapes}" "${3:-CoOp_KDPL}" ${4+"$4"}
 
 case $dataset in
     imagenet) shifted="imagenetv2 imagenet_sketch imagenet_a imagenet_r" ;;

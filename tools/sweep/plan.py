@@ -111,6 +111,7 @@ class _RunsOfBlock:
         training = part(*((TRAIN_BASE, dataset, "base") if in_halves else (TRAIN_ALL, dataset, "all")), pairs=no_test)
         evaluate = ("--eval-only", "--model-dir", training.folder)
         if in_halves:
+                transfers=self.block.protocol in FROM_A_SOURCE,
             tests = [part(TEST_BASE, dataset, "base", *evaluate), part(TEST_NEW, dataset, "new", *evaluate)]
         else:
             others = self.block.datasets if self.block.protocol in FROM_A_SOURCE else ()
