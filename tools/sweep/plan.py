@@ -7,11 +7,14 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from dassl.data.datasets import DATASET_REGISTRY
 
 import train
-from tools.configuration import build_cfg
+from tools.configuration import build_cfg, check_registered
 from tools.experiment import Experiment, choose, slug
 from tools.finished import is_finished, of_evaluation, read_record
 from tools.run_folders import (
@@ -50,6 +53,7 @@ def plan(spec: Spec, root: Path, output: Path) -> list[Run]:
     """
     parts: dict[str, dict[str, Part]] = {}
     for block in spec.blocks:
+        _check_datasets_and_options(block)
         for run in _RunsOfBlock(block, root, output):
             parts_of_run = parts.setdefault(run.name, {})
             for part in run.parts:
@@ -61,6 +65,18 @@ def plan(spec: Spec, root: Path, output: Path) -> list[Run]:
                         "an output folder each."
                     )
     return [Run(name, tuple(parts_of_run.values())) for name, parts_of_run in parts.items()]
+
+
+def _check_datasets_and_options(block: Block) -> None:
+    """What nobody else looks at before the trainings are done, or fails each of them."""
+    for dataset in dict.fromkeys((block.source, *block.datasets) if block.source else block.datasets):
+        cfg = build_cfg([f"configs/datasets/{dataset}.yaml"], {}, _pairs(block.options))
+        check_registered(cfg.DATASET.NAME, DATASET_REGISTRY, "dataset", "DATASET.NAME")
+
+
+def _pairs(options: Mapping[str, Any]) -> list[str]:
+    """As at the end of train.py's command line."""
+    return [str(x) for pair in options.items() for x in pair]
 
 
 class _RunsOfBlock:
@@ -95,6 +111,7 @@ class _RunsOfBlock:
                 teacher=self.block.teacher or None,
                 class_agnostic=setting == "kdpl_ca",
                 epochs=str(epochs) if epochs else None,
+                transfers=self.block.protocol in FROM_A_SOURCE,
             )
         return chosen, trainer
 
@@ -111,7 +128,6 @@ class _RunsOfBlock:
         training = part(*((TRAIN_BASE, dataset, "base") if in_halves else (TRAIN_ALL, dataset, "all")), pairs=no_test)
         evaluate = ("--eval-only", "--model-dir", training.folder)
         if in_halves:
-                transfers=self.block.protocol in FROM_A_SOURCE,
             tests = [part(TEST_BASE, dataset, "base", *evaluate), part(TEST_NEW, dataset, "new", *evaluate)]
         else:
             others = self.block.datasets if self.block.protocol in FROM_A_SOURCE else ()
@@ -143,12 +159,11 @@ class _RunsOfBlock:
     ) -> Part:
         """The command line of train.py."""
         folder = str(self.output / folder)
-        options = [str(x) for pair in self.block.options.items() for x in pair]
         return Part(folder, (
             "--root", str(self.root), "--seed", str(seed), "--output-dir", folder,
             "--dataset-config-file", f"configs/datasets/{dataset}.yaml",
             "--config-file", f"configs/trainers/{cfg}.yaml", *flags,
-            "DATASET.NUM_SHOTS", str(shots), "DATASET.SUBSAMPLE_CLASSES", classes, *pairs, *options,
+            "DATASET.NUM_SHOTS", str(shots), "DATASET.SUBSAMPLE_CLASSES", classes, *pairs, *_pairs(self.block.options),
         ))  # fmt: skip
 
     def run(self, *parts: Part) -> Run:

@@ -18,6 +18,12 @@ ZEROSHOT = ("zeroshot_student", "zeroshot_student_generic", "zeroshot_teacher")
 ON_ITS_OWN, FROM_A_SOURCE = ("base2new", "few_shot"), ("cross_dataset", "domain_generalization")
 PROTOCOLS = ON_ITS_OWN + FROM_A_SOURCE
 SHARED = {"output", "threads"}  # said once, for all blocks
+ALL_IMAGES = -1  # as a number of shots
+# A sweep sets these for each run; as options they would make different runs alike, or put them into one folder.
+SET_BY_THE_SWEEP = (
+    "SEED", "OUTPUT_DIR", "RESUME", "TRAINER.NAME", "MODEL.BACKBONE.NAME", "DATASET.NAME", "DATASET.NUM_SHOTS",
+    "DATASET.SUBSAMPLE_CLASSES", "TRAINER.KDPL.TEACHER", "TRAINER.KDPL.CLASS_AGNOSTIC",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Block:
         students: CLIPs by name, each with its methods.
         settings: of TRAINED (with labels, from the teacher, from the teacher without class names) and ZEROSHOT (which
             go with each student, or with the teacher; "generic" says "a photo of a {}." whatever the data set).
-        seeds, shots: numbers.
+        seeds, shots: numbers; -1 shots are all images.
         teacher: a CLIP by name; otherwise the configuration's.
         cfgs: files in configs/trainers/<trainer> by method, where it is not the student's usual one.
         epochs: by method, where they are not the configuration's.
@@ -102,7 +108,7 @@ def parse_spec(content: Any) -> Spec:
     output, threads = content.get("output", "output"), content.get("threads", 0)
     if not isinstance(output, str) or not output:
         raise ValueError(f"output is {output!r}; it is a folder.")
-    if not isinstance(threads, int) or threads < 0:
+    if type(threads) is not int or threads < 0:
         raise ValueError(f"threads is {threads!r}; it is a number of CPU threads, 0 for all there are.")
     return Spec(tuple(_block(common | block) for block in blocks), output, threads)
 
@@ -120,7 +126,7 @@ def _block(content: Mapping[str, Any]) -> Block:
         raise ValueError(f"{protocol} needs a source." if transfers else f"{protocol} has no source: remove it.")
     students = content["students"]
     _check_mapping(students, "students")
-    students = {name: _list(methods, f"students: {name}", str) for name, methods in students.items()}
+    students = {_name(name, "students"): _list(methods, f"students: {name}", str) for name, methods in students.items()}
     for methods in students.values():
         _one_of(methods, METHODS, "method")
     mappings = {key: content.get(key) or {} for key in ("cfgs", "epochs", "options")}
@@ -128,15 +134,23 @@ def _block(content: Mapping[str, Any]) -> Block:
         _check_mapping(mapping, key)
     for key in ("cfgs", "epochs"):
         _one_of(mappings[key], METHODS, f"method in {key}")
+    for method, cfg in mappings["cfgs"].items():
+        _name(cfg, f"cfgs: {method}")
+    for method, epochs in mappings["epochs"].items():
+        if type(epochs) is not int or epochs < 1:
+            raise ValueError(f"epochs: {method} is {epochs!r}; it is a number of epochs, at least 1.")
+    for key in mappings["options"]:
+        if key in SET_BY_THE_SWEEP:
+            raise ValueError(f"options has {key}, which a sweep sets for each run. A block has {', '.join(known)}.")
     return Block(
         protocol=protocol,
         datasets=_list(content["datasets"], "datasets", str),
         students=students,
         settings=_one_of(_list(content["settings"], "settings", str), TRAINED + ZEROSHOT, "setting"),
-        seeds=_list(content.get("seeds", Block.seeds), "seeds", int),
-        shots=_list(content.get("shots", Block.shots), "shots", int),
-        source=content.get("source") or "",
-        teacher=content.get("teacher") or "",
+        seeds=_numbers(content.get("seeds", Block.seeds), "seeds", 0),
+        shots=_numbers(content.get("shots", Block.shots), "shots", 1, ALL_IMAGES),
+        source=_name(content.get("source") or "", "source"),
+        teacher=_name(content.get("teacher") or "", "teacher"),
         **mappings,
     )
 
@@ -154,6 +168,22 @@ def _list(value: Any, what: str, kind: type) -> tuple:
         name = {str: "names", int: "numbers"}[kind]
         raise ValueError(f"{what} is {value!r}; it is a list of {name}, and not empty.")
     return tuple(dict.fromkeys(values))
+
+
+def _numbers(value: Any, what: str, least: int, *others: int) -> tuple[int, ...]:
+    """As :func:`_list`; none below ``least`` but ``others``."""
+    numbers = _list(value, what, int)
+    for number in numbers:
+        if number < least and number not in others:
+            also = "".join(f", or {other}" for other in others)
+            raise ValueError(f"{what} has {number}; each is {least} or more{also}.")
+    return numbers
+
+
+def _name(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} has {value!r}; it takes one name as text, a number in quotes.")
+    return value
 
 
 def _one_of(values: Iterable[str], known: Sequence[str], kind: str) -> Any:
