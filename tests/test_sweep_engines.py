@@ -99,6 +99,28 @@ def test_what_slurm_cannot_do_is_told(tmp_path, submitit, monkeypatch):
         SlurmEngine(1, 1, 0, tmp_path, {})
 
 
+def test_what_slurm_refuses_is_told_at_once_and_later_fails_that_run_alone(tmp_path, submitit, monkeypatch):
+    programs, jobs = tmp_path / "programs", tmp_path / "jobs"
+    programs.mkdir()
+    for name, script in {
+        "srun": "exit 0",
+        "sbatch": f'echo . >> {jobs}; [ $(wc -l < {jobs}) = 2 ] || {{ echo "error: invalid partition" >&2; exit 1; }}; '
+        "echo Submitted batch job 7",
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    with pytest.raises(ValueError, match="--slurm: Unknown argument 'partitoin'.*array_parallelism"):
+        SlurmEngine(1, 1, 0, tmp_path, {"partitoin": "gpu"})
+    engine = SlurmEngine(1, 1, 0, tmp_path, {"partition": "nowhere"}, work=WORK)
+    run, *_ = runs_below(tmp_path, 1)
+    with pytest.raises(ValueError, match="Slurm did not take the first job: error: invalid partition"):
+        engine.start(run)
+    engine.start(run)
+    refused = engine.start(run)
+    assert refused.poll() == 1 and "invalid partition" in refused.message()
+
+
 @pytest.fixture
 def slurm(tmp_path) -> Iterator[None]:
     """A Slurm of this one machine, from the packages slurmctld, slurmd, slurm-client and munge."""

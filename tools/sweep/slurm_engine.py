@@ -38,23 +38,42 @@ class SlurmEngine:
             ValueError: if there is no Slurm here, or it cannot do what is asked for.
         """
         submitit = needed("submitit", "submitit", "slurm")
+        self.refused = submitit.core.utils.FailedJobError
         if cards != int(cards):
             raise ValueError(
                 f"--gpus is {cards}, and Slurm gives whole cards. Use --gpus 1, or --engine ray within an allocation."
             )
-        self.slots, self.work = slots, work
+        self.slots, self.work, self.accepted = slots, work, False
         try:
             self.executor = submitit.AutoExecutor(folder=str(folder), cluster=cluster)
         except RuntimeError as error:
             raise ValueError(f"--engine slurm: {error}. Start it where `sbatch` works.") from error
-        self.executor.update_parameters(
-            name="kdpl", cpus_per_task=max(threads, 1), gpus_per_node=int(cards), timeout_min=24 * 60,
-            **{f"slurm_{name}": int(value) if value.isdigit() else value for name, value in options.items()},
-        )  # fmt: skip
+        try:
+            self.executor.update_parameters(
+                name="kdpl", cpus_per_task=max(threads, 1), gpus_per_node=int(cards), timeout_min=24 * 60,
+                **{f"slurm_{name}": int(value) if value.isdigit() else value for name, value in options.items()},
+            )  # fmt: skip
+        except NameError as error:  # submitit's, which lists what there is
+            raise ValueError(f"--slurm: {error}") from error
 
-    def start(self, run: Run) -> "SlurmJob":
+    def start(self, run: Run) -> "SlurmJob | RefusedJob":
+        """
+        Raises:
+            ValueError: if Slurm refuses the very first job. Later that is a failure of this run alone, as ending the
+                sweep would end the jobs that work.
+        """
         command = [*self.work, run.to_json()]
-        return SlurmJob(self.executor.submit(functools.partial(subprocess.call, command, cwd=str(ROOT))))
+        try:
+            job = self.executor.submit(functools.partial(subprocess.call, command, cwd=str(ROOT)))
+        except self.refused as error:
+            if not self.accepted:
+                raise ValueError(
+                    f"Slurm did not take the first job: {str(error).strip()}\n--slurm KEY=VALUE sets options of "
+                    "sbatch, and --gpus 0 asks for no card."
+                ) from error
+            return RefusedJob(str(error))
+        self.accepted = True
+        return SlurmJob(job)
 
     def close(self) -> None:
         """Jobs have been cancelled one by one."""
@@ -82,3 +101,19 @@ class SlurmJob:
 
     def stop(self) -> None:
         self.job.cancel(check=False)
+
+
+class RefusedJob:
+    """A run that Slurm did not take."""
+
+    def __init__(self, why: str):
+        self.why = why
+
+    def poll(self) -> int:
+        return 1
+
+    def message(self) -> str:
+        return self.why
+
+    def stop(self) -> None:
+        """Nothing is at work."""
