@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from tools.experiment import slug
 from tools.run_folders import TEST_NEW, run_folder
-from tools.sweep.__main__ import main
+from tools.sweep.__main__ import main, make_engine, parse
 from tools.sweep.plan import FINISHED, STALE, UNFINISHED, cfg_of, plan, seconds_of_run, state_of_part, state_of_run
 from tools.sweep.runs import LOG
 from tools.sweep.spec import METHODS, parse_spec
@@ -209,6 +209,36 @@ def test_a_run_that_fails_is_reported_with_the_end_of_its_log(sweep_here, root, 
     assert done.returncode == 1
     assert "it is tried again" in done.stderr and "2 runs finished, 1 failed" in done.stderr
     assert done.stderr.count("Food101 needs ") >= 2
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"datasets": ["dtd", "dtdd"]}, "configs/datasets/dtdd.yaml .did you mean 'dtd.yaml'"),
+        ({"options": {"OPTIM.LRR": 1}}, "Unknown key 'OPTIM.LRR'"),
+        ({"options": {"OPTIM.LR": "fast"}}, "OPTIM.LR cannot be 'fast'"),
+    ],
+)
+def test_what_would_fail_after_the_training_is_told_before_it(changes, message, root, tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        plan(parse_spec(small_spec(root) | changes), root, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_runs(root, tmp_path, capsys):
+    arguments = arguments_of(small_spec(root), root, tmp_path)
+    (tmp_path / "file").touch()
+    assert main([*arguments, "--output", str(tmp_path / "file" / "output")]) == 2
+    told = capsys.readouterr().err
+    assert "Not a directory" in told and "FAILED" not in told
+
+
+@pytest.mark.parametrize("gpus, slots", [(None, 2), (0.5, 4), (0.4, 4), (0, None)])
+def test_runs_share_cards_without_overfilling_one(gpus, slots, monkeypatch, root):
+    monkeypatch.setattr("tools.sweep.__main__.visible_cards", lambda: ["0", "3"])
+    flags = ["spec.yaml"] + (["--gpus", str(gpus)] if gpus is not None else [])
+    engine = make_engine(parse(flags), parse_spec(small_spec(root)), root)
+    assert engine.cards == ([] if slots is None else ["0", "3"])
+    assert engine.slots == (slots or len(os.sched_getaffinity(0)))
 
 
 def test_protocols_share_trainings_and_two_that_disagree_are_refused(root, tmp_path):

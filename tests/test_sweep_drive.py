@@ -192,10 +192,12 @@ def test_a_claim_is_exclusive_and_ends_with_its_block(tmp_path):
     assert claimed_by(tmp_path) == ""
 
 
-def test_slots_take_the_cards_in_turn(tmp_path):
+@pytest.mark.parametrize("cards, seen", [(["0", "3"], ["0", "3", "0", "3"]), ([], [""] * 4)], ids=["two", "none"])
+def test_slots_take_the_cards_in_turn(cards, seen, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
     show = "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], file=sys.stderr); sys.stdin.read()"
-    engine = LocalEngine(4, 1, cards=["0", "3"], work=(sys.executable, "-c", show))
+    engine = LocalEngine(4, 1, cards, work=(sys.executable, "-c", show))
     processes = [engine.start(run) for run in runs_below(tmp_path, 4)]
     for process in processes:
         process.stop()
-    assert [process.message().strip() for process in processes] == ["0", "3", "0", "3"]
+    assert [process.message().strip() for process in processes] == seen

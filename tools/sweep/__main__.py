@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tabulate import tabulate
 
@@ -88,6 +89,9 @@ def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, outpu
     if not todo:
         return []
     engine = make_engine(args, spec, output)
+    output.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=output):  # a folder that cannot be written to is told here, not by each run
+        pass
     view = View(len(todo), min(engine.slots, 8))
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that runs are ended, too
     try:
@@ -132,7 +136,7 @@ def make_engine(args: argparse.Namespace, spec: Spec, output: Path) -> Engine:
         raise ValueError(f"--gpus is {args.gpus:g}, and this machine has {len(cards)}.")
     if args.gpus and args.gpus > 1:
         raise ValueError(f"--gpus is {args.gpus:g}; a run uses one card at most.")
-    fitting = int(len(cards) / (args.gpus or 1)) if cards else cores // (spec.threads or cores)
+    fitting = len(cards) * int(1 / (args.gpus or 1)) if cards else cores // (spec.threads or cores)
     jobs = args.jobs or max(1, fitting)
     return LocalEngine(jobs, spec.threads or max(1, cores // jobs), cards)
 

@@ -27,7 +27,7 @@ class LocalEngine:
         """
         Args:
             threads: CPU threads of a run.
-            cards: as CUDA_VISIBLE_DEVICES names them; slots take them in turn.
+            cards: as CUDA_VISIBLE_DEVICES names them; slots take them in turn. Without any, runs see no card.
             work: the command that does a run.
         """
         self.slots, self.threads, self.cards, self.work = slots, threads, cards, work
@@ -36,9 +36,8 @@ class LocalEngine:
     def start(self, run: Run) -> "LocalProcess":
         slot = min(set(range(self.slots)) - self.busy)
         self.busy.add(slot)
-        environment = {"OMP_NUM_THREADS": str(self.threads)}
-        if self.cards:
-            environment["CUDA_VISIBLE_DEVICES"] = self.cards[slot % len(self.cards)]
+        card = self.cards[slot % len(self.cards)] if self.cards else ""
+        environment = {"OMP_NUM_THREADS": str(self.threads), "CUDA_VISIBLE_DEVICES": card}
         command = [*self.work, WITH_PARENT, run.to_json()]
         return LocalProcess(command, environment, on_end=lambda: self.busy.discard(slot))
 
