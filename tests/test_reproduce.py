@@ -90,9 +90,35 @@ def test_where_nothing_was_published_that_is_said(tmp_path, capsys, monkeypatch)
     assert "not available" in capsys.readouterr().out
 
 
-def test_a_run_that_fails_makes_the_exit_code(tmp_path, monkeypatch):
+def test_a_run_that_fails_makes_the_exit_code_and_the_published_value_is_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(tools.reproduce, "run_missing", lambda *_: ["a failure"])
     assert reproduce(tmp_path) == 1
+    told = capsys.readouterr().out
+    assert "missing" in told and f"{published()[0]:.2f}" in told and "published protocol" not in told
+
+
+def test_a_dry_run_tells_runs_and_published_value_and_runs_nothing(tmp_path, capsys):
+    assert reproduce(tmp_path, CELL, "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert told.count("missing  unknown") == 3 and f"assets/published/kdpl.csv line {published()[1]}" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "cell, said",
+    [
+        ("domain_generalization CoOp imagenet_a", True),
+        ("domain_generalization CoOp_KDPL-CA average", True),
+        ("domain_generalization CLIP imagenetv2", True),
+        ("domain_generalization teacher imagenet", True),
+        ("domain_generalization PromptSRC_KDPL-CA imagenet_a", False),
+        ("base2new MaPLe_KDPL average", True),
+        ("cross_dataset CoOp dtd", False),  # of ViT-B/32
+    ],
+)
+def test_a_cell_of_any_setting_finds_its_published_value(cell, said, tmp_path, capsys):
+    assert reproduce(tmp_path, cell, "--dry-run") == 0
+    assert ("assets/published/kdpl.csv line" in capsys.readouterr().out) == said
 
 
 @pytest.mark.parametrize(

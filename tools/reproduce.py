@@ -25,7 +25,7 @@ from tabulate import tabulate
 
 from tools.configuration import build_cfg
 from tools.finished import read_record
-from tools.sweep.__main__ import SOME_FAILED, USER_ERROR, add_where_and_how, run_missing
+from tools.sweep.__main__ import SOME_FAILED, USER_ERROR, add_where_and_how, is_finished, listing, run_missing
 from tools.sweep.local_engine import ROOT
 from tools.sweep.plan import cfg_of, plan
 from tools.sweep.runs import Part, Run
@@ -33,9 +33,8 @@ from tools.sweep.spec import FROM_A_SOURCE, METHODS, PROTOCOLS, Block, Spec, rea
 from tools.tables.cells import judge
 from tools.tables.comparison import Row
 from tools.tables.layouts import BASE_TO_NEW, CROSS_DATASET, DOMAINS, FEW_SHOT
-from tools.tables.protocols import results_of
 from tools.tables.published import PAPER_TEACHER, Published, find_published
-from tools.tables.records import Setting, read_runs
+from tools.tables.records import ZERO_SHOT, Setting
 from tools.tables.seed_statistics import Sample, harmonic_mean_of_averages
 from trainers.kdpl.clip_loading import did_you_mean
 from trainers.kdpl.run_record import FILE_NAME
@@ -90,24 +89,29 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("cell", help='"<table> <method> <data set>"')
     parser.add_argument("--student", help="a CLIP (default: the first in the table's file that has the method)")
     parser.add_argument("--spec", help="another file of the table than configs/sweeps/paper_<table>.yaml")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs and the published value, and stop")
     add_where_and_how(parser)
     return parser.parse_args(arguments)
 
 
 def reproduce(args: argparse.Namespace, root: Path, output: Path) -> int:
-    """Run what is missing, print the comparison."""
+    """Run what is missing, print the comparison: of what could not be run, the published value alone."""
     cell = parse_cell(args.cell)
     spec = read_spec(args.spec or SPECS[cell.protocol])
     block = narrowed(spec, cell, args.student)
     spec = replace(spec, blocks=(block,))
     runs = plan(spec, root, output)
-    if run_missing(runs, spec, args, output):
-        return SOME_FAILED
-    lines, verdicts, setting = compare(cell, block, runs)
+    failures = []
+    if args.dry_run:
+        print(listing(runs) + "\n")
+    else:
+        failures = run_missing(runs, spec, args, output)
+    setting = setting_of(runs)
+    lines, verdicts = compare(cell, block, runs, setting)
     print(tabulate(lines, headers=["", "here", "seeds", "published", "band", "verdict", "source"], floatfmt=".2f"))
-    if "inside" not in verdicts or "outside" in verdicts:
+    if not (failures or args.dry_run) and ("inside" not in verdicts or "outside" in verdicts):
         print("\nWhat the runs were, beside the published protocol:\n" + protocol_record(runs, setting))
-    return SOME_FAILED if "outside" in verdicts else 0
+    return SOME_FAILED if failures or "outside" in verdicts else 0
 
 
 def parse_cell(text: str) -> Cell:
@@ -166,15 +170,29 @@ def narrowed(spec: Spec, cell: Cell, student: str | None) -> Block:
     return replace(block, datasets=tuple(name for name in (cell.dataset,) if name != block.source))
 
 
-def compare(cell: Cell, block: Block, runs: Sequence[Run]) -> tuple[list[list[Any]], set[str], Setting]:
-    """A line for each number of the cell; the verdicts; what was run, as tables have it."""
+def setting_of(runs: Sequence[Run]) -> Setting:
+    """What the runs of a cell have in common, in so far as published numbers depend on it."""
+    cfg, _ = cfg_of(runs[0].parts[0].arguments)
+    trainer, kdpl = cfg.TRAINER.NAME, cfg.TRAINER.KDPL
+    distilled = trainer.endswith("_KDPL")
+    trained = trainer not in ZERO_SHOT
+    classnames = "vocabulary" if distilled and kdpl.CLASS_AGNOSTIC else "dataset"
+    return Setting(
+        trainer=trainer,
+        labels_used=trained and not distilled,
+        classnames=classnames if trained else None,
+        teacher=kdpl.TEACHER if distilled else None,
+        backbone=cfg.MODEL.BACKBONE.NAME,
+    )
+
+
+def compare(cell: Cell, block: Block, runs: Sequence[Run], setting: Setting) -> tuple[list[list[Any]], set[str]]:
+    """A line for each number of the cell; the verdicts."""
     accuracies = accuracies_of(runs)
     names = {dataset: registered_name(dataset) for dataset in (block.source, *block.datasets) if dataset}
     wanted = [names[name] for name in (block.datasets if cell.dataset == AVERAGE else [cell.dataset])]
     protocol, average = TABLES[cell.protocol]
     published_as = average if cell.dataset == AVERAGE else wanted[0]
-    found, _ = read_runs([Path(part.folder) for run in runs for part in run.parts])
-    setting = results_of(found)[0].setting
     if cell.protocol == "base2new":
         halves = [[(name, half) for name in wanted] for half in ("base", "new")]
         numbers = {"base": halves[0], "new": halves[1], "harmonic mean": halves[0] + halves[1]}
@@ -187,7 +205,7 @@ def compare(cell: Cell, block: Block, runs: Sequence[Run]) -> tuple[list[list[An
             sample = Sample({
                 seed: combine([found[test] for test in tests])
                 for (at, seed), found in accuracies.items()
-                if at == shots
+                if at == shots and all(test in found for test in tests)
             })  # fmt: skip
             published = find_published(protocol, setting, shots, published_as, metric)
             verdict, band = judge(sample, published, Row(setting))
@@ -195,14 +213,18 @@ def compare(cell: Cell, block: Block, runs: Sequence[Run]) -> tuple[list[list[An
             title = f"{published_as}, {metric}" + f", {shots} shots" * (len(block.shots) > 1 and shots is not None)
             value = published.value if published else "not available"
             around = f"± {band:.2f}" if band is not None else ""
-            lines.append([title, sample.mean, sample.n, value, around, verdict or "none", _source(published)])
-    return lines, verdicts, setting
+            mean = sample.mean if sample else "missing"
+            lines.append([title, mean, sample.n, value, around, verdict or "none", _source(published)])
+    return lines, verdicts
 
 
 def accuracies_of(runs: Sequence[Run]) -> dict[tuple[int | None, int | None], dict[tuple[str, str], float]]:
-    """Percent by shots and seed, which zero-shot CLIP has not, and then by data set and half of the classes."""
+    """Percent by shots and seed, which zero-shot CLIP has not, and then by data set and half of the classes.
+
+    Runs that are not finished are left out.
+    """
     found: dict[tuple, dict] = defaultdict(dict)
-    for run in runs:
+    for run in filter(is_finished, runs):
         for part in run.parts:
             record = record_of(part)
             drawn = (None, None) if record["trainer"].startswith("Zeroshot") else (record["shots"], record["seed"])
