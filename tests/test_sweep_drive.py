@@ -143,6 +143,14 @@ def test_a_process_that_cannot_start_says_why(tmp_path):
     assert "no_such_file.py" in failure.end_of_log
 
 
+def test_a_process_that_was_killed_says_so(tmp_path):
+    runs = runs_below(tmp_path, 1)
+    engine = LocalEngine(1, 1, work=("sh", "-c", "kill -9 $$"))
+    (failure,) = drive(runs, engine, is_finished, 0, View(1, 1))
+    assert failure.code == -signal.SIGKILL
+    assert "ended by signal 9, Killed, as the system does when memory runs out" in failure.end_of_log
+
+
 def test_a_claimed_run_is_waited_for_and_taken_over(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("tools.sweep.drive.SECONDS_TO_WAIT_FOR_OTHERS", 0.1)
     runs = runs_below(tmp_path, 2)

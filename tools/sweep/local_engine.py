@@ -1,6 +1,7 @@
 """Runs as processes of this machine, one or several to a card."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,8 @@ class LocalEngine:
 class LocalProcess:
     """A process that ends when this one does, however that happens."""
 
+    OUT_OF_MEMORY = ", as the system does when memory runs out: fewer --jobs need less"
+
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], on_end=lambda: None):
         self.on_end = on_end
         self.process = subprocess.Popen(
@@ -83,6 +86,9 @@ class LocalProcess:
 
     def _end(self) -> None:
         self.said = self.process.stderr.read().decode(errors="replace")
+        if (number := -self.process.returncode) > 0:
+            memory = self.OUT_OF_MEMORY * (number == signal.SIGKILL)
+            self.said += f"\nThe process was ended by signal {number}, {signal.strsignal(number)}{memory}.\n"
         self.process.stderr.close()
         if not self.process.stdin.closed:
             self.process.stdin.close()
