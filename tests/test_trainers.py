@@ -120,7 +120,7 @@ class Interrupted(Exception):
 
 
 @pytest.mark.parametrize("name", METHODS + KDPL)
-def test_an_interrupted_run_ends_with_the_same_prompts(name, files, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_with_the_same_prompts_and_record(name, files, tmp_path, monkeypatch):
     whole = trained(files, name, tmp_path / "whole")
     run = trainer_of(configuration(files, name, tmp_path / "part"))
     step = run.forward_backward
@@ -135,6 +135,14 @@ def test_an_interrupted_run_ends_with_the_same_prompts(name, files, tmp_path, mo
         run.train()
     assert not (tmp_path / "part" / "results.json").exists()
     assert equal(trained(files, name, tmp_path / "part"), whole)
+    assert record_of(tmp_path / "part") == record_of(tmp_path / "whole")
+
+
+def record_of(folder: Path) -> dict:
+    """All but the time and memory that a run took, and its folder's name."""
+    record = json.loads((folder / "results.json").read_text())
+    del record["phases"], record["config"]["OUTPUT_DIR"]
+    return record
 
 
 def test_a_run_with_other_settings_is_not_continued(files, tmp_path):

@@ -39,6 +39,7 @@ def save_resume_state(trainer: "PromptTrainer") -> None:
         "method": trainer.method_state(),
         "best_result": float(trainer.best_result),
         "phases": trainer.record.phases,
+        "agreement": trainer.record.facts.get("agreement", {}),
     }
     save_atomically(Path(trainer.output_dir) / FILE_NAME, content)
 
@@ -75,6 +76,8 @@ def restore_resume_state(trainer: "PromptTrainer", directory: str) -> int:
     trainer.load_method_state(content["method"])
     trainer.best_result = content["best_result"]
     trainer.record.phases |= {name: phase for name, phase in content["phases"].items() if name == "train"}
+    if agreement := content.get("agreement"):  # files of earlier versions have none
+        trainer.record.facts["agreement"] = agreement
     print(f"Resuming from {file} after epoch {content['epoch']}")
     return content["epoch"]
 
