@@ -83,6 +83,15 @@ def test_base_to_new_joins_three_records_by_the_prompts(tmp_path):
     assert cell(table, "CoOp + KDPL", "harmonic mean").sample.spread == pytest.approx(3.319 / 2**0.5, abs=1e-3)
 
 
+@pytest.mark.parametrize("shots, words", [(1, "1 shot"), (2, "2 shots"), (-1, "all images")])
+def test_titles_tell_the_images_a_class(shots, words, tmp_path):
+    for trainer in ("CoOp", "CoOp_KDPL"):
+        write_base_to_new(tmp_path / trainer, trainer, 1, base=800, new=600, shots=shots)
+    (table,) = tables_of(tmp_path)
+    assert table.title == f"Base to new: Shapes, {words}"
+    assert f"KDPL minus the method with labels: base classes, {words}, demo:student" in page([table])
+
+
 def test_kdpl_is_compared_with_its_method_seed_by_seed(tmp_path):
     for seed, labels, distilled in ((1, 600, 650), (2, 620, 650), (3, 700, 0)):
         write_base_to_new(tmp_path / f"coop{seed}", "CoOp", seed, base=900, new=labels)

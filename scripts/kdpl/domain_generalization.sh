@@ -9,14 +9,13 @@
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 source "$ROOT/scripts/kdpl/all_classes.sh"
-seed=${2:?seed, such as 1}
-TRANSFER=1 choose_models "${1:?imagenet or shapes}" "${3:-CoOp_KDPL}" ${4+"$4"}
-
+dataset=${1:?imagenet or shapes} seed=${2:?seed, such as 1}
 case $dataset in
     imagenet) shifted="imagenetv2 imagenet_sketch imagenet_a imagenet_r" ;;
     shapes) shifted="shapes_night shapes_noise shapes_sketch" ;;
     *) shifted=${TARGETS:?there are shifted sets of imagenet and of shapes; for $dataset name the test sets} ;;
 esac
 read -r -a targets <<< "${TARGETS:-$shifted}"
+TRANSFER=1 choose_models "$dataset" "${3:-CoOp_KDPL}" ${4+"$4"}
 transfer "$seed" "${targets[@]}"
 show_tables

@@ -42,13 +42,13 @@ def _base_to_new(results: Sequence[Result]) -> list[Table]:
         datasets, first = _distinct(result.evaluation.dataset for result in own), len(tables)
         for dataset in datasets:
             members = [result for result in here if result.evaluation.dataset == dataset]
-            title = f"Base to new: {dataset}, {_shots(shots)}"
+            title = f"Base to new: {dataset}, {in_shots(shots)}"
             tables.append(_table(BASE_TO_NEW, title, members, _halves([dataset], dataset), dataset, shots))
         averaged = [dataset for dataset in ELEVEN if dataset in datasets]
         if len(averaged) > 1:
             members = [result for result in here if result.evaluation.dataset in averaged]
             published = "Average_11" if len(averaged) == len(ELEVEN) else None
-            title = f"Base to new: average over {len(averaged)} of 11 datasets, {_shots(shots)}"
+            title = f"Base to new: average over {len(averaged)} of 11 datasets, {in_shots(shots)}"
             table = _table(BASE_TO_NEW, title, members, _halves(averaged, published), None, shots)
             table.notes.append("Datasets: " + ", ".join(averaged) + ".")
             tables.insert(first, table)
@@ -94,7 +94,7 @@ def _transfer(results: Sequence[Result]) -> list[Table]:
             datasets = {part.dataset for column in columns for part in column.parts}
             members = [r for r in [*trained, *_zero_shot(whole)] if r.evaluation.dataset in datasets]
             of = f"{source or 'a training that was not found'}{' (base classes)' * (classes == 'base')}"
-            title = f"{protocol.capitalize()}: prompts of {of}, {_shots(shots)}"
+            title = f"{protocol.capitalize()}: prompts of {of}, {in_shots(shots)}"
             tables.append(_table(protocol, title, members, columns, source, shots))
     return tables
 
@@ -154,8 +154,9 @@ def _key(value: Any) -> tuple:
     return (0, value, "") if isinstance(value, int) else (1, 0, str(value))
 
 
-def _shots(shots: int | None) -> str:
-    return f"{shots} shots" if shots is not None and shots > 0 else "all images"
+def in_shots(shots: int | None) -> str:
+    """A number of training images a class, in words."""
+    return f"{shots} shot{'s' * (shots != 1)}" if shots is not None and shots > 0 else "all images"
 
 
 def _table(

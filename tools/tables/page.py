@@ -8,7 +8,7 @@ from .cells import Table
 from .comparison import Row, method_of, saw, short
 from .formats import LEGEND
 from .grid import HEADINGS, Line, headings, lines_of, sources
-from .layouts import BASE_TO_NEW, FEW_SHOT
+from .layouts import BASE_TO_NEW, FEW_SHOT, in_shots
 from .plots import base_against_new, few_shot_curves, gain_bars
 from .seed_statistics import Sample
 
@@ -96,7 +96,7 @@ def _gains(tables: Sequence[Table]) -> list[tuple[str, str | None]]:
     for shots in dict.fromkeys(table.shots for table in halves):
         here = [table for table in halves if table.shots == shots]
         for place, half in enumerate(("base classes", "new classes", "harmonic mean")):
-            drawn += _bars(f"{half}, {shots} shots", [(table.source or "average", table, place) for table in here])
+            drawn += _bars(f"{half}, {in_shots(shots)}", [(table.source or "average", table, place) for table in here])
     for table in tables:
         if table.protocol not in (BASE_TO_NEW, FEW_SHOT):
             places = [(column.title, table, place) for place, column in enumerate(table.columns)]
