@@ -118,6 +118,33 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+class Program(torch.nn.Module):
+    """In TorchScript, loading it is enough to write the file."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = str(path)
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.path, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]):
+        self.path, self.training = state
+        torch.save(torch.zeros(1), self.path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript, in newer torch
+def test_a_torchscript_program_is_not_run(tmp_path):
+    torch.jit.save(torch.jit.script(Program(tmp_path / "executed")), tmp_path / "file")
+    with pytest.raises(ValueError, match="is a TorchScript program"):
+        read_checkpoint(tmp_path / "file")
+    assert not (tmp_path / "executed").exists()
+    torch.jit.load(tmp_path / "file")  # it would have been
+    assert (tmp_path / "executed").exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 cut off"])
 def test_a_file_that_is_no_checkpoint_is_named(content, tmp_path):
     (tmp_path / "file").write_bytes(content)

@@ -6,7 +6,7 @@ import re
 import struct
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -120,12 +120,25 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """
     with open(path, "rb") as file:
         try:
+            if _is_program(file):
+                raise ValueError("it is a TorchScript program, which would run when it is loaded")
             content = torch.load(file, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
         except DAMAGED as error:
             raise ValueError(f"{path} is no checkpoint, or is damaged ({type(error).__name__}: {error}).") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no checkpoint: it holds a {type(content).__name__}, not a dictionary.")
     return content
+
+
+def _is_program(file: BinaryIO) -> bool:
+    """Whether ``torch.load`` would run the file as TorchScript; asked of torch's own reader, so that both agree."""
+    if file.read(4) != b"PK\x03\x04":  # no archive: torch takes it for a pickle
+        file.seek(0)
+        return False
+    file.seek(0)
+    records = torch._C.PyTorchFileReader(file).get_all_records()
+    file.seek(0)
+    return "constants.pkl" in records
 
 
 class _Inert:
