@@ -101,6 +101,13 @@ def test_tensors_that_do_not_fit_together_are_named(tiny):
         clip_from_state_dict(weights)
 
 
+def test_weights_that_are_not_finite_are_named(tiny):
+    weights = {key: tensor.clone() for key, tensor in tiny.state_dict().items()}
+    weights["visual.proj"][0, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"not all numbers in \['visual.proj'\] are finite"):
+        clip_from_state_dict(weights)
+
+
 def test_a_local_file_is_loaded_frozen_with_all_that_its_inputs_need(tiny_file):
     loaded = load_clip(str(tiny_file))
     assert_holds(loaded.model, tiny_clip().half().state_dict())

@@ -181,7 +181,7 @@ def clip_from_state_dict(state_dict: Mapping[str, Tensor]) -> CLIP:
     The layout does not tell activation and number of heads: they are QuickGELU and width / 64, as in all of OpenAI's.
 
     Raises:
-        ValueError: if tensors are missing, left over or of the wrong shape.
+        ValueError: if tensors are missing, left over, of the wrong shape, or hold numbers that are not finite.
     """
     missing = sorted(_LANDMARKS - state_dict.keys())
     if "visual.proj" not in state_dict and "visual.attnpool.positional_embedding" not in state_dict:
@@ -196,6 +196,8 @@ def clip_from_state_dict(state_dict: Mapping[str, Tensor]) -> CLIP:
         for key, tensor in state_dict.items()
         if key not in ("input_resolution", "context_length", "vocab_size")
     }
+    if bad := [key for key, tensor in weights.items() if not tensor.sum().isfinite()]:  # a look at each would be slow
+        raise ValueError(f"These weights are damaged: not all numbers in {bad[:5]} are finite. Get the file again.")
     try:
         model = build_model(dict(weights)).float()
         model.load_state_dict(weights)  # again: build_model has rounded them to half precision
