@@ -28,3 +28,11 @@ def test_a_loss_that_overflows_is_named():
     log.add({"loss": torch.tensor(float("inf"))})
     with pytest.raises(FloatingPointError, match="loss became inf in step 1"):
         log.read()
+
+
+def test_the_term_that_goes_bad_is_named_rather_than_the_sum_or_a_gradient():
+    log, prompts, bad = StepLog(), nn.Parameter(torch.zeros(2)), torch.tensor(float("nan"))
+    prompts.grad = torch.full((2,), float("nan"))
+    log.add({"loss": bad, "loss_teacher": torch.tensor(1.0), "loss_image": bad}, [("ctx", prompts)])
+    with pytest.raises(FloatingPointError, match="^loss_image became nan in step 1"):
+        log.read()

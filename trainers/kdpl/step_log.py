@@ -37,10 +37,16 @@ class StepLog:
         self._steps.clear()
         steps = [dict(zip(self._names, row, strict=True)) for row in rows]
         for i, step in enumerate(steps):
-            for name, value in step.items():
+            for name in sorted(step, key=_causes_first):
+                value = step[name]
                 if value - value != 0.0:  # infinite or not a number
                     raise FloatingPointError(
                         f"{name} became {value} in step {i + 1} of the last {len(steps)}. Prompts up to the last "
                         "finished epoch are saved. Try PREC fp32 or bf16, or a smaller OPTIM.LR."
                     )
         return steps
+
+
+def _causes_first(name: str) -> int:
+    """A sum is bad because of one of its terms, and the gradients because of it."""
+    return 2 if name.startswith("gradient") else 1 if name == "loss" else 0
