@@ -1,4 +1,8 @@
-"""Tensors out of weight files of any common kind, read without executing what the files hold."""
+"""Tensors out of weight files of any common kind; no pickle in them is executed.
+
+OpenAI's files are TorchScript, and torch can run what such a file holds while it is loaded: take these from people whom
+you trust, the other kinds from anybody.
+"""
 
 import os
 import pickle
