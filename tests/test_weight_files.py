@@ -39,6 +39,18 @@ def test_the_content_tells_the_kind_whatever_the_file_is_called(kind, tmp_path):
     assert all(torch.equal(read[name], tensor) for name, tensor in TENSORS.items())
 
 
+@pytest.mark.parametrize("beginning", [b"\x80", b" <"], ids=["pickle", "page"])
+def test_safetensors_whose_length_begins_like_another_kind_are_read(beginning, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "load", None)  # newer torch would read them
+    length = int.from_bytes(beginning, "little") - 60  # of the name, so that the header has about this length
+    for name in ("w" * (length + extra) for extra in range(0, 16, 4)):
+        safetensors.torch.save_file({name: torch.zeros(2)}, tmp_path / "weights")
+        if (tmp_path / "weights").read_bytes().startswith(beginning):
+            break
+    assert (tmp_path / "weights").read_bytes().startswith(beginning)
+    assert torch.equal(read_state_dict(tmp_path / "weights")[name], torch.zeros(2))
+
+
 @pytest.mark.parametrize("kind", SAVE)
 @pytest.mark.parametrize("kept", [0, 8, 40, -30])
 def test_a_file_that_was_cut_off_is_an_error_that_names_it(kind, kept, tmp_path):

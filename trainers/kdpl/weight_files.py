@@ -24,12 +24,13 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     """
     with open(path, "rb") as file:
         head = file.read(9)
-    if head.lstrip().startswith(b"<"):
-        raise ValueError(f"{path} is a web page, not weights: a login or an error page was saved. Fetch it again.")
-    if head.startswith((b"PK", b"\x80")):  # zip archive, or the pickle of torch before 1.6
-        content = _read_torch(path)
-    elif head[8:] == b"{":  # eight bytes of length, then a header in JSON
+    # Eight bytes of length, then a header in JSON; first, as one length in 32 begins like a pickle, some like a page.
+    if head[8:] == b"{":
         content = _read_safetensors(path)
+    elif head.lstrip().startswith(b"<"):
+        raise ValueError(f"{path} is a web page, not weights: a login or an error page was saved. Fetch it again.")
+    elif head.startswith((b"PK", b"\x80")):  # zip archive, or the pickle of torch before 1.6
+        content = _read_torch(path)
     else:
         raise ValueError(f"{path} is no weight file, or was cut off. Expected {KINDS}.")
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
