@@ -23,6 +23,7 @@ from .splits import PARTS, Item
 COLOURS = tuple(shapes_drawing.HUES)
 TEXTURES = ("solid", "striped", "dotted", "checkered")
 SHAPES = ("circle", "square", "triangle", "star")
+N_CLASSES = len(COLOURS) * len(TEXTURES) * len(SHAPES)
 IMAGES_PER_CLASS = {"train": 20, "val": 4, "test": 20}
 
 
@@ -42,6 +43,7 @@ class Shapes(FewShotDataset):
     """Posters of coloured, textured shapes, drawn on first use; new classes are new combinations of known words."""
 
     dataset_dir, image_dir, split_file = "shapes", "images", "split_shapes.json"
+    n_classes, n_images = N_CLASSES, tuple(N_CLASSES * n for n in IMAGES_PER_CLASS.values())
     condition = "plain"
 
     def check_layout(self) -> None:

@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from tools.experiment import slug
 from tools.run_folders import TEST_NEW, run_folder
 from tools.sweep.__main__ import main, make_engine, parse
-from tools.sweep.plan import FINISHED, STALE, UNFINISHED, cfg_of, plan, seconds_of_run, state_of_part, state_of_run
+from tools.sweep.estimates import seconds_of_run
+from tools.sweep.plan import FINISHED, STALE, UNFINISHED, cfg_of, plan, state_of_part, state_of_run
 from tools.sweep.runs import LOG
 from tools.sweep.spec import METHODS, parse_spec
 
@@ -147,16 +148,16 @@ def test_what_is_finished_is_not_run_again(sweep_here, root, swept):
 
 
 def test_a_dry_run_tells_states_and_times_and_runs_nothing(sweep_here, root, copy):
-    shutil.rmtree(next(copy.glob("all_classes/zeroshot/dtd")))
+    shutil.rmtree(copy / "all_classes" / "zeroshot")
     next(copy.glob("all_classes/test_from_eurosat/dtd/shots_2/CoOp_KDPL/*/seed1/results.json")).unlink()
     before = records(copy)
     listed = sweep_here(small_spec(root) | {"seeds": [1, 2]}, root, copy, "--dry-run")
     lines = [line.split() for line in listed.stdout.splitlines() if " all_classes/" in line]
-    unfinished, second_seed, known, gone = lines
-    assert [line[0] for line in lines] == ["unfinished", "missing", "finished", "missing"]
-    assert "unknown" in unfinished and "unknown" in second_seed and "unknown" in gone
+    unfinished, second_seed, *_, gone = lines
+    assert [line[0] for line in lines] == ["unfinished", "missing", "missing", "missing"]
+    assert "unknown" in gone and "unknown" not in unfinished + second_seed
     assert listed.returncode == 0 and records(copy) == before
-    assert "3 runs of unknown time" in listed.stdout
+    assert "2 runs of unknown time" in listed.stdout
 
 
 def test_the_time_of_a_run_is_that_of_the_same_run_with_another_seed(root, swept):
@@ -167,6 +168,21 @@ def test_the_time_of_a_run_is_that_of_the_same_run_with_another_seed(root, swept
         if "ZeroshotCLIP" not in str(file)
     ]
     assert seconds_of_run(run) == pytest.approx(sum(recorded))
+
+
+def test_the_time_of_another_run_is_that_of_similar_ones_by_images(root, swept):
+    """Ten times the epochs, and seconds an image are what they were in the training and in the two tests."""
+    spec = parse_spec(small_spec(root) | {"seeds": 2, "epochs": {"CoOp": 20}})
+    (run, *_) = plan(spec, root, swept)
+    records = [json.loads(file.read_text()) for file in swept.rglob("results.json") if "ZeroshotCLIP" not in str(file)]
+    seconds = {mode: [] for mode in ("train", "eval")}
+    for record in records:
+        trains = record["mode"] == "train"
+        images = 2 * record["visible"]["train_images"] if trains else record["evaluations"][0]["total"]
+        seconds[record["mode"]].append(sum(phase["seconds"] for phase in record["phases"].values()) / images)
+    # EuroSAT as published: 10 classes, of which 2 shots are drawn, and 8100 test images; DTD has 1692
+    expected = seconds["train"][0] * 20 * 20 + sum(seconds["eval"]) / 2 * (8100 + 1692)
+    assert len(seconds["eval"]) == 2 and seconds_of_run(run) == pytest.approx(expected)
 
 
 def test_a_run_with_other_settings_is_stale_and_run_again(sweep_here, root, copy):

@@ -22,8 +22,9 @@ from tabulate import tabulate
 
 from .claims import claimed_by
 from .drive import Engine, Failure, drive
+from .estimates import seconds_of_run, total
 from .local_engine import ROOT, LocalEngine
-from .plan import FINISHED, plan, seconds_of_run, state_of_run, total
+from .plan import FINISHED, plan, state_of_run
 from .runs import Run
 from .spec import Spec, read_spec
 from .view import View

@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -221,36 +221,3 @@ def set_aside(folder: Path) -> None:
     for entry in [folder / FILE_NAME, *folder.iterdir()]:  # the record first: without it nothing counts as finished
         if entry.exists() and entry.name not in (CLAIM, LOG) and not entry.name.startswith(".replaced-"):
             shutil.move(entry, aside / entry.name)
-
-
-def seconds_of_run(run: Run) -> float | None:
-    """How long what is left of a run will take, going by finished runs that differ in nothing but the seed.
-
-    Returns:
-        Seconds; None if there is nothing to go by.
-    """
-    seconds = [_seconds_of_part(part) for part in run.parts if state_of_part(part)[0] != FINISHED]
-    return None if None in seconds else sum(seconds)
-
-
-def _seconds_of_part(part: Part) -> float | None:
-    folder = Path(part.folder)
-    found = [_recorded_seconds(file) for file in folder.parent.glob(f"seed*/{FILE_NAME}")]
-    found = [seconds for seconds in found if seconds is not None]
-    return sum(found) / len(found) if found else None
-
-
-@functools.lru_cache(maxsize=4096)
-def _recorded_seconds(file: Path) -> float | None:
-    try:
-        record = read_record(file)
-    except ValueError:
-        return None
-    return sum(phase["seconds"] for phase in record["phases"].values()) if record else None
-
-
-def total(seconds: Iterable[float | None]) -> tuple[float, int]:
-    """The sum of those that are known, and the number of the others."""
-    seconds = list(seconds)
-    known = [s for s in seconds if s is not None]
-    return sum(known), len(seconds) - len(known)
