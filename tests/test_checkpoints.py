@@ -55,6 +55,19 @@ def test_a_published_checkpoint_gives_the_same_logits(name, tmp_path):
     torch.testing.assert_close(model(batch), source(batch))
 
 
+def test_prompts_of_a_published_maple_for_blocks_that_there_are_not_are_left_alone(tmp_path):
+    content, source = published("MaPLe")
+    for n in (3, 4):  # for the fifth and the sixth block of towers with four
+        content["state_dict"][f"prompt_learner.compound_prompts_text.{n}"] = torch.ones(2, 64)
+        content["state_dict"][f"prompt_learner.compound_prompt_projections.{n}.weight"] = torch.ones(64, 64)
+    torch.save(content, tmp_path / "deep")
+    model = student("MaPLe")
+    torch.nn.init.zeros_(next(model.prompt_learner.parameters()))
+    load_prompts(tmp_path / "deep", "MaPLe", model.prompt_learner)
+    batch = images(2, model.clip)
+    torch.testing.assert_close(model(batch), source(batch))
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_our_checkpoint_is_kilobytes_and_loads_safely(name, tmp_path):
     model = student(name)
@@ -79,12 +92,12 @@ def test_a_checkpoint_of_another_method_is_named(tmp_path):
 def test_missing_and_unknown_tensors_are_listed(tmp_path):
     content, _ = published("MaPLe")
     del content["state_dict"]["prompt_learner.proj.bias"]
-    content["state_dict"]["prompt_learner.compound_prompts_text.7"] = torch.zeros(2, 64)
+    content["state_dict"]["prompt_learner.compound_prompts_text.2"] = torch.zeros(2, 64)
     torch.save(content, tmp_path / "file")
     with pytest.raises(ValueError) as error:
         load_prompts(tmp_path / "file", "MaPLe", student("MaPLe").prompt_learner)
     assert "missing: prompt_learner.proj.bias (128,)" in str(error.value)
-    assert "unknown: prompt_learner.compound_prompts_text.7 (2, 64)" in str(error.value)
+    assert "unknown: prompt_learner.compound_prompts_text.2 (2, 64)" in str(error.value)
 
 
 def test_a_published_checkpoint_of_another_method_lists_the_difference(tmp_path):

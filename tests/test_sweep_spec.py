@@ -96,6 +96,7 @@ def test_the_papers_tables_are_whole():
     assert set(transfer.datasets) == ELEVEN - {"imagenet"} and transfer.source == "imagenet"
     (shifts,) = read_spec(folder / "paper_domain_generalization.yaml").blocks
     assert set(shifts.datasets) == {"imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"}
+    assert read_spec(folder / "paper_transfer.yaml").blocks == (transfer, shifts)
     for block in (base2new, transfer, shifts):
         assert block.students == {"ViT-B/32": METHODS, "RN50": ("CoOp", "CoCoOp")}
         assert (block.seeds, block.shots) == ((1, 2, 3), (16,))

@@ -170,12 +170,13 @@ def listing(runs: Sequence[Run]) -> str:
         by = claimed_by(run.folder)
         lines.append([state, "" if state == FINISHED else in_words(seconds), len(run.parts), run.name, by])
         reasons += [f"stale: {run.name}\n  {why}"] if why else []
-    known, unknown = total(left)
+    seconds, n_unknown = total(left)
     text = tabulate(lines, headers=["state", "time", "parts", "run", "worked on by"])
     text += "\n\n" + "".join(f"{reason}\n" for reason in reasons)
     text += ", ".join(f"{n} {state}" for state, n in counts.items())
-    text += f"; time left: {in_words(known)}" + (f" and {unknown} runs of unknown time" if unknown else "")
-    return text
+    if n_unknown == len(left) > 0:
+        return text + "; time left: unknown before a run like these is finished"
+    return text + f"; time left: {in_words(seconds)}" + f" and {n_unknown} runs of unknown time" * bool(n_unknown)
 
 
 def in_words(seconds: float | None) -> str:

@@ -53,10 +53,14 @@ def load_prompts(path: str | os.PathLike, method: str, learner: PromptLearner) -
     names = dict.fromkeys(learner.state_dict())
     ours = content.get("format") == FORMAT
     in_file = {name: name if ours else learner.official_names.get(name, name) for name in names}
-    learned = {name: tensor for name, tensor in state.items() if ours or LEARNED.search(name)}
+    learned = {name: tensor for name, tensor in state.items() if ours or _is_learned(name, learner)}
     _check_tensors(path, method, {in_file[name]: tensor for name, tensor in learner.state_dict().items()}, learned)
     learner.load_state_dict({name: learned[in_file[name]].float() for name in names})
     return content
+
+
+def _is_learned(official_name: str, learner: PromptLearner) -> bool:
+    return bool(LEARNED.search(official_name)) and not learner.is_beyond_towers(official_name)
 
 
 def _check_tensors(path: str | os.PathLike, method: str, wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:

@@ -1,11 +1,21 @@
 """MaPLe: prompts in both towers, the visual ones projected from the text's (Khattak et al., CVPR 2023)."""
 
 import copy
+import re
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from .prompt_learner import PromptLearner, Prompts, check_depth, initial_context, prompt_list, vision_width
+from .prompt_learner import (
+    PromptLearner,
+    Prompts,
+    deep_blocks,
+    initial_context,
+    prompt_list,
+    text_blocks,
+    vision_blocks,
+    vision_width,
+)  # fmt: skip
 
 
 class MaPLePromptLearner(PromptLearner):
@@ -25,14 +35,15 @@ class MaPLePromptLearner(PromptLearner):
         """
         Args:
             n_ctx: vectors a block; the first one's start from the first ``n_ctx`` words of ``ctx_init``, if n_ctx <= 4.
-            depth: blocks with prompts of their own. The prompts of blocks beyond a tower exist, as in the published
-                checkpoints, but never change anything.
+            depth: blocks with prompts of their own.
 
         Raises:
             ValueError: if the image tower is a ResNet, or the depth is below 1.
         """
         super().__init__()
-        width, n_deep = vision_width(clip), check_depth(depth) - 1
+        width = vision_width(clip)
+        self.n_blocks = max(text_blocks(clip), vision_blocks(clip))
+        n_deep = deep_blocks(depth, self.n_blocks)
         self.n_ctx = n_ctx
         ctx, self.words = initial_context(clip, tokenize, n_ctx, short_context_init(ctx_init, n_ctx))
         self.ctx = nn.Parameter(ctx)
@@ -50,6 +61,11 @@ class MaPLePromptLearner(PromptLearner):
             visual=self.proj(self.ctx),
             deep_visual=[projection(prompt) for projection, prompt in pairs],
         )
+
+    def is_beyond_towers(self, official_name: str) -> bool:
+        """Published files have prompts for as many blocks as the configuration said, however many there were."""
+        match = re.match(r"prompt_learner\.compound_prompt\w+\.(\d+)", official_name)
+        return bool(match) and int(match[1]) + 1 >= self.n_blocks
 
 
 def short_context_init(ctx_init: str, n_ctx: int) -> str:

@@ -48,6 +48,10 @@ class PromptLearner(nn.Module):
         """The prompts for these images, (batch, embed_dim) normalised features; the same unless a method says so."""
         return prompts
 
+    def is_beyond_towers(self, official_name: str) -> bool:
+        """Whether a tensor of a published file is for a block that there is not; nothing depends on it."""
+        return False
+
     @property
     def depends_on_image(self) -> bool:
         return type(self).for_images is not PromptLearner.for_images
@@ -78,21 +82,16 @@ def prompt_list(n_deep: int, n: int, width: int) -> nn.ParameterList:
 
 
 def deep_blocks(depth: int, n_blocks: int) -> int:
-    """How many blocks after the first get prompts of their own; a depth beyond the tower means all blocks."""
-    return min(check_depth(depth), n_blocks) - 1
-
-
-def check_depth(depth: int) -> int:
-    """A number of blocks with prompts.
+    """How many blocks after the first get prompts of their own; a depth beyond the tower means all blocks.
 
     Raises:
-        ValueError: if it is below 1: the first block always gets prompts.
+        ValueError: if the depth is below 1: the first block always gets prompts.
     """
     if depth < 1:
         raise ValueError(
             f"A prompt depth is {depth}; it counts blocks, the first of which always gets prompts: 1 or more."
         )
-    return depth
+    return min(depth, n_blocks) - 1
 
 
 def vision_width(clip: nn.Module) -> int:
