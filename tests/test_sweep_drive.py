@@ -56,23 +56,25 @@ def test_a_sweep_does_every_part_of_every_run_once(uninterrupted):
     assert all(json.loads(text)["steps"] == "0 1 2 3" for text in uninterrupted.values())
 
 
-def test_killed_twenty_times_a_sweep_ends_with_the_same_records(tmp_path, uninterrupted):
-    chance = random.Random(1)
+def test_killed_twenty_times_a_sweep_ends_with_the_same_records(tmp_path, tmp_path_factory):
+    n_runs, chance = 60, random.Random(1)  # 60 runs take two jobs longer than all sweeps together are let live
+    uninterrupted = tmp_path_factory.mktemp("uninterrupted")
+    start(uninterrupted, n_runs).communicate(timeout=60)
     for _ in range(20):
-        sweep = start(tmp_path)
-        time.sleep(chance.uniform(0.1, 0.4))
+        sweep = start(tmp_path, n_runs)
+        time.sleep(chance.uniform(0.05, 0.35))
         assert sweep.poll() is None
         for worker in chance.sample(workers := _workers(tmp_path), chance.randint(0, len(workers))):
             os.kill(worker, signal.SIGKILL)  # some of its runs, and right after them the sweep itself
         sweep.kill()
         sweep.wait()
         sweep.stderr.close()
-    n_before = sum(map(is_finished, runs_below(tmp_path, N_RUNS)))
-    sweep = start(tmp_path)
+    n_before = sum(map(is_finished, runs_below(tmp_path, n_runs)))
+    sweep = start(tmp_path, n_runs)
     _, told = sweep.communicate(timeout=60)
     assert sweep.returncode == 0, told
-    assert records(tmp_path) == uninterrupted
-    assert 0 < told.count("finished train/") == N_RUNS - n_before
+    assert records(tmp_path) == records(uninterrupted) and len(records(tmp_path)) == 2 * n_runs
+    assert 0 < told.count("finished train/") == n_runs - n_before
     assert not list(tmp_path.rglob("OVERLAP"))
 
 
@@ -176,7 +178,7 @@ def test_a_claimed_run_is_waited_for_and_taken_over(tmp_path, monkeypatch, capfd
 def test_a_terminal_shows_a_bar_and_the_epochs_of_the_runs(tmp_path):
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
-    command = [*WORK, "drive", str(tmp_path), "8"]
+    command = [*WORK, "drive", str(tmp_path), "24"]  # two seconds: several looks at what works
     sweep = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "COLUMNS": "90"})
     os.close(terminal)
     shown = b""
@@ -186,8 +188,8 @@ def test_a_terminal_shows_a_bar_and_the_epochs_of_the_runs(tmp_path):
     os.close(main)
     assert sweep.wait() == 0
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[\w", "", shown.decode()))
-    assert any("100%" in line and "8/8" in line for line in lines)
-    assert any(re.match(r"(starts|epoch \[\d/4\] batch \[1/1\]) +train/seed\d$", line) for line in lines)
+    assert any("100%" in line and "24/24" in line for line in lines)
+    assert any(re.match(r"(starts|epoch \[\d/4\] batch \[1/1\]) +train/seed\d+$", line) for line in lines)
     assert max(map(len, lines)) <= 90
 
 
