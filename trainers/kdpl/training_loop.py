@@ -1,4 +1,4 @@
-"""One epoch of training in which the host never waits for the device, except where it prints."""
+"""One epoch of training in which the host never waits for the device, except where it prints or scales losses."""
 
 import datetime
 import time
