@@ -86,6 +86,12 @@ def test_an_image_is_decoded_once_while_memory_allows(items, monkeypatch):
     assert [reads.count(item.impath) for item in items[:3]] == [1, 1, 3]
 
 
+def test_the_images_of_all_workers_take_a_quarter_of_the_memory(items, monkeypatch):
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.get)  # 4 GiB
+    assert loader(items, workers=2).dataset.free_bytes == 2**30 // 2
+    assert loader(items).dataset.free_bytes == 2**30
+
+
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="no training images"):
         loader([])

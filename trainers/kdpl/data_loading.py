@@ -1,5 +1,6 @@
 """Training images whose order and augmentation are functions of (seed, epoch, image)."""
 
+import os
 import random
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-CACHE_BYTES = 2 * 2**30  # decoded images kept in memory by each worker
+CACHE_BYTES = 2 * 2**30  # decoded images kept in memory by a worker, at most
+SHARE_OF_MEMORY = 0.25  # of this machine, for the decoded images of all workers
 
 
 def stream_seed(*names: int | str) -> int:
@@ -98,8 +100,10 @@ def seeded_loader(
     """
     if not items:
         raise ValueError("There are no training images: check DATASET.NUM_SHOTS, SUBSAMPLE_CLASSES and the split.")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cache_bytes = min(CACHE_BYTES, int(SHARE_OF_MEMORY * memory / max(1, n_workers)))
     return DataLoader(
-        SeededImages(items, transform, seed),
+        SeededImages(items, transform, seed, cache_bytes),
         batch_sampler=EpochBatches(len(items), batch_size, seed),
         num_workers=n_workers,
         persistent_workers=n_workers > 0,
