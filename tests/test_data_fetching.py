@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 
 import pytest
+import requests
 
 from tests.loopback_server import LoopbackServer
 from tools.data import fetching
@@ -39,11 +40,11 @@ def fetch_into(folder, *urls, **facts):
     return path
 
 
-def refused(folder, *urls, **facts):
-    """The error of a file that cannot be had; nothing of it may have stayed."""
+def refused(folder, *urls, leaves=0, **facts):
+    """The error of a file that cannot be had; nothing of it may have stayed, or as many entries as ``leaves`` says."""
     with pytest.raises(ConnectionError) as error:
         fetch_into(folder, *urls, **facts)
-    assert not list((folder / "data").iterdir())
+    assert len(list((folder / "data").iterdir())) == leaves
     message = str(error.value)
     assert (
         message.startswith("a.bin could not be fetched:")
@@ -214,23 +215,27 @@ def test_google_drive_is_asked_through_gdown(tmp_path, monkeypatch):
     import gdown
     from gdown.exceptions import FileURLRetrievalError
 
-    def download(id, output, use_cookies, timeout):
-        assert id == "some_id" and timeout
+    def download(id, output, use_cookies, timeout, resume):
+        assert id == "some_id" and timeout and resume
         with open(output, "wb") as file:
             file.write(CONTENT)
         return output
 
-    monkeypatch.setattr(gdown, "download", download)
-    assert fetch_into(tmp_path, DRIVE + "some_id").read_bytes() == CONTENT
-    (tmp_path / "data" / "a.bin").unlink()
-
-    def too_many(id, output, use_cookies, timeout):
-        with open(output + "x.part", "wb") as file:
+    def broken_off(id, output, **_):
+        with open(output + "12345678.part", "wb") as file:
             file.write(b"half")
+        raise requests.ConnectionError("the connection was lost")
+
+    def too_many(id, output, **_):
         raise FileURLRetrievalError("Too many users have viewed or downloaded this file recently.")
 
+    monkeypatch.setattr(gdown, "download", broken_off)
+    assert "Google Drive: " in refused(tmp_path, DRIVE + "some_id", leaves=1)  # gdown goes on from it
     monkeypatch.setattr(gdown, "download", too_many)
     assert "Google Drive: Too many users" in refused(tmp_path, DRIVE + "some_id")
+    monkeypatch.setattr(gdown, "download", download)
+    assert fetch_into(tmp_path, DRIVE + "some_id").read_bytes() == CONTENT
+    assert [file.name for file in (tmp_path / "data").iterdir()] == ["a.bin"]
 
 
 def make_tar(path, *names, links=()):

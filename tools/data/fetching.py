@@ -224,20 +224,24 @@ def _fetch_from_drive(url: str, part: Path, file: RemoteFile) -> None:
     import gdown
     from gdown.exceptions import DownloadError
 
-    # gdown's own partial files stay in a folder that goes as a whole.
+    # gdown's own partial files stay in a folder of their own; after a lost connection it goes on from them.
     folder = part.with_name(part.name + ".drive")
     try:
         folder.mkdir(exist_ok=True)
         arrived = gdown.download(
-            id=url.removeprefix(DRIVE), output=str(folder / file.name), use_cookies=False, timeout=TIMEOUT
+            id=url.removeprefix(DRIVE), output=str(folder / file.name), use_cookies=False, timeout=TIMEOUT, resume=True
         )
         if arrived is None:
-            raise ConnectionError("Google Drive gave nothing")
+            raise DownloadError("it gave nothing")
         os.replace(arrived, part)
-    except (DownloadError, requests.RequestException) as error:
+    except requests.RequestException as error:
         raise ConnectionError(f"Google Drive: {_in_words(error)}") from error
-    finally:
+    except (DownloadError, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):  # the disk
+            raise
+        raise ConnectionError(f"Google Drive: {_in_words(error)}") from error
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_space(folder: Path, needed: int, name: str) -> None:
