@@ -19,6 +19,7 @@ class LoopbackServer:
         etag, last_modified: of all files; where a client's If-Range names another, the whole file is sent.
         heeds_if_range: whether it does so.
         announced: what Content-Length says, where it is not the truth.
+        retry_after: seconds that an answer with another status than 200 asks to wait.
     """
 
     def __init__(self, files: dict[str, bytes]):
@@ -35,6 +36,7 @@ class LoopbackServer:
         self.last_modified = ""
         self.heeds_if_range = True
         self.announced: int | None = None
+        self.retry_after: int | None = None
         self._stopped = threading.Event()
 
     def __enter__(self) -> "LoopbackServer":
@@ -70,7 +72,11 @@ class LoopbackServer:
         content = self.files.get(handler.path)
         status = self.statuses.pop(0) if self.statuses else self.status
         if content is None or status != 200:
-            handler.send_error(404 if content is None else status)
+            handler.send_response(404 if content is None else status)
+            if self.retry_after is not None:
+                handler.send_header("Retry-After", str(self.retry_after))
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
             return
         start = int(asked_range.removeprefix("bytes=").removesuffix("-")) if asked_range and self.ranges else 0
         versions = (self.etag, self.last_modified)

@@ -238,6 +238,16 @@ def test_google_drive_is_asked_through_gdown(tmp_path, monkeypatch):
     assert [file.name for file in (tmp_path / "data").iterdir()] == ["a.bin"]
 
 
+def test_a_server_that_asks_to_wait_is_heard_for_a_minute_at_most_and_it_is_said(server, tmp_path, capsys, monkeypatch):
+    waits = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", waits.append)
+    server.statuses, server.retry_after = [429, 503], 3600
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert waits == [60, 60]
+    told = capsys.readouterr().out
+    assert "busy (429): asking it again in 60 seconds" in told and "busy (503)" in told
+
+
 def make_tar(path, *names, links=()):
     with tarfile.open(path, "w:gz") as archive:
         for name in names:

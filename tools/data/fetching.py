@@ -119,7 +119,11 @@ class _Patience(Retry):
 
     def get_retry_after(self, response) -> float | None:
         seconds = super().get_retry_after(response)
-        return None if seconds is None else min(seconds, LONGEST_WAIT)
+        if seconds is None:
+            return None
+        seconds = min(seconds, LONGEST_WAIT)
+        print(f"  the server is busy ({response.status}): asking it again in {seconds:.0f} seconds", flush=True)
+        return seconds
 
 
 def _session() -> requests.Session:
