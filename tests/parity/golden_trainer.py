@@ -130,12 +130,13 @@ def merge_opts(cfg: CfgNode, opts: list) -> list[str]:
             continue
         path, _, name = key.rpartition(".")
         node = get_node(cfg, path)
-        if isinstance(value, str) and not isinstance(node[name], str):
+        kind = type(node[name])
+        if isinstance(value, str) and kind is not str:
             cfg.merge_from_list([key, value])
-        elif isinstance(node[name], bool | str | tuple):
-            node[name] = type(node[name])(value or "") if isinstance(node[name], str) else type(node[name])(value)
+        elif kind is str:
+            node[name] = str(value or "")
         else:
-            node[name] = value
+            node[name] = kind(value) if kind in (bool, tuple) else value
     return unknown
 
 
