@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import posixpath
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,14 +41,14 @@ def list_folder(root: Path, classnames: Collection[str]) -> list[Listed]:
     Raises:
         ValueError: if a part has images both in and beside class folders, or if all images are one folder further down.
     """
-    with_images = [name for name in folder_names(root) if images_below(root / name)]
+    with_images = [name for name in folder_names(root) if _has_images(root / name)]
     parts = {name: PART_FOLDERS[name.casefold()] for name in with_images if name.casefold() in PART_FOLDERS}
     divided = "train" in parts.values() and (len({*parts.values()}) > 1 or len(parts) == len(with_images))
     if divided:
         return [listed for name, part in parts.items() for listed in _list_part(root, name, part, classnames)]
     if len(with_images) == 1 and not image_names(root) and not classnames:
         inner = root / with_images[0]
-        if not image_names(inner) and sum(bool(images_below(inner / name)) for name in folder_names(inner)) > 1:
+        if not image_names(inner) and sum(_has_images(inner / name) for name in folder_names(inner)) > 1:
             raise ValueError(f"All images of {root} are in folders of {inner}. Name that one: --root {inner}")
     return _list_part(root, "", None, classnames)
 
@@ -79,7 +79,15 @@ def images_below(folder: Path) -> list[str]:
 
     Links to folders are followed, each folder once, but not up to a folder that ``folder`` lies in.
     """
-    found = []
+    return sorted(_walk_images(folder))
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether :func:`images_below` would find any; it looks no further than the first."""
+    return any(True for _ in _walk_images(folder))
+
+
+def _walk_images(folder: Path) -> Iterator[str]:
     seen = {str(above) for above in folder.resolve().parents}
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -88,8 +96,7 @@ def images_below(folder: Path) -> list[str]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent, name).relative_to(folder).as_posix() for name in files if is_image_name(name)]
-    return sorted(found)
+        yield from (Path(parent, name).relative_to(folder).as_posix() for name in files if is_image_name(name))
 
 
 def read_label_file(path: Path) -> list[Listed]:
