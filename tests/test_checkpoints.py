@@ -9,8 +9,8 @@ from collections import OrderedDict
 import pytest
 import torch
 
+from kdpl.prompts.checkpoints import find_checkpoint, load_prompts, read_checkpoint, save_prompts
 from tests.test_prompt_learners import CLASSNAMES, images, student
-from trainers.kdpl.checkpoints import find_checkpoint, load_prompts, read_checkpoint, save_prompts
 
 METHODS = {  # learner of test_prompt_learners: method
     "CoOp": "CoOp",

@@ -10,9 +10,8 @@ import warnings
 import pytest
 import torch
 
-from tests.loopback_server import LoopbackServer
-from trainers.kdpl import clip_loading
-from trainers.kdpl.clip_loading import (
+from kdpl.clip import loading as clip_loading
+from kdpl.clip.loading import (
     DEMO_WEIGHTS,
     OPENAI_URL,
     OPENAI_WEIGHTS,
@@ -21,6 +20,7 @@ from trainers.kdpl.clip_loading import (
     clip_from_state_dict,
     load_clip,
 )
+from tests.loopback_server import LoopbackServer
 
 
 def tiny_clip(vision_layers=2):

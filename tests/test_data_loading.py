@@ -9,7 +9,7 @@ from dassl.data.datasets import Datum
 from PIL import Image
 from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 
-from trainers.kdpl.data_loading import EpochBatches, SeededImages, seeded_loader
+from kdpl.images.seeded_loader import EpochBatches, SeededImages, seeded_loader
 
 TRANSFORM = Compose([RandomResizedCrop(16), RandomHorizontalFlip(), ToTensor()])
 
@@ -77,7 +77,7 @@ def test_the_last_partial_batch_is_dropped_unless_it_is_the_only_one(n_items, ba
 def test_an_image_is_decoded_once_while_memory_allows(items, monkeypatch):
     reads = []
     monkeypatch.setattr(
-        "trainers.kdpl.data_loading.read_image", lambda path: reads.append(path) or Image.open(path).convert("RGB")
+        "kdpl.images.seeded_loader.read_image", lambda path: reads.append(path) or Image.open(path).convert("RGB")
     )
     images = SeededImages(items, TRANSFORM, seed=1, cache_bytes=2 * 30 * 30 * 3)
     for e in range(3):

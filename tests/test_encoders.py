@@ -4,10 +4,10 @@ import clip
 import pytest
 import torch
 from clip.model import CLIP
+from kdpl.clip.encoders import ImageEncoder, TextEncoder, _classes_of_like_length, cut_to_longest
 from torch import Tensor
 
 from tests.tiny_clip import CLASSNAMES, images, tiny_clip, tokenize
-from trainers.kdpl.encoders import ImageEncoder, TextEncoder, _classes_of_like_length, cut_to_longest
 
 
 def plain_text_features(model: CLIP, embedded: Tensor, eot: Tensor, deep: list[Tensor] = ()) -> Tensor:

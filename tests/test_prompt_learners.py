@@ -4,18 +4,18 @@ import copy
 
 import pytest
 import torch
+from kdpl.prompted_clip import PromptedCLIP
 from torch import Tensor, nn
 
-from tests.test_encoders import plain_text_features
-from tests.tiny_clip import CLASSNAMES, images, tiny_clip, tokenize
-from trainers.kdpl.prompt_learners import (
+from kdpl.prompts import (
     CoCoOpPromptLearner,
     CoOpPromptLearner,
     MaPLePromptLearner,
     PromptSRCPromptLearner,
     VPTPromptLearner,
 )
-from trainers.kdpl.student import PromptedCLIP
+from tests.test_encoders import plain_text_features
+from tests.tiny_clip import CLASSNAMES, images, tiny_clip, tokenize
 
 LEARNERS = {
     "CoOp": lambda clip: CoOpPromptLearner(clip, tokenize, ctx_init="a photo of a"),
@@ -172,7 +172,7 @@ def test_an_unknown_position_lists_the_possible_ones():
 
 
 def test_mixed_precision_keeps_float32_prompts_and_gradients():
-    from trainers.kdpl.precision import resolve_precision
+    from kdpl.clip.precision import resolve_precision
 
     model = student("MaPLe")
     batch, precision = images(2, model.clip), resolve_precision("bf16", torch.device("cpu"))

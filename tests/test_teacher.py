@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from kdpl.clip import text_features
+from kdpl.clip.precision import resolve_precision
+from kdpl.clip.templates import ENSEMBLE_OF_60, TEMPLATES, fill, template_of
+from kdpl.distillation.teacher import AveragedTeachers, ZeroShotClassifier, teacher_names
 from tests.tiny_clip import CLASSNAMES, images, loaded
-from trainers.kdpl import text_features
-from trainers.kdpl.precision import resolve_precision
-from trainers.kdpl.teacher import AveragedTeachers, ZeroShotClassifier, teacher_names
-from trainers.kdpl.templates import ENSEMBLE_OF_60, TEMPLATES, fill, template_of
 
 CPU = torch.device("cpu")
 FP32 = resolve_precision("fp32", CPU)

@@ -7,7 +7,7 @@ import torch
 from clip.model import CLIP
 from torch import Tensor, nn
 
-from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD, LoadedCLIP
+from kdpl.clip.loading import OPENAI_MEAN, OPENAI_STD, LoadedCLIP
 
 CLASSNAMES = ["dog", "grand piano", "wild_cat", "hot air balloon", "axolotl"]
 SIZES = {
@@ -33,7 +33,7 @@ def tiny_clip(kind: str = "vit", seed: int = 0) -> CLIP:
 def loaded(kind: str = "vit", seed: int = 0) -> LoadedCLIP:
     model = tiny_clip(kind, seed)
     return LoadedCLIP(
-        model, tokenize, model.visual.input_resolution, PIXEL_MEAN, PIXEL_STD, f"tiny {kind}", f"{kind}-{seed}", True
+        model, tokenize, model.visual.input_resolution, OPENAI_MEAN, OPENAI_STD, f"tiny {kind}", f"{kind}-{seed}", True
     )
 
 

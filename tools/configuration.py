@@ -9,7 +9,7 @@ from dassl.config import get_cfg_default
 from dassl.utils import Registry
 from yacs.config import CfgNode
 
-from trainers.kdpl.clip_loading import did_you_mean
+from kdpl.names import did_you_mean
 from trainers.kdpl.config import extend_cfg
 
 MOST_WORKERS = 16  # each keeps decoded images in memory; a GPU is not waiting for more

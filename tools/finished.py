@@ -9,10 +9,12 @@ from typing import Any
 from dassl.engine import TRAINER_REGISTRY
 from yacs.config import CfgNode
 
-from trainers.kdpl.clip_loading import DEMO_WEIGHTS
-from trainers.kdpl.downloads import sha256_of
-from trainers.kdpl.resume import check_settings, settings_of
-from trainers.kdpl.run_record import FILE_NAME, plain_config
+from kdpl.clip.loading import DEMO_WEIGHTS
+from kdpl.distillation.resume import changed_settings, check_settings
+from kdpl.downloads import sha256_of
+from trainers.kdpl.config import plain_config
+from trainers.kdpl.run_record import FILE_NAME
+from trainers.kdpl.settings import default_settings, settings_of
 
 # Of these an evaluation sees only the prompts that came out, and those are compared themselves.
 OF_TRAINING = ("OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL")
@@ -34,9 +36,9 @@ def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> b
     before = settings_of(record["config"]) | {"weights": record["weights_sha256"]}
     now = settings_of(plain_config(cfg)) | {"weights": _weights_now(record)}
     if not eval_only:
-        check_settings(file, before, now)
+        check_settings(file, before, now, default_settings())
         return True
-    if of_evaluation(before) != of_evaluation(now):
+    if changed_settings(of_evaluation(before), of_evaluation(now), default_settings()):
         return False
     if not _has_prompts(cfg.TRAINER.NAME):
         return True

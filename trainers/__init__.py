@@ -7,6 +7,8 @@ from . import (  # noqa: F401
     cocoop_kdpl,
     coop,
     coop_kdpl,
+    kgcoop,
+    kgcoop_kdpl,
     maple,
     maple_kdpl,
     promptsrc,

@@ -7,16 +7,16 @@ from unittest import mock
 
 import numpy as np
 import torch
+from kdpl.clip.encoders import normalise
 from torch import Tensor
 
+from kdpl.clip.loading import load_clip
+from kdpl.clip.templates import ENSEMBLE_OF_60
+from kdpl.clip.text_features import mean_text_features
+from kdpl.distillation.class_selection import most_likely_classes
+from kdpl.distillation.gaussian_averaging import gaussian_weights
+from kdpl.distillation.losses import kl_divergences
 from trainers.kdpl import trainer as trainer_module
-from trainers.kdpl.class_selection import most_likely_classes
-from trainers.kdpl.clip_loading import load_clip
-from trainers.kdpl.encoders import normalise
-from trainers.kdpl.gaussian_averaging import gaussian_weights
-from trainers.kdpl.losses import kl_divergences
-from trainers.kdpl.templates import ENSEMBLE_OF_60
-from trainers.kdpl.text_features import mean_text_features
 from trainers.kdpl.trainer import PromptTrainer
 
 from .errors import Errors

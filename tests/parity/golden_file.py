@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trainers.kdpl.clip_loading import clip
+from kdpl.clip.loading import clip
 
 ROOT = Path(__file__).parents[2]
 FORMAT = 1

@@ -15,8 +15,8 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 import trainers  # noqa: F401
+from kdpl.clip.loading import PIXEL_MEAN, PIXEL_STD
 from tools.configuration import get_node, keys_of
-from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD
 from trainers.kdpl.config import extend_cfg
 
 from .golden_file import ROOT

@@ -14,6 +14,9 @@ from typing import Any
 from dassl.data.datasets import DATASET_REGISTRY
 
 import train
+from kdpl.clip.templates import GENERIC
+from kdpl.distillation import resume
+from kdpl.prompts.inert_files import read_checkpoint
 from tools.configuration import build_cfg, check_registered
 from tools.experiment import Experiment, choose, slug
 from tools.finished import is_finished, of_evaluation, read_record
@@ -28,10 +31,9 @@ from tools.run_folders import (
     run_folder,
     test_from,
 )
-from trainers.kdpl import resume
-from trainers.kdpl.checkpoints import read_checkpoint
-from trainers.kdpl.run_record import FILE_NAME, plain_config
-from trainers.kdpl.templates import GENERIC
+from trainers.kdpl.config import plain_config
+from trainers.kdpl.run_record import FILE_NAME
+from trainers.kdpl.settings import default_settings, settings_of
 
 from .claims import FILE_NAME as CLAIM
 from .runs import LOG, Part, Run
@@ -172,7 +174,7 @@ class _RunsOfBlock:
 
 def _settings(part: Part) -> dict[str, object]:
     """Those that the results of a part depend on."""
-    settings = resume.settings_of(plain_config(cfg_of(part.arguments)[0]))
+    settings = settings_of(plain_config(cfg_of(part.arguments)[0]))
     return settings if part.trains else of_evaluation(settings)
 
 
@@ -199,7 +201,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
             return STALE, f"{part.folder} is of other settings, weights or prompts"
         if part.trains and unfinished.is_file():
             before = json.loads(read_checkpoint(unfinished)["settings"])
-            resume.check_settings(unfinished, before, resume.settings_of(plain_config(cfg)))
+            resume.check_settings(unfinished, before, settings_of(plain_config(cfg)), default_settings())
             return UNFINISHED, ""
     except ValueError as error:
         return STALE, str(error)

@@ -174,7 +174,7 @@ FORMATS = {
 
 def write_all(tables: Sequence[Table], folder: Path) -> list[Path]:
     """Write every format but the terminal's into a folder; the files."""
-    from trainers.kdpl.atomic_files import atomic_path
+    from kdpl.atomic_files import atomic_path
 
     written = []
     for name, (render, ending) in FORMATS.items():

@@ -1,24 +1,19 @@
 """The record of a run: what was done, on what, with which result. Written last, so that it stands for completion."""
 
-import hashlib
-import json
-import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-from yacs.config import CfgNode
 
-from .atomic_files import write_json_atomically
+from kdpl.atomic_files import write_json_atomically
+from kdpl.versions import versions
 
 FILE_NAME = "results.json"
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "clip-anytorch", "open-clip-torch", "dassl")
 
 
 class RunRecord:
@@ -82,36 +77,6 @@ class Counts:
                 for name, c, t in zip(self.classnames, correct, totals, strict=True)
             ],
         }
-
-
-def plain_config(cfg: CfgNode) -> dict[str, Any]:
-    """The configuration as nested dictionaries of plain values."""
-    return {key: plain_config(value) if isinstance(value, CfgNode) else value for key, value in sorted(cfg.items())}
-
-
-def fingerprint(content: Any) -> str:
-    """SHA-256 of plain values."""
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
-
-
-def tensors_fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of names, types, shapes and values, wherever the tensors lie."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Python, system and the libraries that numbers depend on."""
-    found = {"python": platform.python_version(), "system": platform.platform()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def device_name(device: torch.device) -> str:
