@@ -8,6 +8,7 @@ from types import ModuleType
 from weakref import WeakValueDictionary
 
 from ..downloads import sha256_of
+from ..import_guards import import_torchvision
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
 from .openai import OPENAI_WEIGHTS, clip_from_state_dict, openai_clip, openai_weights_file
@@ -102,6 +103,7 @@ def check_clip_name(name: str) -> None:
 
 def _open_clip_loading() -> ModuleType:
     """The module for open_clip names; imported on demand, as open_clip takes a second and not everybody has it."""
+    import_torchvision()  # open_clip imports it, too
     try:
         from . import open_clip_loading
     except ModuleNotFoundError as error:
