@@ -93,7 +93,7 @@ def check_training(folder: Path, store: Path, exact: bool) -> None:
     check_tensors(runs.read_prompts(folder, EPOCHS), runs.read_prompts(store, EPOCHS), exact)
     check_record(folder / "results.json", store / "results.json")
     written, expected = (torch.load(runs.prompt_file(place, EPOCHS), weights_only=True) for place in (folder, store))
-    assert written.keys() == expected.keys()
+    assert written.keys() >= expected.keys()  # a later edition may say more
     assert all(written[key] == expected[key] for key in expected if key != "state_dict")
 
 
