@@ -8,7 +8,7 @@ from .clip.loaded import LoadedCLIP
 from .clip.templates import template_of
 from .distillation.gaussian_averaging import GaussianAverage
 from .distillation.regularisers import KnowledgeGuidance, Regulariser, SelfConsistency
-from .names import OPEN_CLIP_PREFIX
+from .names import OPEN_CLIP_PREFIX, did_you_mean
 from .prompts import (
     CoCoOpPromptLearner,
     CoOpPromptLearner,
@@ -243,3 +243,14 @@ _ENTRIES = (
     ),
 )
 METHODS: Mapping[str, Method] = {method.name: method for method in _ENTRIES}
+
+
+def find_method(name: str) -> Method:
+    """The method called ``name``.
+
+    Raises:
+        ValueError: listing those that exist.
+    """
+    if name not in METHODS:
+        raise ValueError(f"There is no method {name!r}{did_you_mean(name, METHODS)}; choose from {', '.join(METHODS)}.")
+    return METHODS[name]

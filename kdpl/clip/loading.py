@@ -28,9 +28,10 @@ def load_clip(name: str) -> LoadedCLIP:
 
     While somebody holds a CLIP, asking for the same weights by the same name returns that one.
 
-    >>> clip = load_clip("demo:student")
+    >>> import kdpl
+    >>> clip = kdpl.load_clip("demo:student")
     >>> clip.preprocessing.size, clip.towers.text.width
-    (64, 128)
+    (64, 64)
 
     Args:
         name: a name of OpenAI ("ViT-B/32"), "open_clip:<model>/<tag or checkpoint file>", a file with weights in

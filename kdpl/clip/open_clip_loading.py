@@ -10,15 +10,18 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import huggingface_hub
-import open_clip
-from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..downloads import TIMEOUT, sha256_of
+from ..import_guards import import_torchvision
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
 from .towers import Preprocessing, Towers
+
+import_torchvision()
+import open_clip  # noqa: E402
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME  # noqa: E402
 
 
 def check_open_clip_name(name: str) -> None:
