@@ -13,7 +13,7 @@ from kdpl.clip.loading import DEMO_WEIGHTS
 from kdpl.distillation.resume import changed_settings, check_settings
 from kdpl.downloads import sha256_of
 from trainers.kdpl.config import plain_config
-from trainers.kdpl.run_record import FILE_NAME
+from trainers.kdpl.run_record import FILE_NAME, same_student
 from trainers.kdpl.settings import default_settings, settings_of
 
 # Of these an evaluation sees only the prompts that came out, and those are compared themselves.
@@ -43,7 +43,9 @@ def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> b
     if not _has_prompts(cfg.TRAINER.NAME):
         return True
     trained = read_record(Path(model_dir) / FILE_NAME) if model_dir else None
-    return trained is not None and trained.get("prompts_sha256") == record.get("prompts_sha256")
+    if trained is None or trained.get("prompts_sha256") != record.get("prompts_sha256"):
+        return False
+    return same_student(trained, record)  # of other weights, the evaluation was of prompts that do not belong to them
 
 
 def read_record(file: Path) -> dict[str, Any] | None:

@@ -74,8 +74,16 @@ class Run:
     evaluations: tuple[Evaluation, ...]
     split_sha256: str | None = None
     prompts_sha256: str | None = None
+    student_fingerprint: str | None = None
     output_dir: str | None = None
     model_dir: str | None = None  # of an evaluation: the output folder of its training
+
+    def has_student_of(self, training: "Run") -> bool:
+        """Whether nothing that both runs tell speaks against one student."""
+        if self.student_fingerprint and training.student_fingerprint:
+            return self.student_fingerprint == training.student_fingerprint
+        ours, theirs = (dict(run.setting.weights).get("student") for run in (self, training))
+        return ours == theirs or None in (ours, theirs)
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -172,6 +180,7 @@ def _run_of(path: Path, record: dict[str, Any]) -> Run:
         evaluations=tuple(_evaluation(entry, record) for entry in record["evaluations"] if entry["split"] == "test"),
         split_sha256=record.get("split_sha256"),
         prompts_sha256=record.get("prompts_sha256"),
+        student_fingerprint=record.get("student_fingerprint"),
         output_dir=config.get("OUTPUT_DIR"),
         model_dir=record.get("model_dir"),
     )

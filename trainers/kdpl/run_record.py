@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,14 @@ class RunRecord:
         content = {"format": 1, "status": "finished", **self.facts}
         content |= {"evaluations": self.evaluations, "versions": versions(), "phases": self.phases}
         write_json_atomically(Path(directory) / FILE_NAME, content)
+
+
+def same_student(ours: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether two records are of one student: its tensors where both records tell, else its weights file."""
+    fingerprints = [record.get("student_fingerprint") for record in (ours, others)]
+    if all(fingerprints):
+        return fingerprints[0] == fingerprints[1]
+    return ours["weights_sha256"]["student"] == others["weights_sha256"]["student"]
 
 
 class Counts:

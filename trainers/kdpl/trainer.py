@@ -100,6 +100,7 @@ class PromptTrainer(RecordedTrainer):
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.registered_name, learner, self.optim, self.sched)
         self.record.facts["weights_sha256"] = {"student": self.student.weights_sha256}
+        self.record.facts["student_fingerprint"] = self.student.fingerprint
 
     # Training
 
