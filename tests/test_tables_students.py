@@ -4,7 +4,7 @@ import pytest
 
 from tools.tables.layouts import all_tables
 from tools.tables.protocols import results_of
-from tools.tables.records import read_runs
+from tools.tables.reading import read_runs
 
 from .result_files import write_record
 
