@@ -49,8 +49,8 @@ def prompts_of(classifier: kdpl.Classifier) -> dict[str, torch.Tensor]:
 
 def settings_of_demo(method: str) -> dict:
     """The method's settings in its demo configuration, by the library's names."""
-    from tools.configuration import build_cfg
     from trainers.kdpl.config import method_settings
+    from trainers.kdpl.configuration import build_cfg
 
     cfg = build_cfg([str(ROOT / f"configs/trainers/{method}_KDPL/demo.yaml")], {})
     return method_settings(cfg, METHODS[method]) | {"lr": cfg.OPTIM.LR}

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +69,24 @@ def openai_weights_file(name: str) -> Path:
         "folder to look in, KDPL_CLIP_MIRROR another server to ask.",
     )
     return path
+
+
+def check_image_size(name: str, size: Sequence[int], resolution: int | None = None) -> None:
+    """Refuse images of another size than the student takes; known names are checked before anything is loaded.
+
+    Args:
+        size: INPUT.SIZE, (height, width) in pixels.
+        resolution: of the loaded student, in pixels.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    resolution = resolution or RESOLUTIONS.get(name)
+    if resolution and tuple(size) != (resolution, resolution):
+        raise ValueError(
+            f"INPUT.SIZE is {tuple(size)}, and {name} takes images of {resolution} x {resolution} pixels. "
+            f'Set INPUT.SIZE "({resolution},{resolution})", or choose another MODEL.BACKBONE.NAME.'
+        )
 
 
 def openai_cache() -> Path:
