@@ -228,7 +228,9 @@ class PromptTrainer(RecordedTrainer):
         if not directory:
             print("No --model-dir: the prompts are those that training would start from")
             return
-        path = Path(directory) if Path(directory).is_file() else find_checkpoint(directory, self.method.registered_name, epoch)
+        path = Path(directory)
+        if not path.is_file():
+            path = find_checkpoint(directory, self.method.registered_name, epoch)
         prompt_file.load_prompts(path, self.method.name, self.model.prompt_learner, self.student)
         print(f"Prompts loaded from {path}")
 
