@@ -1,8 +1,10 @@
 """A CLIP by name: OpenAI's, open_clip's, one from a local file, or the demo pair of this repository."""
 
 import difflib
+import inspect
 import os
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -199,11 +201,22 @@ def clip_from_state_dict(state_dict: Mapping[str, Tensor]) -> CLIP:
     if bad := [key for key, tensor in weights.items() if not tensor.sum().isfinite()]:  # a look at each would be slow
         raise ValueError(f"These weights are damaged: not all numbers in {bad[:5]} are finite. Get the file again.")
     try:
-        model = build_model(dict(weights)).float()
+        model = _build_plain_model(dict(weights)).float()
         model.load_state_dict(weights)  # again: build_model has rounded them to half precision
     except (RuntimeError, KeyError, ValueError, AssertionError, ZeroDivisionError) as error:  # however sizes clash
         raise ValueError(f"These weights do not fit together as a CLIP: {error}") from error
     return model.eval()
+
+
+def _build_plain_model(state_dict: dict[str, Tensor]) -> CLIP:
+    """``clip.model.build_model`` without prompts, whichever code base the ``clip`` package belongs to.
+
+    In checkouts of MaPLe and PromptSRC it takes a second argument with the lengths and depths of the prompts that it
+    is to build into the towers, and the trainer that they belong to: "CoOp" has CLIP's own blocks, and all else is 0.
+    """
+    if "design_details" in inspect.signature(build_model).parameters:
+        return build_model(state_dict, design_details=defaultdict(int, trainer="CoOp"))
+    return build_model(state_dict)
 
 
 def _tokenize(texts: list[str], context_length: int) -> Tensor:
