@@ -74,10 +74,11 @@ def test_a_build_model_that_wants_the_design_of_prompts_is_told_that_there_are_n
 
     def build_model_of_maple(state_dict, design_details):
         built.append([design_details[key] for key in ("trainer", "vision_depth", "language_ctx", "maple_length")])
-        return clip.model.build_model(state_dict)
+        return build_model(state_dict)
 
+    build_model = clip.model.build_model
     weights = tiny_clip(vision_layers).state_dict()
-    monkeypatch.setattr(clip_loading, "build_model", build_model_of_maple)
+    monkeypatch.setattr(clip.model, "build_model", build_model_of_maple)
     assert_holds(clip_from_state_dict(weights), weights)
     assert built == [["CoOp", 0, 0, 0]]
 
