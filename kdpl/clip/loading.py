@@ -43,13 +43,14 @@ def load_clip(name: str) -> LoadedCLIP:
     """
     check_clip_name(name)
     if name.startswith(OPEN_CLIP_PREFIX):
-        return _open_clip_loading().load_open_clip(name)
-    path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
-    sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
-    if (name, sha256) not in _in_use:
-        _in_use[name, sha256] = loaded = _load_file(path, name, sha256)
+        source = _open_clip_loading()
+        path, load = source.open_clip_weights_file(name), source.load_open_clip
     else:
-        loaded = _in_use[name, sha256]
+        path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
+        load = _load_file
+    sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
+    loaded = _in_use.get((name, sha256)) or load(path, name, sha256)
+    _in_use[name, sha256] = loaded
     for clips in _kept:
         clips.append(loaded)
     return loaded

@@ -2,7 +2,8 @@
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import huggingface_hub
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..downloads import TIMEOUT, sha256_of
+from ..downloads import TIMEOUT
 from ..import_guards import import_torchvision
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
@@ -43,28 +44,43 @@ def check_open_clip_name(name: str) -> None:
         )
 
 
-def load_open_clip(name: str) -> LoadedCLIP:
-    """A CLIP called "open_clip:<model>/<tag or checkpoint file>"; see ``load_clip``."""
+def open_clip_weights_file(name: str) -> Path:
+    """The checkpoint of "open_clip:<model>/<tag or checkpoint file>", downloaded when it is not on this machine yet."""
     model_name, source = _split(name)
     tag = open_clip.get_pretrained_cfg(model_name, source)  # empty when source is a file
-    try:
-        path = _weights_file(tag) if tag else Path(source)
-        model = _create_model(model_name, path, tag)
+    with _fetching(name):
+        return _weights_file(tag) if tag else Path(source)
+
+
+def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
+    """The CLIP of this name, from its weights file; see ``load_clip``."""
+    model_name, source = _split(name)
+    with _fetching(name):  # some tokenizers are fetched, too
+        model = _create_model(model_name, path, open_clip.get_pretrained_cfg(model_name, source))
         tokenizer = open_clip.get_tokenizer(model_name)
-    except OSError as error:
-        raise ConnectionError(
-            f"{name} could not be fetched: {error}. Looked in {huggingface_hub.constants.HF_HUB_CACHE}, then at "
-            f"{huggingface_hub.constants.ENDPOINT}/{tag.get('hf_hub', '')} . Check the connection and start again, or "
-            f"name a checkpoint fetched elsewhere, {OPEN_CLIP_PREFIX}{model_name}/<file>. HF_ENDPOINT names a mirror."
-        ) from error
     return LoadedCLIP(
         name=name,
         model=model.requires_grad_(False).eval(),
         tokenize=partial(_tokenize, tokenizer=tokenizer),
         describe=_towers,
         preprocessing=_preprocessing(open_clip.get_model_preprocess_cfg(model)),
-        weights_sha256=sha256_of(path),
+        weights_sha256=sha256,
     )
+
+
+@contextmanager
+def _fetching(name: str) -> Iterator[None]:
+    """Within the block, failures of the network end as one message that says what to do."""
+    model_name, source = _split(name)
+    try:
+        yield
+    except OSError as error:
+        hub, place = huggingface_hub.constants, open_clip.get_pretrained_cfg(model_name, source).get("hf_hub", "")
+        raise ConnectionError(
+            f"{name} could not be fetched: {error}. Looked in {hub.HF_HUB_CACHE}, then at {hub.ENDPOINT}/{place} . "
+            f"Check the connection and start again, or name a checkpoint fetched elsewhere, "
+            f"{OPEN_CLIP_PREFIX}{model_name}/<file>. HF_ENDPOINT names a mirror."
+        ) from error
 
 
 def _towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> Towers:
