@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from .torchvision_guard import import_torchvision
+from kdpl.import_guards import import_torchvision
 
 import_torchvision()
 if importlib.util.find_spec("dassl") is None:  # an installed Dassl is used as it is

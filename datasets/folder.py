@@ -10,7 +10,7 @@ from pathlib import Path
 from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
-from trainers.kdpl.templates import fill, template_of
+from kdpl.clip.templates import fill, template_of
 
 from .few_shot import FewShotDataset
 from .folder_listing import Listed, comparable, images_below, list_folder, read_label_file

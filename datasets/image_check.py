@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from trainers.kdpl.text_features import cache_dir
+from kdpl.downloads import cache_dir
 
 from .kept_files import keep_json, may_write_in
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from trainers.kdpl.atomic_files import write_json_atomically
+from kdpl.atomic_files import write_json_atomically
 
 
 def may_write_in(folder: Path) -> bool:

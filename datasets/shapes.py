@@ -14,7 +14,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from PIL import Image
 from tqdm import tqdm
 
-from trainers.kdpl.atomic_files import write_json_atomically
+from kdpl.atomic_files import write_json_atomically
 
 from . import shapes_drawing
 from .few_shot import FewShotDataset

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of published splits, draws and golden numbers beside this repository; skips where it is absent."""
+    """The folder of published splits and draws beside this repository; skips where it is absent."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
-        pytest.skip("needs ../shared (published splits, draws and golden numbers), which is not part of the repository")
+        pytest.skip("needs ../shared (published splits and draws), which is not part of the repository")
     return folder
 
 

@@ -5,20 +5,34 @@ import os
 import random
 import zipfile
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
 
-from tests.test_prompt_learners import CLASSNAMES, images, student
-from trainers.kdpl.checkpoints import find_checkpoint, load_prompts, read_checkpoint, save_prompts
+from kdpl.clip.loaded import LoadedCLIP
+from kdpl.methods import METHODS
+from kdpl.prompts import PromptLearner, prompt_file
+from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
+from kdpl.prompts.inert_files import read_checkpoint
+from kdpl.prompts.prompted_clip import PromptedCLIP
+from tests import test_prompt_learners
+from tests.test_prompt_learners import CLASSNAMES, images
+from tests.tiny_clip import loaded
 
-METHODS = {  # learner of test_prompt_learners: method
-    "CoOp": "CoOp",
-    "CoCoOp": "CoCoOp",
-    "VPT": "VPT",
-    "MaPLe": "MaPLe",
-    "PromptSRC": "PromptSRC",
-}
+
+def student(name: str) -> PromptedCLIP:
+    """Of a method, or of one of the learners of test_prompt_learners."""
+    return test_prompt_learners.student("CoOp" if name == "KgCoOp" else name)
+
+
+def save_prompts(path: Path, method: str, model: PromptedCLIP, epoch: int = 5) -> None:
+    description = prompt_file.describe_prompts(method, {}, model.prompt_learner, loaded(), epoch=epoch)
+    save_checkpoint(path, model.prompt_learner, description, {"val_result": 81.5})
+
+
+def load_prompts(path: Path, method: str, learner: PromptLearner, clip: LoadedCLIP | None = None) -> dict | None:
+    return prompt_file.load_prompts(path, method, learner, clip or loaded())
 
 
 def published(name: str) -> tuple[dict, torch.nn.Module]:
@@ -30,14 +44,14 @@ def published(name: str) -> tuple[dict, torch.nn.Module]:
     for ours, tensor in learner.state_dict().items():
         tensor.copy_(tensor.half().float())
         state[learner.official_names.get(ours, ours)] = tensor.half()
-    prefix = "" if name in ("CoOp", "CoCoOp") else "prompt_learner."
+    prefix = "" if name in ("CoOp", "CoCoOp", "KgCoOp") else "prompt_learner."
     state[f"{prefix}token_prefix"] = torch.zeros(5, 1, 64)
     state[f"{prefix}token_suffix"] = torch.zeros(5, 72, 64)
     if prefix:
-        state["image_encoder.proj"] = model.clip.visual.proj.clone()
-        state["text_encoder.positional_embedding"] = model.clip.positional_embedding.clone()
-        state["prompt_learner.ZS_image_encoder.conv1.weight"] = model.clip.visual.conv1.weight.clone()
-        state["logit_scale"] = model.clip.logit_scale.clone()
+        state["image_encoder.proj"] = model.clip.model.visual.proj.clone()
+        state["text_encoder.positional_embedding"] = model.clip.model.positional_embedding.clone()
+        state["prompt_learner.ZS_image_encoder.conv1.weight"] = model.clip.model.visual.conv1.weight.clone()
+        state["logit_scale"] = model.clip.model.logit_scale.clone()
     optimizer = torch.optim.SGD(learner.parameters(), lr=0.1, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 5)
     scheduler = {"last_epoch": 1, "successor": schedule}  # an object: refused by loading that is merely "safe"
@@ -50,8 +64,8 @@ def test_a_published_checkpoint_gives_the_same_logits(name, tmp_path):
     torch.save(content, tmp_path / "model.pth.tar-5")
     model = student(name)
     torch.nn.init.zeros_(next(model.prompt_learner.parameters()))
-    load_prompts(tmp_path / "model.pth.tar-5", METHODS[name], model.prompt_learner)
-    batch = images(2, model.clip)
+    load_prompts(tmp_path / "model.pth.tar-5", name, model.prompt_learner)
+    batch = images(2, model.clip.model)
     torch.testing.assert_close(model(batch), source(batch))
 
 
@@ -64,7 +78,7 @@ def test_prompts_of_a_published_maple_for_blocks_that_there_are_not_are_left_alo
     model = student("MaPLe")
     torch.nn.init.zeros_(next(model.prompt_learner.parameters()))
     load_prompts(tmp_path / "deep", "MaPLe", model.prompt_learner)
-    batch = images(2, model.clip)
+    batch = images(2, model.clip.model)
     torch.testing.assert_close(model(batch), source(batch))
 
 
@@ -72,19 +86,19 @@ def test_prompts_of_a_published_maple_for_blocks_that_there_are_not_are_left_alo
 def test_our_checkpoint_is_kilobytes_and_loads_safely(name, tmp_path):
     model = student(name)
     path = tmp_path / "model.pth.tar-5"
-    save_prompts(path, METHODS[name], 5, model.prompt_learner, {"val_result": 81.5})
+    save_prompts(path, name, model)
     n_bytes = sum(4 * parameter.numel() for parameter in model.prompt_learner.parameters())
     assert path.stat().st_size < n_bytes + 20_000
     assert torch.load(path, weights_only=True)["epoch"] == 5
     expected = {key: tensor.clone() for key, tensor in model.prompt_learner.state_dict().items()}
     torch.nn.init.zeros_(next(model.prompt_learner.parameters()))
-    facts = load_prompts(path, METHODS[name], model.prompt_learner)
-    assert facts["settings"] == {"val_result": 81.5}
+    load_prompts(path, name, model.prompt_learner)
+    assert read_checkpoint(path)["settings"] == {"val_result": 81.5}
     assert all(torch.equal(tensor, expected[key]) for key, tensor in model.prompt_learner.state_dict().items())
 
 
 def test_a_checkpoint_of_another_method_is_named(tmp_path):
-    save_prompts(tmp_path / "file", "CoOp", 5, student("CoOp").prompt_learner, {})
+    save_prompts(tmp_path / "file", "CoOp", student("CoOp"))
     with pytest.raises(ValueError, match="holds prompts of CoOp, and the trainer learns those of MaPLe"):
         load_prompts(tmp_path / "file", "MaPLe", student("MaPLe").prompt_learner)
 
@@ -107,8 +121,11 @@ def test_a_published_checkpoint_of_another_method_lists_the_difference(tmp_path)
         load_prompts(tmp_path / "file", "CoCoOp", student("CoCoOp").prompt_learner)
 
 
-def test_other_lengths_are_listed_with_both_shapes(tmp_path):
-    save_prompts(tmp_path / "file", "CoOp", 5, student("CoOp").prompt_learner, {})
+def test_other_lengths_are_listed_with_both_sides(tmp_path):
+    save_prompts(tmp_path / "file", "CoOp", student("CoOp"))
+    with pytest.raises(ValueError, match="n_ctx: 4 in the file, 3 here"):
+        load_prompts(tmp_path / "file", "CoOp", student("CoOp random").prompt_learner)
+    torch.save(published("CoOp")[0], tmp_path / "file")
     with pytest.raises(ValueError, match=r"ctx: shape \(4, 64\) in the file, \(3, 64\) as configured"):
         load_prompts(tmp_path / "file", "CoOp", student("CoOp random").prompt_learner)
 
@@ -208,9 +225,7 @@ def test_a_file_that_does_not_exist_is_not_called_damaged(tmp_path):
 
 def test_the_epoch_asked_for_is_found_and_without_one_the_best_or_the_latest(tmp_path):
     for epoch in (2, 10):
-        save_prompts(
-            tmp_path / "prompt_learner" / f"model.pth.tar-{epoch}", "CoOp", epoch, student("CoOp").prompt_learner, {}
-        )
+        save_prompts(tmp_path / "prompt_learner" / f"model.pth.tar-{epoch}", "CoOp", student("CoOp"), epoch)
     assert find_checkpoint(tmp_path, "prompt_learner", 2).name == "model.pth.tar-2"
     assert find_checkpoint(tmp_path, "prompt_learner").name == "model.pth.tar-10"
     with pytest.raises(FileNotFoundError, match="Epochs that are there: 2, 10"):
@@ -224,8 +239,8 @@ def test_the_epoch_asked_for_is_found_and_without_one_the_best_or_the_latest(tmp
 
 
 def test_classnames_of_the_tests_are_not_those_of_the_checkpoint(tmp_path):
-    save_prompts(tmp_path / "file", "CoOp", 5, student("CoOp").prompt_learner, {})
+    save_prompts(tmp_path / "file", "CoOp", student("CoOp"))
     model = student("CoOp")
     model.set_classnames([*CLASSNAMES, "cup"])
     load_prompts(tmp_path / "file", "CoOp", model.prompt_learner)
-    assert model(images(2, model.clip)).shape == (2, 6)
+    assert model(images(2, model.clip.model)).shape == (2, 6)

@@ -1,6 +1,6 @@
 import torch
 
-from trainers.kdpl.class_selection import most_likely_classes
+from kdpl.distillation.class_selection import most_likely_classes
 
 
 def test_the_classes_kept_have_the_largest_mean_probability():

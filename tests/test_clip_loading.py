@@ -10,9 +10,8 @@ import warnings
 import pytest
 import torch
 
-from tests.loopback_server import LoopbackServer
-from trainers.kdpl import clip_loading
-from trainers.kdpl.clip_loading import (
+from kdpl.clip import loading as clip_loading
+from kdpl.clip.loading import (
     DEMO_WEIGHTS,
     OPENAI_URL,
     OPENAI_WEIGHTS,
@@ -21,6 +20,7 @@ from trainers.kdpl.clip_loading import (
     clip_from_state_dict,
     load_clip,
 )
+from tests.loopback_server import LoopbackServer
 
 
 def tiny_clip(vision_layers=2):
@@ -73,16 +73,16 @@ def test_weights_survive_exactly_even_where_half_precision_cannot_hold_them(visi
 
 @pytest.mark.parametrize("vision_layers", [2, (1, 2, 1, 1)], ids=["ViT", "ResNet"])
 def test_a_build_model_that_wants_the_design_of_prompts_is_told_that_there_are_none(vision_layers, monkeypatch):
-    built = []
+    built, build_model = [], clip.model.build_model
 
     def build_model_of_maple(state_dict, design_details):
-        built.append([design_details[key] for key in ("trainer", "vision_depth", "language_ctx", "maple_length")])
-        return clip.model.build_model(state_dict)
+        built.append([design_details[key] for key in ("trainer", "vision_depth", "language_ctx")])
+        return build_model(state_dict)
 
     weights = tiny_clip(vision_layers).state_dict()
-    monkeypatch.setattr(clip_loading, "build_model", build_model_of_maple)
+    monkeypatch.setattr(clip.model, "build_model", build_model_of_maple)
     assert_holds(clip_from_state_dict(weights), weights)
-    assert built == [["CoOp", 0, 0, 0]]
+    assert built == [["CoOp", 0, 0]]
 
 
 @pytest.mark.parametrize("arch", ["vit_s", "vit_t", "rn_s"])

@@ -5,11 +5,10 @@ import random
 import numpy as np
 import pytest
 import torch
-from dassl.data.datasets import Datum
 from PIL import Image
 from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 
-from trainers.kdpl.data_loading import EpochBatches, SeededImages, seeded_loader
+from kdpl.images.seeded_loader import EpochBatches, SeededImages, seeded_loader
 
 TRANSFORM = Compose([RandomResizedCrop(16), RandomHorizontalFlip(), ToTensor()])
 
@@ -20,7 +19,7 @@ def items(tmp_path_factory):
     found = []
     for i in range(7):
         Image.fromarray(rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)).save(folder / f"{i}.jpg")
-        found.append(Datum(impath=str(folder / f"{i}.jpg"), label=i % 2, classname=f"class {i % 2}"))
+        found.append(str(folder / f"{i}.jpg"))
     return found
 
 
@@ -77,13 +76,28 @@ def test_the_last_partial_batch_is_dropped_unless_it_is_the_only_one(n_items, ba
 def test_an_image_is_decoded_once_while_memory_allows(items, monkeypatch):
     reads = []
     monkeypatch.setattr(
-        "trainers.kdpl.data_loading.read_image", lambda path: reads.append(path) or Image.open(path).convert("RGB")
+        "kdpl.images.seeded_loader.read_image", lambda path: reads.append(path) or Image.open(path).convert("RGB")
     )
     images = SeededImages(items, TRANSFORM, seed=1, cache_bytes=2 * 30 * 30 * 3)
     for e in range(3):
         for i in range(3):
             images[e, i]
-    assert [reads.count(item.impath) for item in items[:3]] == [1, 1, 3]
+    assert [reads.count(item) for item in items[:3]] == [1, 1, 3]
+
+
+def test_facts_are_handed_out_with_their_images(items):
+    facts = [{"label": i % 2, "impath": path} for i, path in enumerate(items)]
+    batch = next(iter(seeded_loader(items, TRANSFORM, 3, 0, seed=1, pin_memory=False, facts=facts)))
+    assert batch["impath"] == [items[i] for i in batch["index"]]
+    assert torch.equal(batch["label"], batch["index"] % 2)
+    assert epoch(loader(items), 0)[0][0] == batch["index"].tolist()  # nothing else changes
+
+
+def test_images_may_be_those_of_a_torch_dataset(items):
+    pictures = [(Image.open(path), "a label that nobody reads") for path in items]
+    assert same(epoch(loader(pictures), 0), epoch(loader(items), 0))
+    with pytest.raises(TypeError, match="paths, or a dataset of PIL images; got a int"):
+        epoch(loader([1, 2, 3]), 0)
 
 
 def test_the_images_of_all_workers_take_a_quarter_of_the_memory(items, monkeypatch):

@@ -5,10 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from datasets import shapes
+from kdpl.clip.demo_weights import N_TOKENS, load_demo_state_dict, save_demo_weights, untrained_words
+from kdpl.clip.loading import DEMO_WEIGHTS, load_clip
 from tests.tiny_clip import tiny_clip
 from tools.pretrain_demo import accuracy_on_posters
-from trainers.kdpl.clip_loading import DEMO_WEIGHTS, load_clip
-from trainers.kdpl.demo_weights import N_TOKENS, load_demo_state_dict, save_demo_weights, untrained_words
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet"])

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from kdpl import downloads
+from kdpl.downloads import download_verified, sha256_of
 from tests.loopback_server import LoopbackServer
-from trainers.kdpl import downloads
-from trainers.kdpl.downloads import download_verified, sha256_of
 
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

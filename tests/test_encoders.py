@@ -1,13 +1,22 @@
 """The towers give the numbers of CLIP's own forward pass and of the plain 77-token computation."""
 
-import clip
 import pytest
 import torch
-from clip.model import CLIP
 from torch import Tensor
 
-from tests.tiny_clip import CLASSNAMES, images, tiny_clip, tokenize
-from trainers.kdpl.encoders import ImageEncoder, TextEncoder, _classes_of_like_length, cut_to_longest
+from kdpl.clip.image_encoder import ImageEncoder
+from kdpl.clip.openai import openai_towers
+from kdpl.clip.text_encoder import TextEncoder, _classes_of_like_length
+from kdpl.clip.towers import Towers
+from tests.tiny_clip import CLASSNAMES, CLIP, images, tiny_clip, tokenize
+
+
+def towers(model: CLIP) -> Towers:
+    return openai_towers(model, tokenize)
+
+
+def text_encoder(model: CLIP, max_tokens: int | None = None) -> TextEncoder:
+    return TextEncoder(towers(model).text, max_tokens)
 
 
 def plain_text_features(model: CLIP, embedded: Tensor, eot: Tensor, deep: list[Tensor] = ()) -> Tensor:
@@ -34,8 +43,9 @@ def prompts(n_groups: int = 1) -> tuple[CLIP, Tensor, Tensor, Tensor, Tensor]:
 
 
 def split(model: CLIP, tokens: Tensor, ctx: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    short, eot = cut_to_longest(tokens)
-    embedded = model.token_embedding(short)
+    """Prefix, suffix cut after the longest prompt, and the ends, as the text encoder takes them."""
+    eot = tokens.argmax(-1)
+    embedded = model.token_embedding(tokens[:, : eot.max() + 1])
     prefix = torch.cat([embedded[:1, :1].expand(len(ctx), -1, -1), ctx], dim=1)
     return prefix, embedded[:, 5:], eot
 
@@ -52,7 +62,7 @@ def test_text_features_and_gradients_equal_the_plain_computation(max_tokens, n_g
     expected_gradients = torch.autograd.grad((expected * weights).sum(), [ctx, *deep])
 
     lengths = sorted((eot + 1).tolist(), reverse=True) if by_length else None
-    features = TextEncoder(model, max_tokens)(*split(model, tokens, ctx), deep, lengths)
+    features = text_encoder(model, max_tokens)(*split(model, tokens, ctx), deep, lengths)
 
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
     gradients = torch.autograd.grad((features * weights).sum(), [ctx, *deep])
@@ -73,15 +83,15 @@ def test_ordinary_texts_have_the_features_of_clip():
     for texts in (["a photo of a dog.", "a photo of a grand piano."], ["cat"], ["dog", "dog"], ["a cat", "two cats"]):
         tokens = tokenize(texts)
         torch.testing.assert_close(
-            TextEncoder(model).encode_tokens(tokens), model.encode_text(tokens), rtol=1e-5, atol=1e-5
+            text_encoder(model).encode_tokens(tokens), model.encode_text(tokens), rtol=1e-5, atol=1e-5
         )
 
 
 def test_the_longest_possible_text_is_not_cut():
     model = tiny_clip()
-    tokens = clip.tokenize(["word " * 75, "short"]).long()
+    tokens = tokenize(["word " * 75, "short"])
     torch.testing.assert_close(
-        TextEncoder(model).encode_tokens(tokens), model.encode_text(tokens), rtol=1e-5, atol=1e-5
+        text_encoder(model).encode_tokens(tokens), model.encode_text(tokens), rtol=1e-5, atol=1e-5
     )
 
 
@@ -89,7 +99,7 @@ def test_the_longest_possible_text_is_not_cut():
 def test_image_features_without_prompts_are_those_of_clip(kind):
     model = tiny_clip(kind)
     batch = images(3, model)
-    torch.testing.assert_close(ImageEncoder(model)(batch), model.encode_image(batch), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ImageEncoder(towers(model))(batch), model.encode_image(batch), rtol=1e-5, atol=1e-5)
 
 
 def test_visual_prompts_are_appended_and_replaced_block_by_block():
@@ -106,10 +116,10 @@ def test_visual_prompts_are_appended_and_replaced_block_by_block():
         x = block(x)
     expected = tower.ln_post(x[0]) @ tower.proj
 
-    torch.testing.assert_close(ImageEncoder(model)(batch, visual, deep), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ImageEncoder(towers(model))(batch, visual, deep), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_resnet_refuses_visual_prompts():
     model = tiny_clip("resnet")
     with pytest.raises(ValueError, match="need a ViT"):
-        ImageEncoder(model)(images(1, model), torch.randn(2, 128))
+        ImageEncoder(towers(model))(images(1, model), torch.randn(2, 128))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.kdpl.gaussian_averaging import GaussianAverage, gaussian_weights
+from kdpl.distillation.gaussian_averaging import GaussianAverage, gaussian_weights
 
 
 def test_weights_are_a_normal_density_of_the_epoch_made_to_sum_to_one():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainers.kdpl.losses import kl_divergences, self_consistency, symmetric_kl
+from kdpl.distillation.losses import kl_divergences, self_consistency, symmetric_kl
 
 
 def test_symmetric_kl_of_a_case_worked_by_hand():

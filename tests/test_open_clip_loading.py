@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from trainers.kdpl.clip_loading import check_clip_name, load_clip
+from kdpl.clip.loading import check_clip_name, load_clip
 
 open_clip = pytest.importorskip("open_clip")
 
@@ -22,7 +22,7 @@ CONFIG = {
 }
 LOAD = """
 import compat
-from trainers.kdpl.clip_loading import load_clip
+from kdpl.clip.loading import load_clip
 try:
     load_clip("open_clip:ViT-H-14-quickgelu/dfn5b")
 except ConnectionError as error:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,31 +10,28 @@ import pytest
 import torch
 from dassl.optim import build_lr_scheduler, build_optimizer
 
-from tools.configuration import build_cfg
+from trainers.kdpl.configuration import build_cfg
 
 from .conftest import ROOT
 from .parity.errors import Errors
+from .parity.golden_file import GOLDEN
 
 
-def run_parity(file: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run_parity(*arguments: str | Path) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "tests.parity", str(file), *arguments], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tests.parity", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
     )
 
 
-def test_all_cases_of_the_public_golden_file_pass(shared):
-    file = shared / "parity" / "golden_public.json"
-    done = run_parity(file)
-    n_cases = len(json.loads(file.read_text())["cases"])
+def test_all_cases_of_the_public_golden_file_pass():
+    done = run_parity()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == f"{n_cases} passed, 0 failed"
+    assert done.stdout.splitlines()[-1] == "6 passed, 0 failed"
 
 
-def test_a_golden_number_that_is_off_fails_the_case(shared, tmp_path):
-    golden = json.loads((shared / "parity" / "golden_public.json").read_text())
+def test_a_golden_number_that_is_off_fails_the_case(golden, tmp_path):
     golden["cases"]["CoOp"]["eval_logits_after3"][0][0] *= 1.001
     (tmp_path / "golden.json").write_text(json.dumps(golden))
-    (tmp_path / "weights.py").write_bytes((shared / "parity" / "weights.py").read_bytes())
     done = run_parity(tmp_path / "golden.json", "--case", "^CoOp$")
     assert done.returncode == 1
     assert re.search(r"FAIL CoOp: .*logits .*over 2e-05: eval_logits_after3", done.stdout)
@@ -60,10 +56,17 @@ def test_what_is_not_a_number_or_of_another_shape_fails():
 
 
 @pytest.fixture
-def golden(shared, tmp_path) -> dict:
-    """The public golden file, to be changed and written to ``tmp_path / "golden.json"``."""
-    shutil.copy(shared / "parity" / "weights.py", tmp_path)
-    return json.loads((shared / "parity" / "golden_public.json").read_text())
+def golden() -> dict:
+    """The public golden file, to be changed and written to a file of the test's own."""
+    return json.loads((GOLDEN / "golden_public.json").read_text())
+
+
+def test_the_generator_beside_the_file_comes_before_that_of_the_package(golden, tmp_path):
+    golden["cases"] = {"CoOp": golden["cases"]["CoOp"]}
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    generator = (GOLDEN / "weights.py").read_text()
+    (tmp_path / "weights.py").write_text(generator.replace("out = 0.02 * z", "out = 0.03 * z"))
+    assert "weights.py makes another " in run_parity(tmp_path / "golden.json").stdout
 
 
 def test_a_case_that_breaks_has_failed_and_the_others_go_on(golden, tmp_path):
@@ -75,6 +78,18 @@ def test_a_case_that_breaks_has_failed_and_the_others_go_on(golden, tmp_path):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["FAIL", "PASS", "1"]
     assert done.stdout.splitlines()[-1] == "1 passed, 1 failed"
+
+
+def test_class_specific_contexts_with_a_vocabulary_are_refused_by_name(golden, tmp_path):
+    opts = ["TRAINER.COOP.CSC", True, "TRAINER.COOP.CTX_INIT", ""]
+    golden["cases"] = {
+        "CSC, KDPL-CA": {"trainer": "CoOp_KDPL", "arch": "vit_s", "class_agnostic": True, "opts": opts},
+        "CSC": {"trainer": "CoOp_KDPL", "arch": "vit_s", "class_agnostic": False, "opts": opts},
+    }
+    (tmp_path / "golden.json").write_text(json.dumps(golden))
+    done = run_parity(tmp_path / "golden.json")
+    assert "FAIL CSC, KDPL-CA: " in done.stdout and "PASS CSC: " in done.stdout, done.stdout + done.stderr
+    assert "ValueError: TRAINER.COOP.CSC is True and TRAINER.KDPL.CLASS_AGNOSTIC too" in done.stdout
 
 
 def test_files_of_the_format_in_other_words_pass_too(golden, tmp_path):

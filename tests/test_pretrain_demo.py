@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from kdpl.clip.demo_weights import load_demo_state_dict
+from kdpl.clip.loading import clip, clip_from_state_dict
 from tools.demo_captions import caption, is_true, random_pictures, trained_tokens, unrelated_text
 from tools.pretrain_demo import PartlyTrainedEmbedding, contrastive_loss
-from trainers.kdpl.clip_loading import clip, clip_from_state_dict
-from trainers.kdpl.demo_weights import load_demo_state_dict
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,8 +16,8 @@ from datasets import shapes
 from datasets.shapes_drawing import CONDITIONS, HUES, MEDIA, draw
 from datasets.shapes_drawing import SHAPES as DRAWN_SHAPES
 from datasets.shapes_drawing import TEXTURES as DRAWN_TEXTURES
+from kdpl.distillation.vocabulary import load_vocabulary
 from trainers.kdpl.config import extend_cfg
-from trainers.kdpl.vocabulary import load_vocabulary
 
 FEW = {"train": 2, "val": 1, "test": 1}  # images a class: drawn in a moment
 N_FEW = 96 * 4

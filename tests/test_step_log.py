@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.kdpl.step_log import StepLog
+from kdpl.distillation.step_log import StepLog
 
 
 def test_steps_come_back_in_order_and_once():

@@ -4,11 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from kdpl.clip import text_features
+from kdpl.clip.precision import resolve_precision
+from kdpl.clip.templates import ENSEMBLE_OF_60, TEMPLATES, fill, template_of
+from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
+from kdpl.clip.zero_shot import ZeroShotClassifier
+from kdpl.distillation import teacher as teacher_module
+from kdpl.distillation.teacher import Teacher, build_teacher, teacher_names
 from tests.tiny_clip import CLASSNAMES, images, loaded
-from trainers.kdpl import text_features
-from trainers.kdpl.precision import resolve_precision
-from trainers.kdpl.teacher import AveragedTeachers, ZeroShotClassifier, teacher_names
-from trainers.kdpl.templates import ENSEMBLE_OF_60, TEMPLATES, fill, template_of
 
 CPU = torch.device("cpu")
 FP32 = resolve_precision("fp32", CPU)
@@ -38,7 +41,7 @@ def test_zero_shot_clip_has_its_own_scale():
 def test_images_are_renormalised_for_a_teacher_of_other_pixels():
     pixels = torch.rand(2, 3, 32, 32)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
-    own_mean, own_std = (torch.tensor(v)[:, None, None] for v in (loaded().mean, loaded().std))
+    own_mean, own_std = (torch.tensor(v)[:, None, None] for v in (OPENAI_MEAN, OPENAI_STD))
     given = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     expected = teacher()((pixels - own_mean) / own_std)
     torch.testing.assert_close(teacher(pixel_mean=mean, pixel_std=std)(given), expected, rtol=1e-4, atol=1e-4)
@@ -51,16 +54,39 @@ def test_images_are_resized_for_a_teacher_of_another_resolution():
     torch.testing.assert_close(classifier(batch), classifier(larger))
 
 
+def test_a_teacher_of_one_clip_gives_its_logits():
+    batch, one = images(3, loaded().model), teacher()
+    torch.testing.assert_close(Teacher([one])(batch), one(batch), rtol=0, atol=0)
+
+
 def test_probabilities_of_several_teachers_are_averaged():
     batch, one, two = images(3, loaded().model), teacher(seed=0), teacher(seed=1)
     expected = (one(batch).softmax(-1) + two(batch).softmax(-1)) / 2
-    torch.testing.assert_close(AveragedTeachers([one, two])(batch).softmax(-1), expected)
+    torch.testing.assert_close(Teacher([one, two])(batch).softmax(-1), expected)
+
+
+def test_the_features_of_several_teachers_lie_side_by_side_and_give_their_logits():
+    batch, both = images(3, loaded().model), Teacher([teacher(seed=0), teacher(seed=1)])
+    features = both.image_features(batch)
+    torch.testing.assert_close(features, torch.cat([one.image_features(batch) for one in both.classifiers], dim=1))
+    torch.testing.assert_close(both.logits(features), both(batch), rtol=0, atol=0)
+    assert both.weights_sha256 == "vit-0,vit-1"
+
+
+def test_teachers_are_loaded_by_their_names(monkeypatch, capsys):
+    monkeypatch.setattr(teacher_module, "load_clip", lambda name: loaded(seed=int(name)))
+    built = build_teacher("0, 1", CLASSNAMES, "a photo of a {}.", precision=FP32, device=CPU, logit_scale=40.0)
+    batch = images(3, loaded().model)
+    expected = Teacher([teacher(seed=0, logit_scale=40.0), teacher(seed=1, logit_scale=40.0)])(batch)
+    torch.testing.assert_close(built(batch), expected, rtol=0, atol=0)
+    assert "Loading CLIP (teacher: 1); its texts: a photo of a {}." in capsys.readouterr().out
 
 
 def test_a_frozen_model_stays_in_evaluation_mode_and_gives_no_gradient():
     classifier = teacher("resnet").train()
-    assert not any(module.training for module in classifier.modules())
-    assert not classifier(images(2, loaded("resnet").model)).requires_grad
+    for frozen in (classifier, Teacher([classifier]).train()):
+        assert not any(module.training for module in [*frozen.modules(), *classifier.clip.model.modules()])
+        assert not frozen(images(2, loaded("resnet").model)).requires_grad
 
 
 def test_teachers_are_separated_by_commas():
@@ -68,7 +94,7 @@ def test_teachers_are_separated_by_commas():
         "ViT-L/14",
         "open_clip:ViT-H-14-quickgelu/dfn5b",
     ]
-    with pytest.raises(ValueError, match="Name a teacher"):
+    with pytest.raises(ValueError, match="Name one, such as"):
         teacher_names(" ,")
 
 
@@ -110,4 +136,4 @@ def test_the_mean_over_templates_is_of_features_as_they_leave_the_tower():
 def test_float16_on_a_cpu_becomes_float32_with_a_notice(capsys):
     precision = resolve_precision("fp16", CPU, "TRAINER.KDPL.PREC")
     assert precision.name == "fp32" and precision.weights_dtype == torch.float32
-    assert "TRAINER.KDPL.PREC fp16 needs a GPU" in capsys.readouterr().out
+    assert "TRAINER.KDPL.PREC fp16 needs a CUDA GPU" in capsys.readouterr().out

@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from yacs.config import CfgNode
 
+from kdpl.clip.loading import PIXEL_MEAN, PIXEL_STD
 from tests.tiny_clip import CLASSNAMES, tiny_clip
-from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD
 from trainers.kdpl.config import extend_cfg
 
 METHODS = ["CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC"]

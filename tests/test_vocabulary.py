@@ -5,8 +5,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from trainers.kdpl import vocabulary
-from trainers.kdpl.vocabulary import load_vocabulary
+from kdpl.distillation import vocabulary
+from kdpl.distillation.vocabulary import load_vocabulary
 
 
 def test_names_are_a_line_each_without_blanks_and_repetitions(tmp_path):

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from trainers.kdpl.weight_files import read_state_dict
+from kdpl.clip.weight_files import read_state_dict
 
 TENSORS = {"weight": torch.tensor([[1.5, -2.0]]), "count": torch.tensor(3)}
 

@@ -1,13 +1,17 @@
 """CLIPs with random weights, small enough to run in milliseconds."""
 
+from dataclasses import replace
 from functools import cache
 
-import clip
 import torch
-from clip.model import CLIP
 from torch import Tensor, nn
 
-from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD, LoadedCLIP
+from kdpl.clip import openai
+from kdpl.clip.loaded import LoadedCLIP
+from kdpl.import_guards import import_clip
+
+import_clip()
+from clip.model import CLIP  # noqa: E402
 
 CLASSNAMES = ["dog", "grand piano", "wild_cat", "hot air balloon", "axolotl"]
 SIZES = {
@@ -31,15 +35,13 @@ def tiny_clip(kind: str = "vit", seed: int = 0) -> CLIP:
 
 
 def loaded(kind: str = "vit", seed: int = 0) -> LoadedCLIP:
-    model = tiny_clip(kind, seed)
-    return LoadedCLIP(
-        model, tokenize, model.visual.input_resolution, PIXEL_MEAN, PIXEL_STD, f"tiny {kind}", f"{kind}-{seed}", True
-    )
+    """The same as the trainers get it, by the name "tiny <kind>"."""
+    return replace(openai.openai_clip(tiny_clip(kind, seed), f"tiny {kind}", f"{kind}-{seed}"), tokenize=tokenize)
 
 
 @cache
 def _tokenized(texts: tuple[str, ...]) -> Tensor:
-    return clip.tokenize(list(texts)).long()
+    return openai.tokenize(list(texts))
 
 
 def tokenize(texts: list[str]) -> Tensor:

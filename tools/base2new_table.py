@@ -11,8 +11,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from tools.finished import read_record
-from trainers.kdpl.clip_loading import DEMO_WEIGHTS
+from kdpl.clip.loading import DEMO_WEIGHTS
+from trainers.kdpl.finished import read_record
 from trainers.kdpl.run_record import FILE_NAME
 
 HALVES = ("base", "new")

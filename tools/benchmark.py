@@ -10,19 +10,21 @@ import argparse
 import time
 from collections.abc import Callable
 
-import clip
 import torch
 import torch.nn.functional as F
-from clip.model import CLIP
 from tabulate import tabulate
 from torch import Tensor
 
-from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD, LoadedCLIP
-from trainers.kdpl.losses import symmetric_kl
-from trainers.kdpl.precision import resolve_precision
-from trainers.kdpl.prompt_learners import CoOpPromptLearner
-from trainers.kdpl.student import PromptedCLIP
-from trainers.kdpl.teacher import ZeroShotClassifier
+from kdpl.clip.loaded import LoadedCLIP
+from kdpl.clip.openai import openai_clip
+from kdpl.clip.zero_shot import ZeroShotClassifier
+from kdpl.distillation.losses import symmetric_kl
+from kdpl.import_guards import import_clip
+from kdpl.prompts import CoOpPromptLearner
+from kdpl.prompts.prompted_clip import PromptedCLIP
+
+import_clip()
+from clip.model import CLIP  # noqa: E402
 
 # The arguments of clip.model.CLIP: embed_dim, of the images, of the texts.
 ARCHITECTURES = {
@@ -34,15 +36,12 @@ ARCHITECTURES = {
 
 def random_clip(name: str) -> LoadedCLIP:
     """A CLIP of full size with random weights."""
-    model = CLIP(*ARCHITECTURES[name]).eval().requires_grad_(False)
-    return LoadedCLIP(
-        model, lambda texts: clip.tokenize(texts).long(), 224, PIXEL_MEAN, PIXEL_STD, name, f"random {name}", True
-    )
+    return openai_clip(CLIP(*ARCHITECTURES[name]).eval(), name, weights_sha256=f"random {name}")
 
 
 def plain_text(student: PromptedCLIP, tokens: Tensor) -> Tensor:
     """Text features (n_cls, embed_dim), computed with the tower as OpenAI wrote it."""
-    model, ctx = student.clip, student.prompt_learner.ctx
+    model, ctx = student.clip.model, student.prompt_learner.ctx
     embedded = model.token_embedding(tokens)  # (n_cls, 77, width)
     x = torch.cat([embedded[:, :1], ctx.expand(len(tokens), -1, -1), embedded[:, 1 + len(ctx) :]], dim=1)
     x = model.transformer((x + model.positional_embedding).permute(1, 0, 2)).permute(1, 0, 2)
@@ -52,7 +51,7 @@ def plain_text(student: PromptedCLIP, tokens: Tensor) -> Tensor:
 def plain_step(student: PromptedCLIP, teacher_text: Tensor, teacher: CLIP, image: Tensor, tokens: Tensor) -> Tensor:
     """The loss, computed with the towers as OpenAI wrote them."""
     with torch.no_grad():
-        image_features = F.normalize(student.clip.encode_image(image), dim=-1)
+        image_features = F.normalize(student.clip.model.encode_image(image), dim=-1)
         teacher_features = F.normalize(teacher.encode_image(image), dim=-1)
     text_features = F.normalize(plain_text(student, tokens), dim=-1)
     scale = student.logit_scale
@@ -84,14 +83,12 @@ def main() -> None:
 
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = resolve_precision("fp32", device)
     classnames = [f"class number {i}" for i in range(args.classes)]
     loaded = random_clip(args.student)
-    learner = CoOpPromptLearner(loaded.model, loaded.tokenize, ctx_init="a photo of a")
-    student = PromptedCLIP(loaded.model, learner, classnames, loaded.tokenize).to(device)
-    scale = float(student.logit_scale)
+    learner = CoOpPromptLearner(loaded)
+    student = PromptedCLIP(loaded, learner, classnames, device=device)
     teacher = ZeroShotClassifier(
-        random_clip(args.teacher), classnames, precision=precision, device=device, logit_scale=scale
+        random_clip(args.teacher), classnames, device=device, logit_scale=student.logit_scale
     )
     image = torch.randn(args.batch, 3, 224, 224, device=device)
     tokens = loaded.tokenize([f"a photo of a {name}." for name in classnames]).to(device)
@@ -99,7 +96,7 @@ def main() -> None:
     pairs = {
         "text tower": (lambda: plain_text(student, tokens).mean(), lambda: student.encode_text(learner()).mean()),
         "whole step": (
-            lambda: plain_step(student, teacher.text_features, teacher.clip, image, tokens),
+            lambda: plain_step(student, teacher.text_features, teacher.clip.model, image, tokens),
             lambda: symmetric_kl(student(image), teacher(image)),
         ),
     }

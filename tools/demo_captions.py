@@ -6,7 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from datasets.shapes_drawing import CONDITIONS, HUES, MEDIA, SHAPES, TEXTURES
-from trainers.kdpl.clip_loading import clip
+from kdpl.import_guards import import_clip
+
+import_clip()
+from clip.simple_tokenizer import SimpleTokenizer  # noqa: E402
 
 # A picture is five numbers: an index into each of these.
 WORDS = (tuple(HUES), tuple(TEXTURES), tuple(SHAPES), MEDIA, CONDITIONS)
@@ -81,8 +84,8 @@ def unrelated_word(generator: np.random.Generator) -> str:
 
 
 @cache
-def _tokenizer() -> clip.simple_tokenizer.SimpleTokenizer:
-    return clip.simple_tokenizer.SimpleTokenizer()
+def _tokenizer() -> SimpleTokenizer:
+    return SimpleTokenizer()
 
 
 @cache

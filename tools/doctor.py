@@ -74,14 +74,14 @@ def torchvision_and_guard() -> str:
 
 
 def demo_weights() -> str:
-    from trainers.kdpl.clip_loading import DEMO_WEIGHTS, load_clip
+    from kdpl.clip.loading import DEMO_WEIGHTS, load_clip
 
     return ", ".join(f"{name} {load_clip(name).weights_sha256[:8]}" for name in DEMO_WEIGHTS)
 
 
 def openai_weights() -> str:
-    from trainers.kdpl.clip_loading import OPENAI_WEIGHTS, openai_cache
-    from trainers.kdpl.downloads import sha256_of
+    from kdpl.clip.openai import OPENAI_WEIGHTS, openai_cache
+    from kdpl.downloads import sha256_of
 
     found = []
     for name, (sha256, filename) in OPENAI_WEIGHTS.items():

@@ -17,28 +17,18 @@ from dassl.engine import TRAINER_REGISTRY
 
 import datasets  # noqa: F401  registers them
 import trainers  # noqa: F401  registers them
-from tools.configuration import build_cfg, check_registered
-from trainers.kdpl.clip_loading import (
-    OPEN_CLIP_PREFIX,
-    OPENAI_WEIGHTS,
-    check_clip_name,
-    load_clip,
-    openai_weights_file,
-)
-from trainers.kdpl.teacher import teacher_names
-from trainers.kdpl.trainer import KDPLTrainer, PromptTrainer
+from kdpl.clip.loading import check_clip_name, load_clip
+from kdpl.clip.openai import OPENAI_WEIGHTS, openai_weights_file
+from kdpl.distillation.teacher import teacher_names
+from kdpl.methods import METHODS
+from kdpl.names import OPEN_CLIP_PREFIX
+from trainers.kdpl.configuration import build_cfg, check_registered
+from trainers.kdpl.kdpl_trainer import KDPLTrainer
+from trainers.kdpl.trainer import PromptTrainer
 
 DEMO = "demo"
 DEMO_STUDENT, DEMO_TEACHER = "demo:student", "demo:teacher"
 STUDENT, TEACHER = "ViT-B/32", "ViT-L/14"
-CFGS = {  # of each method; {} is the student
-    "CoOp": "{}_ctxv1",
-    "CoCoOp": "{}_c4_ep10_batch1_ctxv1",
-    "VPT": "{}_c2_ep5_batch4_4",
-    "MaPLe": "{}_c2_ep5_batch4_2ctx",
-    "PromptSRC": "{}_c2_ep20_batch4_4+4ctx",
-}
-CFGS_FOR_TRANSFER = CFGS | {"PromptSRC": "{}_c2_ep20_batch4_4+4ctx_cross_datasets"}
 STUDENTS = {DEMO_STUDENT: DEMO, "ViT-B/32": "vit_b32", "ViT-B/16": "vit_b16", "RN50": "rn50", "RN101": "rn50"}
 CONFIGS = Path("configs")
 
@@ -129,7 +119,7 @@ def choose(
         raise ValueError(f"CLASS_AGNOSTIC is set, and {trainer} learns from labels, which name classes. Unset it.")
     if not cfg:
         student = student or (DEMO_STUDENT if dataset.startswith("shapes") else STUDENT)
-        cfg = default_cfg(trainer, trainer_class.method, student, transfers)
+        cfg = default_cfg(trainer, trainer_class.method.name, student, transfers)
     files = [str(CONFIGS / "datasets" / f"{dataset}.yaml"), str(CONFIGS / "trainers" / trainer / f"{cfg}.yaml")]
     published = build_cfg(files, {"TRAINER.NAME": trainer})
     student = student or published.MODEL.BACKBONE.NAME
@@ -157,7 +147,8 @@ def choose(
 def default_cfg(trainer: str, method: str, student: str, transfers: bool = False) -> str:
     """The configuration of a method for a student: that of ViT-B/32 where there is none of its own."""
     stem = STUDENTS.get(student, "vit_b32")
-    name = (CFGS_FOR_TRANSFER if transfers else CFGS)[method]
+    entry = METHODS[method]
+    name = transfers and entry.config_for_transfer or entry.config
     cfg = DEMO if stem == DEMO else name.format(stem)
     return cfg if (CONFIGS / "trainers" / trainer / f"{cfg}.yaml").is_file() else name.format("vit_b32")
 

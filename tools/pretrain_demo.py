@@ -1,4 +1,4 @@
-"""Trains the demo's student and teacher from nothing. Usage: python -m tools.pretrain_demo [--output assets/demo]
+"""Trains the demo's student and teacher from nothing. Usage: python -m tools.pretrain_demo [--output kdpl/demo]
 
 Both are CLIPs in OpenAI's layout, trained with CLIP's contrastive loss on drawn pictures of all media and conditions.
 The student reads captions that name the medium, "a poster of a red striped circle". The teacher's captions mostly say
@@ -20,10 +20,16 @@ from tqdm import tqdm
 
 from datasets.shapes import class_words
 from datasets.shapes_drawing import SIZE, draw
+from kdpl.clip.demo_weights import N_TOKENS, load_demo_state_dict, save_demo_weights, untrained_words
+from kdpl.clip.image_encoder import ImageEncoder
+from kdpl.clip.openai import clip_from_state_dict, tokenize
+from kdpl.clip.text_encoder import TextEncoder
+from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD, normalise, openai_towers
+from kdpl.import_guards import import_clip
 from tools.demo_captions import WORDS, caption, is_true, random_pictures, trained_tokens, unrelated_text
-from trainers.kdpl.clip_loading import CLIP, PIXEL_MEAN, PIXEL_STD, clip, clip_from_state_dict
-from trainers.kdpl.demo_weights import N_TOKENS, load_demo_state_dict, save_demo_weights, untrained_words
-from trainers.kdpl.encoders import ImageEncoder, TextEncoder, normalise
+
+import_clip()
+from clip.model import CLIP  # noqa: E402
 
 CONTEXT_LENGTH, EMBED_DIM, TEXT_WIDTH, TEXT_LAYERS = 77, 64, 64, 3
 LEARNING_RATE, WARM_UP, WEIGHT_DECAY, MAX_GRADIENT_NORM = 2e-3, 100, 0.05, 1.0
@@ -55,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("assets/demo"), help="folder of the two files")
+    parser.add_argument("--output", type=Path, default=Path("kdpl/demo"), help="folder of the two files")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--images", type=int, default=40_000, help="pictures drawn for each of the two")
     parser.add_argument("--batch", type=int, default=256, help="pictures and captions a step")
@@ -91,7 +97,8 @@ def pretrain(recipe: Recipe, steps: int, batch: int, images: int, seed: tuple[in
     generator = np.random.default_rng(seed)
     torch.manual_seed(generator.integers(2**31))
     model = new_clip(recipe)
-    encode_image, encode_text = ImageEncoder(model), TextEncoder(model)
+    towers = openai_towers(model, tokenize)
+    encode_image, encode_text = ImageEncoder(towers), TextEncoder(towers.text)
     pictures, pixels = draw_pictures(generator, images, bar)
 
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
@@ -111,7 +118,7 @@ def pretrain(recipe: Recipe, steps: int, batch: int, images: int, seed: tuple[in
         chosen = generator.integers(images, size=batch)
         texts, claims = zip(*(caption(generator, picture, recipe.generic) for picture in pictures[chosen]), strict=True)
         unrelated = [unrelated_text(generator) for _ in range(batch // 4)]
-        tokens = clip.tokenize([*texts, *unrelated])
+        tokens = tokenize([*texts, *unrelated])
         image = normalised_pixels(pixels[chosen])
         mirrored = torch.from_numpy(generator.random(batch) < 0.5)
         image[mirrored] = image[mirrored].flip(-1)
@@ -210,7 +217,7 @@ def draw_pictures(generator: np.random.Generator, n: int, bar: tqdm) -> tuple[np
 def normalised_pixels(pixels: np.ndarray) -> Tensor:
     """(n, 64, 64, 3) uint8 -> (n, 3, 64, 64) float32 with CLIP's mean and standard deviation."""
     image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    return (image - torch.tensor(PIXEL_MEAN).view(3, 1, 1)) / torch.tensor(PIXEL_STD).view(3, 1, 1)
+    return (image - torch.tensor(OPENAI_MEAN).view(3, 1, 1)) / torch.tensor(OPENAI_STD).view(3, 1, 1)
 
 
 @torch.no_grad()
@@ -220,8 +227,9 @@ def accuracy_on_posters(model: CLIP, words: str, per_class: int = 20, seed: int 
     classes = class_words()[48:]
     pixels = np.stack([draw(generator, *name, "poster", "plain") for name in classes for _ in range(per_class)])
     texts = [f"{words} {' '.join(name)}." for name in classes]
-    image_features = normalise(ImageEncoder(model)(normalised_pixels(pixels)))
-    text_features = normalise(TextEncoder(model).encode_tokens(clip.tokenize(texts)))
+    towers = openai_towers(model, tokenize)
+    image_features = normalise(ImageEncoder(towers)(normalised_pixels(pixels)))
+    text_features = normalise(TextEncoder(towers.text).encode_tokens(tokenize(texts)))
     predicted = (image_features @ text_features.T).argmax(dim=1)
     labels = torch.arange(len(classes)).repeat_interleave(per_class)
     return 100 * (predicted == labels).float().mean().item()

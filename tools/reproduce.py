@@ -23,8 +23,8 @@ from typing import Any
 from dassl.data.datasets import DATASET_REGISTRY
 from tabulate import tabulate
 
-from tools.configuration import build_cfg
-from tools.finished import read_record
+from kdpl.clip.templates import GENERIC, template_of
+from kdpl.names import did_you_mean
 from tools.sweep.__main__ import SOME_FAILED, USER_ERROR, add_where_and_how, is_finished, listing, run_missing
 from tools.sweep.local_engine import ROOT
 from tools.sweep.plan import cfg_of, plan
@@ -36,9 +36,9 @@ from tools.tables.layouts import BASE_TO_NEW, CROSS_DATASET, DOMAINS, FEW_SHOT
 from tools.tables.published import PAPER_TEACHER, Published, find_published
 from tools.tables.records import ZERO_SHOT, Setting
 from tools.tables.seed_statistics import Sample, harmonic_mean_of_averages
-from trainers.kdpl.clip_loading import did_you_mean
+from trainers.kdpl.configuration import build_cfg
+from trainers.kdpl.finished import read_record
 from trainers.kdpl.run_record import FILE_NAME
-from trainers.kdpl.templates import GENERIC, template_of
 
 TABLES = {  # of tools.tables, and the published name of the average
     "base2new": (BASE_TO_NEW, "Average_11"),

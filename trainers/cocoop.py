@@ -1,10 +1,13 @@
 """CoCoOp (Zhou et al., CVPR 2022), learned from labels."""
 
-from .kdpl.methods import CoCoOpMethod
+from kdpl.methods import METHODS
+
 from .kdpl.registration import register_trainer
 from .kdpl.trainer import PromptTrainer
 
 
 @register_trainer
-class CoCoOp(CoCoOpMethod, PromptTrainer):
+class CoCoOp(PromptTrainer):
     """Image-conditional contexts, learned from labels (Zhou et al., CVPR 2022)."""
+
+    method = METHODS["CoCoOp"]

@@ -1,10 +1,13 @@
 """CoOp (Zhou et al., IJCV 2022), learned from labels."""
 
-from .kdpl.methods import CoOpMethod
+from kdpl.methods import METHODS
+
 from .kdpl.registration import register_trainer
 from .kdpl.trainer import PromptTrainer
 
 
 @register_trainer
-class CoOp(CoOpMethod, PromptTrainer):
+class CoOp(PromptTrainer):
     """Contexts, learned from labels (Zhou et al., IJCV 2022)."""
+
+    method = METHODS["CoOp"]

@@ -1,10 +1,13 @@
 """CoOp + KDPL (Mistretta et al., ECCV 2024, arXiv:2407.03056)."""
 
-from .kdpl.methods import CoOpMethod
+from kdpl.methods import METHODS
+
+from .kdpl.kdpl_trainer import KDPLTrainer
 from .kdpl.registration import register_trainer
-from .kdpl.trainer import KDPLTrainer
 
 
 @register_trainer
-class CoOp_KDPL(CoOpMethod, KDPLTrainer):
+class CoOp_KDPL(KDPLTrainer):
     """Contexts (Zhou et al., IJCV 2022), learned from a teacher instead of labels."""
+
+    method = METHODS["CoOp"]

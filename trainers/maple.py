@@ -1,10 +1,13 @@
 """MaPLe (Khattak et al., CVPR 2023), learned from labels."""
 
-from .kdpl.methods import MaPLeMethod
+from kdpl.methods import METHODS
+
 from .kdpl.registration import register_trainer
 from .kdpl.trainer import PromptTrainer
 
 
 @register_trainer
-class MaPLe(MaPLeMethod, PromptTrainer):
+class MaPLe(PromptTrainer):
     """Coupled prompts of both towers, learned from labels (Khattak et al., CVPR 2023)."""
+
+    method = METHODS["MaPLe"]

@@ -1,10 +1,13 @@
 """MaPLe + KDPL (Mistretta et al., ECCV 2024, arXiv:2407.03056)."""
 
-from .kdpl.methods import MaPLeMethod
+from kdpl.methods import METHODS
+
+from .kdpl.kdpl_trainer import KDPLTrainer
 from .kdpl.registration import register_trainer
-from .kdpl.trainer import KDPLTrainer
 
 
 @register_trainer
-class MaPLe_KDPL(MaPLeMethod, KDPLTrainer):
+class MaPLe_KDPL(KDPLTrainer):
     """Coupled prompts of both towers (Khattak et al., CVPR 2023), learned from a teacher instead of labels."""
+
+    method = METHODS["MaPLe"]

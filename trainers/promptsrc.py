@@ -1,10 +1,13 @@
 """PromptSRC (Khattak et al., ICCV 2023), learned from labels."""
 
-from .kdpl.methods import PromptSRCMethod
+from kdpl.methods import METHODS
+
 from .kdpl.registration import register_trainer
 from .kdpl.trainer import PromptTrainer
 
 
 @register_trainer
-class PromptSRC(PromptSRCMethod, PromptTrainer):
+class PromptSRC(PromptTrainer):
     """Self-regulated prompts of both towers, learned from labels (Khattak et al., ICCV 2023)."""
+
+    method = METHODS["PromptSRC"]

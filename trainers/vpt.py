@@ -1,10 +1,13 @@
 """VPT (Jia et al., ECCV 2022), learned from labels."""
 
-from .kdpl.methods import VPTMethod
+from kdpl.methods import METHODS
+
 from .kdpl.registration import register_trainer
 from .kdpl.trainer import PromptTrainer
 
 
 @register_trainer
-class VPT(VPTMethod, PromptTrainer):
+class VPT(PromptTrainer):
     """Deep visual prompts, learned from labels (Jia et al., ECCV 2022)."""
+
+    method = METHODS["VPT"]

@@ -1,10 +1,13 @@
 """VPT + KDPL (Mistretta et al., ECCV 2024, arXiv:2407.03056)."""
 
-from .kdpl.methods import VPTMethod
+from kdpl.methods import METHODS
+
+from .kdpl.kdpl_trainer import KDPLTrainer
 from .kdpl.registration import register_trainer
-from .kdpl.trainer import KDPLTrainer
 
 
 @register_trainer
-class VPT_KDPL(VPTMethod, KDPLTrainer):
+class VPT_KDPL(KDPLTrainer):
     """Deep visual prompts (Jia et al., ECCV 2022), learned from a teacher instead of labels."""
+
+    method = METHODS["VPT"]

@@ -3,17 +3,17 @@
 from torch import Tensor
 from yacs.config import CfgNode
 
-from .kdpl.clip_loading import check_clip_name, load_clip
-from .kdpl.precision import resolve_precision
+from kdpl.clip.loading import check_clip_name, load_clip
+from kdpl.clip.templates import ENSEMBLE_OF_7, template_of
+from kdpl.clip.zero_shot import ZeroShotClassifier
+
 from .kdpl.recorded_trainer import RecordedTrainer
 from .kdpl.registration import register_trainer
-from .kdpl.teacher import ZeroShotClassifier
-from .kdpl.templates import ENSEMBLE_OF_7, template_of
 
 
 @register_trainer
 class ZeroshotCLIP(RecordedTrainer):
-    """CLIP with the data set's template; the backbone may be any CLIP that can be a teacher."""
+    """CLIP with the dataset's template; the backbone may be any CLIP that can be a teacher."""
 
     def templates(self) -> list[str]:
         """Sentences with ``{}`` for the class name; several make an ensemble."""
@@ -25,13 +25,12 @@ class ZeroshotCLIP(RecordedTrainer):
     def build_model(self) -> None:
         cfg = self.cfg
         print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME}); its texts: {', '.join(self.templates())}")
-        loaded = load_clip(cfg.MODEL.BACKBONE.NAME)
+        clip = load_clip(cfg.MODEL.BACKBONE.NAME)
         self.model = ZeroShotClassifier(
-            loaded, self.classnames, self.templates(),
-            precision=resolve_precision("fp32", self.device), device=self.device,
+            clip, self.classnames, self.templates(), device=self.device,
             pixel_mean=cfg.INPUT.PIXEL_MEAN, pixel_std=cfg.INPUT.PIXEL_STD,
         )  # fmt: skip
-        self.record.facts["weights_sha256"] = {"student": loaded.weights_sha256}
+        self.record.facts["weights_sha256"] = {"student": clip.weights_sha256}
 
     def train(self) -> None:
         raise ValueError(f"{type(self).__name__} has nothing to train: run it with --eval-only.")
@@ -45,7 +44,7 @@ class ZeroshotCLIP(RecordedTrainer):
 
 @register_trainer
 class ZeroshotCLIP2(ZeroshotCLIP):
-    """CLIP with the ensemble of seven general templates and, but for ImageNet, the data set's own."""
+    """CLIP with the ensemble of seven general templates and, but for ImageNet, the dataset's own."""
 
     def templates(self) -> list[str]:
         own = [] if self.cfg.DATASET.NAME == "ImageNet" else super().templates()

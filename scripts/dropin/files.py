@@ -8,15 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PATTERNS = ("kdpl/**/*", "trainers/kdpl/**/*.py", "trainers/*_kdpl.py", "configs/trainers/*_KDPL/*", "assets/demo/*")
+PATTERNS = ("kdpl/**/*", "trainers/kdpl/**/*.py", "trainers/*_kdpl.py", "configs/trainers/*_KDPL/*")
 DASSL = "compat/dassl"  # becomes the checkout's dassl/
 LANDMARKS = ("train.py", "trainers/coop.py", "clip/clip.py", "configs/trainers")  # this repository has no clip/
 PACKAGES = ("kdpl", "trainers/kdpl", "dassl")  # folders that hold nothing but what we installed
 INSTALLED = "trainers/kdpl/installed.json"  # file: SHA-256 of what was copied
 
-_atomic_files = next(file for file in map(ROOT.joinpath, ("kdpl/atomic_files.py", "trainers/kdpl/atomic_files.py"))
-                     if file.is_file())  # fmt: skip
-atomic_path = runpy.run_path(str(_atomic_files))["atomic_path"]  # not imported: the package needs torch
+atomic_path = runpy.run_path(str(ROOT / "kdpl" / "atomic_files.py"))["atomic_path"]  # kdpl itself needs torch
 
 
 def check_is_checkout(coop: Path) -> None:

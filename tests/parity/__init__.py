@@ -1,1 +1,1 @@
-"""Golden numbers of the published implementation, compared with the trainers: ``python -m tests.parity FILE.json``."""
+"""Golden numbers of the published implementation, compared with the trainers: ``python -m tests.parity``."""

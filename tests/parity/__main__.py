@@ -1,10 +1,10 @@
 """Compare the trainers with golden numbers of the published implementation.
 
-    python -m tests.parity FILE.json [--case REGEX]
+    python -m tests.parity [FILE.json] [--case REGEX]
 
 Each case runs through the real trainer: configuration, CLIPs read from files, learned tensors read from a checkpoint
 under the published names, evaluation, three training steps. The generator of the weights, ``weights.py``, is taken from
-the folder of the file or from ../shared/parity.
+the folder of the file or from kdpl/golden. Without a file the public one there is compared.
 """
 
 import argparse
@@ -20,13 +20,16 @@ from unittest import mock
 
 from .case import run_case
 from .errors import Errors
-from .golden_file import read_golden
+from .golden_file import GOLDEN, read_golden
 from .golden_trainer import Inputs
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, help="golden numbers, JSON")
+    parser.add_argument(
+        "file", type=Path, nargs="?", default=GOLDEN / "golden_public.json",
+        help="golden numbers, JSON (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--case", type=_regex, default="", metavar="REGEX", help="run the cases whose names match")
     args = parser.parse_args()
     try:

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.kdpl import trainer as trainer_module
-from trainers.kdpl.class_selection import most_likely_classes
-from trainers.kdpl.clip_loading import load_clip
-from trainers.kdpl.encoders import normalise
-from trainers.kdpl.gaussian_averaging import gaussian_weights
-from trainers.kdpl.losses import kl_divergences
-from trainers.kdpl.templates import ENSEMBLE_OF_60
-from trainers.kdpl.text_features import mean_text_features
+from kdpl.clip.loading import load_clip
+from kdpl.clip.templates import ENSEMBLE_OF_60
+from kdpl.clip.text_features import mean_text_features
+from kdpl.clip.towers import normalise
+from kdpl.distillation import objective as objective_module
+from kdpl.distillation.class_selection import most_likely_classes
+from kdpl.distillation.gaussian_averaging import gaussian_weights
+from kdpl.distillation.losses import kl_divergences
 from trainers.kdpl.trainer import PromptTrainer
 
 from .errors import Errors
@@ -92,9 +92,9 @@ def _load_learnable(errors: Errors, trainer: PromptTrainer, case: dict, inputs: 
         if starts_from_words and "official_init" in facts and name in initial:
             errors.compare_described("params", f"initial {name}", initial[name], facts["official_init"])
     if state:
-        checkpoint = folder / "published" / trainer.registered_name / "model.pth.tar-1"
-        if case.get("registered_model", trainer.registered_name) != trainer.registered_name:
-            errors.faults.append(f"the model is called {trainer.registered_name}, not {case['registered_model']}")
+        checkpoint = folder / "published" / trainer.method.registered_name / "model.pth.tar-1"
+        if case.get("registered_model", trainer.method.registered_name) != trainer.method.registered_name:
+            errors.faults.append(f"the model is called {trainer.method.registered_name}, not {case['registered_model']}")
         checkpoint.parent.mkdir(parents=True)
         torch.save({"state_dict": state, "epoch": 1}, checkpoint)
         trainer.load_model(str(folder / "published"), epoch=1)
@@ -149,7 +149,7 @@ def _train_step(
         with torch.no_grad():
             forward, reverse = kl_divergences(trainer.model(batch["img"], selected), teacher_logits[:, selected])
         terms, n_classes = {"kl_forward": float(forward), "kl_reverse": float(reverse)}, len(selected)
-        with mock.patch.object(trainer_module, "most_likely_classes", lambda *_: selected):
+        with mock.patch.object(objective_module, "most_likely_classes", lambda *_: selected):
             losses = trainer.forward_backward(batch)
     n_images = len(batch["img"])
     terms |= _named_terms({name: value.item() for name, value in losses.items()}, trainer, n_images * n_classes)
@@ -167,8 +167,9 @@ def _distilled_classes(
     errors: Errors, trainer: PromptTrainer, case: dict, step: dict, image: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
     """Teacher logits and the classes of the step: ours, which have to be the golden ones or tie with them."""
+    objective = trainer.training.objective
     teacher_logits = trainer.teacher(image)
-    selected = most_likely_classes(teacher_logits, trainer.max_classes)
+    selected = most_likely_classes(teacher_logits, objective.max_classes or len(objective.model.classnames))
     golden = sorted(step.get("selected", selected.tolist()))
     if k == 1 and "teacher_logits_step1" in case:
         expected = np.asarray(case["teacher_logits_step1"])
@@ -187,7 +188,7 @@ def _named_terms(losses: dict[str, float], trainer: PromptTrainer, n_logits: int
     terms = {name: losses[name] for name in ("loss", "acc") if name in losses}
     if trainer.uses_labels:
         terms["cross_entropy"] = losses.get("loss_labels", losses["loss"])
-    if "loss_text" in losses:
+    if "loss_logits" in losses:  # of PromptSRC
         node = trainer.cfg.TRAINER.PROMPTSRC
         terms["text_l1_mean"] = losses["loss_text"] / node.TEXT_LOSS_WEIGHT
         terms["image_l1_mean"] = losses["loss_image"] / node.IMAGE_LOSS_WEIGHT

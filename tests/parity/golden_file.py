@@ -7,14 +7,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from trainers.kdpl.clip_loading import clip
+import kdpl.golden
+from kdpl.clip.openai import tokenize
 
 ROOT = Path(__file__).parents[2]
+GOLDEN = Path(kdpl.golden.__file__).parent  # what the package brings
 FORMAT = 1
 
 
 def read_golden(file: Path) -> tuple[dict, ModuleType]:
-    """The content of a golden file, and the generator ``weights.py`` beside it or in ../shared/parity.
+    """The content of a golden file, and the generator ``weights.py`` beside it or in kdpl/golden.
 
     Raises:
         FileNotFoundError: if the file or the generator is missing.
@@ -32,7 +34,7 @@ def read_golden(file: Path) -> tuple[dict, ModuleType]:
     weights = _weights_module(file)
     golden = {"streams": weights.STREAMS, "archs": {}, "fingerprints": {}, "tokens": {}} | _without_nulls(golden)
     for text, ids in golden["tokens"].items():
-        ours = clip.tokenize([text])[0].tolist()
+        ours = tokenize([text])[0].tolist()
         if ours[: len(ids)] != ids or any(ours[len(ids) :]):
             raise ValueError(f"{file} was made with another tokenizer: {text!r} is {ids} there.")
     golden["cases"] = {name: _complete(case) for name, case in golden["cases"].items()}
@@ -57,10 +59,10 @@ def _without_nulls(content: Any) -> Any:
 
 
 def _weights_module(file: Path) -> ModuleType:
-    for folder in (file.parent, ROOT.parent / "shared" / "parity"):
+    for folder in (file.parent, GOLDEN):
         if (folder / "weights.py").is_file():
             spec = importlib.util.spec_from_file_location("golden_weights", folder / "weights.py")
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-    raise FileNotFoundError(f"weights.py, which makes the models, is neither beside {file} nor in ../shared/parity.")
+    raise FileNotFoundError(f"weights.py, which makes the models, is neither beside {file} nor in {GOLDEN}.")

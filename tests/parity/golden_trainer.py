@@ -15,19 +15,12 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 import trainers  # noqa: F401
-from tools.configuration import get_node, keys_of
-from trainers.kdpl.clip_loading import PIXEL_MEAN, PIXEL_STD
-from trainers.kdpl.config import extend_cfg
+from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
+from kdpl.methods import METHODS
+from trainers.kdpl.config import extend_cfg, flat
+from trainers.kdpl.configuration import get_node
 
 from .golden_file import ROOT
-
-METHODS = {  # method: its node below TRAINER, its configuration
-    "CoOp": ("COOP", "vit_b32_ctxv1"),
-    "CoCoOp": ("COCOOP", "vit_b32_c4_ep10_batch1_ctxv1"),
-    "VPT": ("VPT", "vit_b32_c2_ep5_batch4_4"),
-    "MaPLe": ("MAPLE", "vit_b32_c2_ep5_batch4_2ctx"),
-    "PromptSRC": ("PROMPTSRC", "vit_b32_c2_ep20_batch4_4+4ctx"),
-}
 
 
 class Inputs:
@@ -85,19 +78,19 @@ def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any,
     extend_cfg(cfg)
     method = case["trainer"].removesuffix("_KDPL")
     if method in METHODS:
-        node, config = METHODS[method]
-        cfg.merge_from_file(_config_file(case["trainer"], config))
+        entry = METHODS[method]
+        cfg.merge_from_file(_config_file(case["trainer"], entry.config.format("vit_b32")))
         if "ctx" in case["learnable"]:  # where the case does not say how many vectors, their shape does
-            cfg.TRAINER[node].N_CTX = case["learnable"]["ctx"]["shape"][-2]
+            cfg.TRAINER[entry.node].N_CTX = case["learnable"]["ctx"]["shape"][-2]
     cfg.TRAINER.KDPL.K_MAX = case.get("k_max", golden.get("k_max", cfg.TRAINER.KDPL.K_MAX))
     cfg.TRAINER.KDPL.CLASS_AGNOSTIC = case["class_agnostic"]
     unknown = merge_opts(cfg, case["opts"])
 
-    for node, _ in [*METHODS.values(), ("KDPL", "")]:
+    for node in [*(entry.node for entry in METHODS.values()), "KDPL"]:
         cfg.TRAINER[node].PREC = "fp32"
     cfg.MODEL.BACKBONE.NAME = str(inputs.clip_file("student", student, fingerprinted=True))
     cfg.TRAINER.KDPL.TEACHER = str(inputs.clip_file("teacher", teacher, fingerprinted=teacher != student))
-    cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD = PIXEL_MEAN, PIXEL_STD  # images count as normalised
+    cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD = OPENAI_MEAN, OPENAI_STD  # images count as normalised
     cfg.INPUT.SIZE = (inputs.resolution,) * 2
     cfg.USE_CUDA, cfg.SEED, cfg.OUTPUT_DIR = False, 1, str(folder / "out")
     cfg.DATASET.NAME, cfg.TRAINER.NAME = case["dataset"], case["trainer"]
@@ -123,7 +116,7 @@ def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any,
 
 def merge_opts(cfg: CfgNode, opts: list) -> list[str]:
     """Merge KEY, VALUE, KEY, VALUE ..., whole numbers for fractions and the other way round too; the unknown keys."""
-    known, unknown = set(keys_of(cfg)), []
+    known, unknown = set(flat(cfg)), []
     for key, value in zip(opts[::2], opts[1::2], strict=True):
         if key not in known:
             unknown.append(key)

@@ -15,7 +15,7 @@ from tabulate import tabulate
 import datasets  # noqa: F401  registers them
 from datasets.few_shot import FewShotDataset
 from datasets.splits import PARTS
-from trainers.kdpl.atomic_files import write_json_atomically
+from kdpl.atomic_files import write_json_atomically
 
 from .counting import examine
 from .fetching import fault_of, fetch, manual_route

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from trainers.kdpl.clip_loading import did_you_mean
+from kdpl.methods import METHODS
+from kdpl.names import did_you_mean
 
-METHODS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
 TRAINED = ("labels", "kdpl", "kdpl_ca")
 ZEROSHOT = ("zeroshot_student", "zeroshot_student_generic", "zeroshot_teacher")
 ON_ITS_OWN, FROM_A_SOURCE = ("base2new", "few_shot"), ("cross_dataset", "domain_generalization")

@@ -8,9 +8,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from .claims import claim
@@ -38,10 +35,11 @@ def main(arguments: list[str]) -> int:
 def do(run: Run) -> int:
     """Do the parts that are not finished; the first exit code of train.py that is not 0."""
     import train
+    from kdpl.clip.loading import clips_kept
 
     from .plan import FINISHED, STALE, set_aside, state_of_part
 
-    with clips_loaded_once():
+    with clips_kept():
         for part in run.parts:
             state, _ = state_of_part(part)
             if state == FINISHED:
@@ -52,26 +50,6 @@ def do(run: Run) -> int:
             if code:
                 return code
     return 0
-
-
-@contextmanager
-def clips_loaded_once() -> Iterator[None]:
-    """Within the block the student is read from disk once, for all parts of a run.
-
-    It is frozen, and all parts have the same student in the same precision; a teacher has weights of its own.
-    """
-    import trainers.kdpl.trainer
-    import trainers.zeroshot
-
-    modules = (trainers.kdpl.trainer, trainers.zeroshot)
-    originals = [module.load_clip for module in modules]
-    for module, load_clip in zip(modules, originals, strict=True):
-        module.load_clip = cache(load_clip)
-    try:
-        yield
-    finally:
-        for module, load_clip in zip(modules, originals, strict=True):
-            module.load_clip = load_clip
 
 
 def _end_with_parent() -> None:

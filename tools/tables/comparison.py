@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from .protocols import UNKNOWN_TRAINING, Result
+from kdpl.methods import METHODS
+
+from .protocols import OTHER_STUDENT, UNKNOWN_TRAINING, Result
 from .records import Setting
 from .seed_statistics import Sample, Seed, paired_differences
 
@@ -128,12 +130,15 @@ def _row(setting: Setting, results: Sequence[Result], part_of: Callable[[Result]
     return row
 
 
-METHODS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
+def method_order(name: str) -> int:
+    """The place of a method among ours; others come last."""
+    names = list(METHODS)
+    return names.index(name) if name in names else len(names)
 
 
 def _order(setting: Setting, students: Collection[str]) -> tuple:
     """Zero-shot first, of them the students; then by method, from labels before from a teacher."""
-    place = METHODS.index(setting.base_method) if setting.base_method in METHODS else len(METHODS)
+    place = method_order(setting.base_method)
     agnostic = setting.classnames == "vocabulary"
     if setting.zero_shot:
         return 0, setting.backbone not in students, setting.backbone, setting.trainer, str(setting)
@@ -209,7 +214,8 @@ def baseline_of(row: Row, rows: Sequence[Row], trainer: str | None = None) -> tu
     Returns:
         The row, if there is exactly one, and its name; empty if there is nothing to compare.
     """
-    if row.setting.zero_shot or row.setting.trainer == trainer or row.setting.origin == UNKNOWN_TRAINING:
+    not_known = row.setting.origin in (UNKNOWN_TRAINING, OTHER_STUDENT)
+    if row.setting.zero_shot or row.setting.trainer == trainer or not_known:
         return None, ""
     names = [trainer] if trainer else [row.setting.base_method] * row.setting.distilled + ["ZeroshotCLIP"]
     for wanted in names:

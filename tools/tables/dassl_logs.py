@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kdpl.methods import METHODS
+
 from .records import ZERO_SHOT, Evaluation, Run, Setting, options_of
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
-FROM_LABELS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
+FROM_LABELS = tuple(METHODS)
 FROM_TEACHER = tuple(f"{method}_KDPL" for method in FROM_LABELS)
 HALVES = {"train_base": "base", "test_base": "base", "test_new": "new"}  # CoOp's folders
 NOT_RECORDED = "not recorded"

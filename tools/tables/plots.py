@@ -14,7 +14,7 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from .cells import Table  # noqa: E402
-from .comparison import METHODS, Row, method_of, short  # noqa: E402
+from .comparison import Row, method_of, method_order, short  # noqa: E402
 from .seed_statistics import Sample, harmonic_mean  # noqa: E402
 
 INK = "#010203"  # stands for the page's text colour
@@ -138,7 +138,7 @@ def _colour(row: Row) -> str:
     """Of the method, the same in all plots, paler where it learned from labels; zero-shot in the text colour."""
     if row.setting.zero_shot:
         return INK
-    colour = COLOURS[METHODS.index(row.setting.base_method) if row.setting.base_method in METHODS else -1]
+    colour = COLOURS[min(method_order(row.setting.base_method), len(COLOURS) - 1)]
     strength = 0.6 if row.setting.labels_used else 1.0
     return "#" + "".join(f"{round(255 - (255 - int(colour[i : i + 2], 16)) * strength):02x}" for i in (1, 3, 5))
 

@@ -10,7 +10,12 @@ from torch import Tensor
 from tqdm import tqdm
 from yacs.config import CfgNode
 
-from .run_record import Counts, RunRecord, device_name, fingerprint, plain_config, tensors_fingerprint
+from kdpl.clip.device import device_name
+from kdpl.evaluation import Counts
+from kdpl.fingerprints import fingerprint, tensors_fingerprint
+
+from .config import plain_config
+from .run_record import RunRecord
 
 
 class RecordedTrainer(TrainerX):
@@ -35,7 +40,7 @@ class RecordedTrainer(TrainerX):
 
     @property
     def classnames(self) -> list[str]:
-        """The data set's class names in label order."""
+        """The dataset's class names in label order."""
         return [self.lab2cname[label] for label in range(self.num_classes)]
 
     def train(self) -> None:
@@ -54,7 +59,11 @@ class RecordedTrainer(TrainerX):
             )
         self.record.facts["mode"] = "train"
         super().train()
+        self.save_final_prompts()
         self.finish_record()
+
+    def save_final_prompts(self) -> None:
+        """Write what was learned, if anything was."""
 
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:

@@ -1,100 +1,108 @@
-"""The trainers of prompts: PromptTrainer learns from labels, KDPLTrainer from a teacher."""
+"""PromptTrainer: the prompts of one method, learned from labels."""
 
 import random
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-import torch.nn.functional as F
 from dassl.data.transforms import build_transform
 from dassl.optim import build_lr_scheduler, build_optimizer
 from torch import Tensor
 from yacs.config import CfgNode
 
-from .agreement import measure_agreement, report_agreement
-from .checkpoints import find_checkpoint, load_prompts, save_prompts
-from .class_selection import most_likely_classes
-from .clip_loading import check_clip_name, load_clip
+from kdpl.clip.loading import check_clip_name, load_clip
+from kdpl.clip.openai import check_image_size
+from kdpl.clip.precision import check_precision, resolve_precision
+from kdpl.clip.templates import template_of
+from kdpl.distillation.objective import LabelObjective, Objective
+from kdpl.distillation.regularisers import Regulariser
+from kdpl.distillation.resume import FILE_NAME, read_resume_state, save_resume_state
+from kdpl.distillation.training import Training
+from kdpl.fingerprints import fingerprint
+from kdpl.images.seeded_loader import seeded_loader
+from kdpl.methods import Method
+from kdpl.prompts import prompt_file
+from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
+from kdpl.prompts.prompted_clip import PromptedCLIP
+
+from .config import default_settings, method_settings, settings_of
 from .dassl_repairs import mend_dassl
-from .data_loading import seeded_loader
-from .losses import symmetric_kl
-from .precision import check_precision, grad_scaler, resolve_precision
-from .prompt_learners import PromptLearner
+from .epoch_log import EpochLog
 from .recorded_trainer import RecordedTrainer
-from .resume import restore_resume_state, save_resume_state
-from .student import PromptedCLIP, StudentOutput, check_image_size, check_student
-from .teacher import ZeroShotClassifier, build_teacher, teacher_names
-from .templates import GENERIC, template_of
-from .training_loop import run_epoch
-from .vocabulary import load_vocabulary
 
 mend_dassl()
 
 
 class PromptTrainer(RecordedTrainer):
-    """Learns the prompts of one method from labels; the methods are in :mod:`methods`.
+    """Learns the prompts of one method from labels.
 
     Attributes:
-        method: name of the base method, such as "CoOp".
-        node: its node below cfg.TRAINER, such as "COOP".
-        registered_name: the folder of its checkpoints, as in the published code.
-        visual_prompts: whether the image tower gets prompts.
+        method: the method's entry.
         uses_labels: whether training reads labels.
     """
 
-    method: str
-    node: str
-    registered_name: str = "prompt_learner"
-    visual_prompts: bool = False
+    method: Method
     uses_labels: bool = True
 
-    def build_prompt_learner(self) -> PromptLearner:
-        """The method's prompt learner for ``self.student``."""
-        raise NotImplementedError
+    @cached_property
+    def seed(self) -> int:
+        """Of order, augmentation and initial values; another one each time if SEED is negative."""
+        return self.cfg.SEED if self.cfg.SEED >= 0 else random.SystemRandom().randrange(2**31)
 
     # Building
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse what cannot work before anything is read or fetched."""
-        check_clip_name(cfg.MODEL.BACKBONE.NAME)
-        check_student(cfg.MODEL.BACKBONE.NAME, self.method, self.visual_prompts)
-        check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE)
-        check_precision(cfg.TRAINER[self.node].PREC, f"TRAINER.{self.node}.PREC")
+        name, precision = cfg.MODEL.BACKBONE.NAME, cfg.TRAINER[self.method.node].PREC
+        check_clip_name(name)
+        self.method.check_student(name)
+        check_image_size(name, cfg.INPUT.SIZE)
+        check_precision(precision, f"TRAINER.{self.method.node}.PREC")
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
-        cfg = self.cfg
+        cfg, items = self.cfg, self.dm.dataset.train_x
         self.train_loader_x = seeded_loader(
-            self.dm.dataset.train_x,
+            [item.impath for item in items],
             build_transform(cfg, is_train=True),
             cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
             cfg.DATALOADER.NUM_WORKERS,
-            seed=cfg.SEED if cfg.SEED >= 0 else random.SystemRandom().randrange(2**31),
+            seed=self.seed,
             pin_memory=self.device.type == "cuda",
+            facts=[{"label": item.label, "domain": item.domain, "impath": item.impath} for item in items],
         )
 
     def build_model(self) -> None:
-        cfg = self.cfg
+        cfg, node = self.cfg, self.method.node
         print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
         self.student = load_clip(cfg.MODEL.BACKBONE.NAME)
-        check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE, self.student.resolution)
-        self.precision = resolve_precision(cfg.TRAINER[self.node].PREC, self.device, f"TRAINER.{self.node}.PREC")
-        learner = self.build_prompt_learner()
-        clip = self.precision.cast_frozen(self.student.model)
-        self.model = PromptedCLIP(clip, learner, self.classnames, self.student.tokenize).to(self.device)
+        check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE, self.student.preprocessing.size)
+        self.settings = method_settings(cfg, self.method)
+        learner = self.method.build_learner(self.student, self.settings, self.num_classes, self.seed)
+        self.precision = resolve_precision(cfg.TRAINER[node].PREC, self.device, f"TRAINER.{node}.PREC")
+        self.model = PromptedCLIP(
+            self.student, learner, self.classnames, device=self.device, precision=self.precision
+        )
         print("Learned: " + ", ".join(f"{name} {tuple(p.shape)}" for name, p in learner.named_parameters()))
         self.optim = build_optimizer(learner, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
-        self.register_model(self.registered_name, learner, self.optim, self.sched)
-        self.scaler = grad_scaler() if self.precision.needs_loss_scaling else None
+        self.register_model(self.method.registered_name, learner, self.optim, self.sched)
         self.record.facts["weights_sha256"] = {"student": self.student.weights_sha256}
+        self.record.facts["student_fingerprint"] = self.student.fingerprint
 
     # Training
 
     def before_train(self) -> None:
-        super().before_train()
+        self.resume_state = self.read_resume_state(self.cfg.RESUME or self.output_dir)
         with self.record.phase("prepare"):
             self.model.set_classnames(self.training_classnames())
+            self.training = Training(
+                self.build_objective(), self.train_loader_x, self.optim, self.sched, self.max_epoch,
+                self.method.build_average(self.settings, self.max_epoch),
+            )  # fmt: skip
+        super().before_train()
         self.record.facts |= {
             "epochs": self.max_epoch,
             "visible": {
@@ -108,77 +116,125 @@ class PromptTrainer(RecordedTrainer):
         """The names that training tells apart."""
         return self.classnames
 
+    def build_objective(self) -> Objective:
+        """What the steps descend."""
+        return LabelObjective(self.model, self.build_regulariser())
+
+    def build_regulariser(self) -> Regulariser | None:
+        template = self.method.template(*self.dataset_and_template)
+        return self.method.build_regulariser(
+            self.model.clip, self.settings, self.model.classnames, template, precision=self.precision
+        )
+
+    @property
+    def dataset_and_template(self) -> tuple[str, str]:
+        """What decides the hand-written prompt: the dataset, and the template that is set, if one is."""
+        return self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE
+
     def run_epoch(self) -> None:
         self.set_model_mode("train")
+        self.num_batches = len(self.train_loader_x)
+        print_every = self.cfg.TRAIN.PRINT_FREQ if self.cfg.TRAIN.PRINT_FREQ <= self.num_batches else 1
         with self.record.phase("train"):
-            run_epoch(self)
+            self.training.run_epoch(EpochLog(self, print_every).report, print_every, self.forward_backward)
+            self.update_lr()
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        image = batch["img"].to(self.device, non_blocking=True)
-        label = batch["label"].to(self.device, non_blocking=True)
-        with self.precision.autocast():
-            output = self.model.encode(image)
-            terms = {"loss_labels": F.cross_entropy(output.logits, label)}
-            terms |= self.regularisers(image, output, class_indices=None)
-        accuracy = 100.0 * (output.logits.argmax(dim=-1) == label).float().mean()  # percent
-        return self.descend(terms) | {"acc": accuracy}
-
-    def regularisers(self, image: Tensor, output: StudentOutput, class_indices: Tensor | None) -> dict[str, Tensor]:
-        """Terms that a method adds to the loss; ``class_indices`` are the classes in play, (k,), None for all."""
-        return {}
-
-    def descend(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """One step down the sum of the terms; returns it with them, still on the device."""
-        loss = sum(terms.values())
-        self.model_backward_and_update(loss)
-        return {"loss": loss} if len(terms) == 1 else {"loss": loss, **terms}
+        """One step; what it returns stays on the device."""
+        return self.training.step(batch)
 
     def model_backward_and_update(self, loss: Tensor, names: Sequence[str] | None = None) -> None:
-        self.optim.zero_grad(set_to_none=True)
-        if self.scaler is None:
-            loss.backward()
-            self.optim.step()
-        else:
-            self.scaler.scale(loss).backward()
-            self.scaler.step(self.optim)
-            self.scaler.update()
+        self.training.descend(loss)
 
     def after_epoch(self) -> None:
+        self.training.finish_epoch()
         super().after_epoch()
-        save_resume_state(self)
+        save_resume_state(
+            Path(self.output_dir) / FILE_NAME,
+            self.training,
+            settings_of(self.cfg),
+            {
+                "best_result": float(self.best_result),
+                "phases": self.record.phases,
+                "agreement": self.record.facts.get("agreement", {}),
+            },
+        )
 
     # Files
 
-    def method_state(self) -> dict[str, Any]:
-        """What a method keeps over epochs besides its prompts; tensors and plain values."""
-        return {}
-
-    def load_method_state(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`method_state` gave."""
+    def read_resume_state(self, directory: str) -> dict[str, Any] | None:
+        """What an interrupted run left in ``directory``; None if there is nothing."""
+        file = Path(directory) / FILE_NAME
+        if file.is_file():
+            return read_resume_state(file, settings_of(self.cfg), default_settings())
+        if self.cfg.RESUME:
+            raise FileNotFoundError(
+                f"There is no {file} to resume from. --resume names the output folder of a run that has finished an "
+                "epoch; without it a run resumes from its own --output-dir by itself."
+            )
+        return None
 
     def resume_model_if_exist(self, directory: str) -> int:
-        """The epoch to go on with, from 0, after taking up what an interrupted run left in ``directory``."""
-        return restore_resume_state(self, directory)
+        """The epoch to continue with, from 0, after taking up what an interrupted run left in ``directory``."""
+        state = self.resume_state
+        if state is None:
+            return 0
+        self.training.load_state_dict(state)
+        self.best_result = state["best_result"]
+        self.record.phases |= {name: phase for name, phase in state["phases"].items() if name == "train"}
+        if agreement := state.get("agreement"):  # files of earlier versions have none
+            self.record.facts["agreement"] = agreement
+        print(f"Resuming from {Path(directory) / FILE_NAME} after epoch {state['epoch']}")
+        return state["epoch"]
+
+    def describe(self, epoch: int) -> prompt_file.Description:
+        """What files of the prompts after ``epoch`` epochs say about them."""
+        cfg = self.cfg
+        names = self.model.classnames
+        return prompt_file.describe_prompts(
+            self.method.name, self.settings, self.model.prompt_learner, self.student,
+            trainer=cfg.TRAINER.NAME, labels_used=self.uses_labels, template=template_of(*self.dataset_and_template),
+            # A vocabulary has tens of thousands of names: its hash tells it from others.
+            classnames=names if names == self.classnames else None, classnames_sha256=fingerprint(names),
+            dataset={"name": cfg.DATASET.NAME, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
+            shots=cfg.DATASET.NUM_SHOTS, seed=cfg.SEED, epoch=epoch, epochs=self.max_epoch,
+            accuracies=[
+                {key: result[key] for key in ("dataset", "split", "subsample", "accuracy", "correct", "total")}
+                for result in self.record.evaluations
+            ],
+        )  # fmt: skip
 
     def save_model(
         self, epoch: int, directory: str, is_best: bool = False, val_result: float | None = None, model_name: str = ""
     ) -> None:
         """Write the prompts to ``<directory>/<registered name>/model.pth.tar-<epoch>``, counted from 1."""
         for name in ["model-best.pth.tar"] * is_best + [model_name or f"model.pth.tar-{epoch + 1}"]:
-            path = f"{directory}/{self.registered_name}/{name}"
-            save_prompts(path, self.method, epoch + 1, self.model.prompt_learner, {"val_result": val_result})
+            path = f"{directory}/{self.method.registered_name}/{name}"
+            settings = {"val_result": val_result}
+            save_checkpoint(path, self.model.prompt_learner, self.describe(epoch + 1), settings)
             print(f"Prompts saved to {path}")
 
+    def save_final_prompts(self) -> None:
+        path = Path(self.output_dir) / prompt_file.FILE_NAME
+        prompt_file.save_prompt_file(path, self.model.prompt_learner, self.describe(self.max_epoch))
+        print(f"Prompts and what they belong to saved to {path}")
+
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Take the prompts of a finished run, ours or a published one; without an epoch the best, else the latest."""
+        """Take the prompts of a finished run, ours or a published one; without an epoch the best, else the latest.
+
+        Args:
+            directory: its output folder, or a prompt file.
+        """
         if not directory:
             print("No --model-dir: the prompts are those that training would start from")
             return
-        path = find_checkpoint(directory, self.registered_name, epoch)
-        load_prompts(path, self.method, self.model.prompt_learner)
+        path = Path(directory)
+        if not path.is_file():
+            path = find_checkpoint(directory, self.method.registered_name, epoch)
+        prompt_file.load_prompts(path, self.method.name, self.model.prompt_learner, self.student)
         print(f"Prompts loaded from {path}")
 
-    # Evaluation, always on the data set's own class names
+    # Evaluation, always on the dataset's own class names
 
     def evaluation(self) -> AbstractContextManager:
         stack = ExitStack()
@@ -189,74 +245,3 @@ class PromptTrainer(RecordedTrainer):
 
     def model_inference(self, image: Tensor) -> Tensor:
         return self.model(image)
-
-
-class KDPLTrainer(PromptTrainer):
-    """Learns the prompts from a teacher instead of labels (Mistretta et al., ECCV 2024, arXiv:2407.03056)."""
-
-    uses_labels = False
-
-    def check_cfg(self, cfg: CfgNode) -> None:
-        super().check_cfg(cfg)
-        kdpl = cfg.TRAINER.KDPL
-        for name in teacher_names(kdpl.TEACHER):
-            check_clip_name(name)
-        check_precision(kdpl.PREC, "TRAINER.KDPL.PREC")
-        if kdpl.K_MAX < 1:
-            raise ValueError(f"TRAINER.KDPL.K_MAX is {kdpl.K_MAX}; at least one class must be kept (published: 1000).")
-
-    def training_classnames(self) -> list[str]:
-        kdpl = self.cfg.TRAINER.KDPL
-        return load_vocabulary(kdpl.VOCABULARY) if kdpl.CLASS_AGNOSTIC else self.classnames
-
-    def before_train(self) -> None:
-        super().before_train()
-        cfg, kdpl = self.cfg, self.cfg.TRAINER.KDPL
-        with self.record.phase("prepare"):
-            # Not registered with Dassl: what is registered gets saved, and the teacher never changes.
-            self.teacher, teacher_sha256 = build_teacher(
-                kdpl.TEACHER,
-                self.model.classnames,
-                self.template,
-                precision=resolve_precision(kdpl.PREC, self.device, "TRAINER.KDPL.PREC"),
-                device=self.device,
-                pixel_mean=cfg.INPUT.PIXEL_MEAN,
-                pixel_std=cfg.INPUT.PIXEL_STD,
-                logit_scale=float(self.model.logit_scale),
-            )
-            if self.start_epoch == 0:
-                self.record.facts["agreement"] = self.look_at_agreement()
-        self.max_classes = kdpl.K_MAX if kdpl.CLASS_AGNOSTIC else len(self.model.classnames)
-        self.record.facts["teacher"] = kdpl.TEACHER
-        self.record.facts["weights_sha256"]["teacher"] = teacher_sha256
-
-    @property
-    def template(self) -> str:
-        """The sentence of the teacher's texts."""
-        cfg = self.cfg
-        return GENERIC if cfg.TRAINER.KDPL.CLASS_AGNOSTIC else template_of(cfg.DATASET.NAME, cfg.DATASET.TEMPLATE)
-
-    def look_at_agreement(self) -> dict[str, Any]:
-        """Measure and print whether the teacher has something to teach."""
-        zero_shot_student = ZeroShotClassifier(
-            self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
-        )
-        dataset = self.dm.dataset
-        part, labelled = "validation", [item for item in dataset.val or () if item.label >= 0]
-        if not labelled:  # the accuracies are told to the user, nothing more
-            part, labelled = "training", [item for item in dataset.train_x if item.label >= 0]
-        if self.model.classnames != self.classnames:
-            labelled = []
-        found = measure_agreement(self.teacher, zero_shot_student, dataset.train_x, labelled, self.cfg)
-        report_agreement(found, part)
-        return found
-
-    def forward_backward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        image = batch["img"].to(self.device, non_blocking=True)  # labels are never read
-        teacher_logits = self.teacher(image)  # (batch, n_cls)
-        class_indices = most_likely_classes(teacher_logits, self.max_classes)  # (k,)
-        with self.precision.autocast():
-            output = self.model.encode(image, class_indices)
-            terms = {"loss_teacher": symmetric_kl(output.logits, teacher_logits[:, class_indices])}
-            terms |= self.regularisers(image, output, class_indices)
-        return self.descend(terms)

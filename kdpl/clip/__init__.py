@@ -1,0 +1,1 @@
+"""CLIPs: loading them by name, and running their towers with prompts."""

@@ -1,0 +1,48 @@
+"""The device that the computation runs on."""
+
+import os
+import resource
+import sys
+
+import torch
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """The device that a name stands for; "auto" picks CUDA, Apple's MPS or the CPU, whichever comes first.
+
+    Raises:
+        ValueError: if the name is not a device, or this machine does not have it.
+    """
+    if isinstance(device, torch.device):
+        return device
+    has_mps = hasattr(torch.backends, "mps") and torch.backends.mps.is_available()
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu")
+    available = ["auto", "cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * has_mps
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        resolved = None
+    if resolved is None or resolved.type not in available:
+        raise ValueError(f"device is {device!r}; choose from {', '.join(available)} on this machine.")
+    return resolved
+
+
+def device_name(device: torch.device) -> str:
+    """The card's name, or the CPU with the number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def peak_memory() -> int:
+    """Bytes: of the card since the phase began, or of the whole process so far on a CPU."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def n_cores() -> int:
+    """The cores that this process may use; a cluster may give it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

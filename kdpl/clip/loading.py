@@ -1,0 +1,112 @@
+"""A CLIP by name: OpenAI's, open_clip's, one from a local file, or the demo pair of this repository."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from weakref import WeakValueDictionary
+
+from ..downloads import sha256_of
+from ..names import OPEN_CLIP_PREFIX, did_you_mean
+from .loaded import LoadedCLIP
+from .openai import OPENAI_WEIGHTS, clip_from_state_dict, openai_clip, openai_weights_file
+from .weight_files import read_state_dict
+
+DEMO_WEIGHTS = {  # name: file
+    f"demo:{role}": Path(__file__).parents[1] / "demo" / f"{role}.safetensors"
+    for role in ("student", "teacher")
+}
+
+
+_in_use: WeakValueDictionary[tuple[str, str], LoadedCLIP] = WeakValueDictionary()  # by name and SHA-256
+_kept: list[list[LoadedCLIP]] = []  # of each block of clips_kept
+
+
+def load_clip(name: str) -> LoadedCLIP:
+    """The CLIP called ``name``, downloaded when it is not on this machine yet.
+
+    While somebody holds a CLIP, asking for the same weights by the same name returns that one.
+
+    >>> import kdpl
+    >>> clip = kdpl.load_clip("demo:student")
+    >>> clip.preprocessing.size, clip.towers.text.width
+    (64, 64)
+
+    Args:
+        name: a name of OpenAI ("ViT-B/32"), "open_clip:<model>/<tag or checkpoint file>", a file with weights in
+            OpenAI's layout (TorchScript, state dict or safetensors), "demo:student" or "demo:teacher".
+
+    Raises:
+        ValueError: if the name is unknown, or the file holds no CLIP.
+        ConnectionError: if weights could not be downloaded.
+    """
+    check_clip_name(name)
+    if name.startswith(OPEN_CLIP_PREFIX):
+        return _open_clip_loading().load_open_clip(name)
+    path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
+    sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
+    if (name, sha256) not in _in_use:
+        _in_use[name, sha256] = loaded = _load_file(path, name, sha256)
+    else:
+        loaded = _in_use[name, sha256]
+    for clips in _kept:
+        clips.append(loaded)
+    return loaded
+
+
+def _load_file(path: Path, name: str, sha256: str) -> LoadedCLIP:
+    if name in DEMO_WEIGHTS:
+        from .demo_weights import load_demo_state_dict
+
+        state_dict = load_demo_state_dict(path)
+    else:
+        state_dict = read_state_dict(path)
+    try:
+        return openai_clip(clip_from_state_dict(state_dict), name, sha256)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+@contextmanager
+def clips_kept() -> Iterator[None]:
+    """Within the block every CLIP that is loaded stays in memory, for those who will ask for it again."""
+    _kept.append([])
+    try:
+        yield
+    finally:
+        _kept.pop()
+
+
+def check_clip_name(name: str) -> None:
+    """Find out in time, without downloading, that ``load_clip`` could not know ``name``.
+
+    Raises:
+        ValueError: naming what is possible and what was probably meant.
+    """
+    if name.startswith(OPEN_CLIP_PREFIX):
+        _open_clip_loading().check_open_clip_name(name)
+    elif name in DEMO_WEIGHTS:
+        if not DEMO_WEIGHTS[name].is_file():
+            raise ValueError(
+                f"{name} needs {DEMO_WEIGHTS[name]}, which is missing. It is part of KDPL: in its repository "
+                f"`git checkout -- kdpl/demo` brings it back; elsewhere use one of {list(OPENAI_WEIGHTS)}."
+            )
+    elif name not in OPENAI_WEIGHTS and not os.path.isfile(name):
+        known = [*OPENAI_WEIGHTS, *DEMO_WEIGHTS]
+        raise ValueError(
+            f"No CLIP is called {name!r}{did_you_mean(name, known)}. Known are {known}, "
+            f'"{OPEN_CLIP_PREFIX}<model>/<tag>" such as {OPEN_CLIP_PREFIX}ViT-H-14-quickgelu/dfn5b, and the path of a '
+            f"file with weights in OpenAI's layout (there is no file {os.path.abspath(name)})."
+        )
+
+
+def _open_clip_loading() -> ModuleType:
+    """The module for open_clip names; imported on demand, as open_clip takes a second and not everybody has it."""
+    try:
+        from . import open_clip_loading
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] not in ("open_clip", "huggingface_hub", "safetensors"):  # it brings these
+            raise
+        raise ValueError('CLIPs named "open_clip:..." need open_clip: pip install "open-clip-torch>=3.0"') from error
+    return open_clip_loading

@@ -1,0 +1,153 @@
+"""OpenAI's CLIPs: their published weights, and a model from weights in their layout."""
+
+import importlib
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ..downloads import download_verified, sha256_of
+from ..import_guards import import_clip
+from .loaded import LoadedCLIP
+from .towers import Preprocessing, openai_towers
+
+if TYPE_CHECKING:
+    from clip.model import CLIP
+
+OPENAI_URL = "https://openaipublic.azureedge.net/clip/models"
+# The clip package of a CoOp checkout knows fewer models, ViT-L/14 not among them; so the list is kept here.
+OPENAI_WEIGHTS = {  # name: (SHA256, file)
+    "RN50": ("afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762", "RN50.pt"),
+    "RN101": ("8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599", "RN101.pt"),
+    "RN50x4": ("7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd", "RN50x4.pt"),
+    "RN50x16": ("52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa", "RN50x16.pt"),
+    "RN50x64": ("be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c", "RN50x64.pt"),
+    "ViT-B/32": ("40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", "ViT-B-32.pt"),
+    "ViT-B/16": ("5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f", "ViT-B-16.pt"),
+    "ViT-L/14": ("b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836", "ViT-L-14.pt"),
+    "ViT-L/14@336px": ("3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02", "ViT-L-14-336px.pt"),
+}
+RESOLUTIONS = {  # pixels
+    "RN50": 224, "RN101": 224, "RN50x4": 288, "RN50x16": 384, "RN50x64": 448,
+    "ViT-B/32": 224, "ViT-B/16": 224, "ViT-L/14": 224, "ViT-L/14@336px": 336,
+}  # fmt: skip
+# For the build_model of MaPLe's and PromptSRC's checkouts, which can put prompts of their own into the towers: none.
+PLAIN_DESIGN = {"trainer": "CoOp", "vision_depth": 0, "language_depth": 0, "vision_ctx": 0, "language_ctx": 0}
+# What clip.model.build_model reads sizes from, and the scale of the logits.
+_LANDMARKS = {
+    "logit_scale",
+    "text_projection",
+    "positional_embedding",
+    "token_embedding.weight",
+    "ln_final.weight",
+    "visual.conv1.weight",
+}
+
+
+def openai_weights_file(name: str) -> Path:
+    """The verified file of one of OpenAI's models, from the cache or downloaded into it.
+
+    ``KDPL_CLIP_CACHE`` names the cache folder (OpenAI's own, ~/.cache/clip, otherwise). ``KDPL_CLIP_MIRROR`` names a
+    server to ask in place of OpenAI's, with the files as <mirror>/<SHA256>/<file>: for clusters without internet.
+    """
+    sha256, filename = OPENAI_WEIGHTS[name]
+    path = openai_cache() / filename
+    if path.is_file():
+        if sha256_of(path) == sha256:
+            return path
+        print(f"{path} has the wrong SHA256 (a download that was cut off?); fetching it again")
+    mirror = os.environ.get("KDPL_CLIP_MIRROR") or OPENAI_URL
+    download_verified(
+        f"{mirror.rstrip('/')}/{sha256}/{filename}",
+        path,
+        sha256,
+        advice=f"Where {name} was asked for, the path of a local file is taken as well; KDPL_CLIP_CACHE names another "
+        "folder to look in, KDPL_CLIP_MIRROR another server to ask.",
+    )
+    return path
+
+
+def check_image_size(name: str, size: Sequence[int], resolution: int | None = None) -> None:
+    """Refuse images of another size than the student takes; known names are checked before anything is loaded.
+
+    Args:
+        size: INPUT.SIZE, (height, width) in pixels.
+        resolution: of the loaded student, in pixels.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    resolution = resolution or RESOLUTIONS.get(name)
+    if resolution and tuple(size) != (resolution, resolution):
+        raise ValueError(
+            f"INPUT.SIZE is {tuple(size)}, and {name} takes images of {resolution} x {resolution} pixels. "
+            f'Set INPUT.SIZE "({resolution},{resolution})", or choose another MODEL.BACKBONE.NAME.'
+        )
+
+
+def openai_cache() -> Path:
+    """The folder in which OpenAI's weights are kept."""
+    return Path(os.environ.get("KDPL_CLIP_CACHE") or "~/.cache/clip").expanduser()
+
+
+def clip_from_state_dict(state_dict: Mapping[str, Tensor]) -> "CLIP":
+    """OpenAI's CLIP, ViT or ResNet of any size, with exactly these weights, in float32 and evaluation mode.
+
+    The layout does not tell activation and number of heads: they are QuickGELU and width / 64, as in all of OpenAI's.
+
+    Raises:
+        ValueError: if tensors are missing, left over, of the wrong shape, or hold numbers that are not finite.
+    """
+    missing = sorted(_LANDMARKS - state_dict.keys())
+    if "visual.proj" not in state_dict and "visual.attnpool.positional_embedding" not in state_dict:
+        missing.append("visual.proj (ViT) or visual.attnpool.positional_embedding (ResNet)")
+    if missing:
+        raise ValueError(
+            f"These are not the weights of a CLIP in OpenAI's layout: {missing} are missing; "
+            f"the first of the {len(state_dict)} tensors are {list(state_dict)[:5]}."
+        )
+    weights = {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in state_dict.items()
+        if key not in ("input_resolution", "context_length", "vocab_size")
+    }
+    if bad := [key for key, tensor in weights.items() if not tensor.sum().isfinite()]:  # a look at each would be slow
+        raise ValueError(f"These weights are damaged: not all numbers in {bad[:5]} are finite. Get the file again.")
+    try:
+        model = _build(dict(weights)).float()
+        model.load_state_dict(weights)  # again: build_model has rounded them to half precision
+    except (RuntimeError, KeyError, ValueError, AssertionError, ZeroDivisionError) as error:  # however sizes clash
+        raise ValueError(f"These weights do not fit together as a CLIP: {error}") from error
+    return model.eval()
+
+
+def openai_clip(model: "CLIP", name: str, weights_sha256: str) -> LoadedCLIP:
+    """A ``clip.model.CLIP`` with the description of its towers, frozen."""
+    return LoadedCLIP(
+        name=name,
+        model=model.requires_grad_(False),
+        tokenize=partial(tokenize, context_length=model.context_length),
+        describe=openai_towers,
+        preprocessing=Preprocessing(size=model.visual.input_resolution),
+        weights_sha256=weights_sha256,
+    )
+
+
+def _build(state_dict: dict[str, Tensor]) -> "CLIP":
+    """``clip.model.build_model`` of whichever clip is installed, without prompts of that code base's own."""
+    build_model = importlib.import_module(f"{import_clip().__name__}.model").build_model
+    if "design_details" in inspect.signature(build_model).parameters:  # in checkouts of MaPLe and PromptSRC
+        return build_model(state_dict, PLAIN_DESIGN)
+    return build_model(state_dict)
+
+
+def tokenize(texts: list[str], context_length: int = 77) -> Tensor:
+    """Token ids (n, context_length), int64, zero after the end of each text."""
+    try:
+        return import_clip().tokenize(texts, context_length=context_length).long()
+    except RuntimeError as error:  # names the text that is too long
+        raise ValueError(f"{error} tokens. Shorten it (a class name, a template or CTX_INIT).") from error

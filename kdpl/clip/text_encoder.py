@@ -1,0 +1,215 @@
+"""A text tower, run with learned prompts."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .towers import TextTower, finish, project
+
+SHARE_OF_MEMORY = 0.3  # of the device, for the activations of one chunk of prompts
+TOKENS_ON_CPU = 4096  # of one chunk without gradients: what leaves the processor's cache is several times slower
+
+
+class TextEncoder(nn.Module):
+    """A CLIP's text tower over embedded prompts; nothing is computed twice and nothing for padding.
+
+    Where attention is causal, (1) whatever stands after end-of-text never changes a feature and sequences can be
+    as short as the prompts, long and short ones going through apart, and (2) tokens that open many prompts alike have
+    the same keys and values in all of them, which are therefore computed once per group and shared by its classes.
+    Where one pass would not fit in memory, classes go through in chunks that are recomputed in the backward pass. The
+    numbers are those of the plain computation over the whole context length.
+    """
+
+    def __init__(self, tower: TextTower, max_tokens: int | None = None):
+        """
+        Args:
+            tower: used, not changed.
+            max_tokens: tokens that go through the tower at once; by default as many as the device's memory allows, or,
+                on a CPU without gradients, its cache.
+        """
+        super().__init__()
+        self.tower = tower
+        self.max_tokens = max_tokens
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Token ids of any shape -> (..., width), without positions."""
+        return self.tower.embedding(tokens)
+
+    def forward(
+        self,
+        prefix: Tensor,
+        suffix: Tensor,
+        ends: Tensor,
+        deep_prompts: Sequence[Tensor] = (),
+        lengths: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Features of every class in every group.
+
+        Args:
+            prefix: (groups, n_prefix, width), what the prompts of a group start with, the tower's start tokens first.
+            suffix: (n_cls, n_suffix, width), what follows in each class.
+            ends: (n_cls,), the position in prefix + suffix at which each feature is read.
+            deep_prompts: of blocks 1, 2, ...: (n_ctx, width), put in place of the n_ctx tokens after the start tokens
+                when the block is entered.
+            lengths: in descending order and known to the host, so that nobody waits for the device: ``lengths[j]``
+                tokens are enough for the j-th longest of these prompts, prefix and end-of-text included.
+
+        Returns:
+            (groups, n_cls, embed_dim), as they leave the tower: not normalised.
+        """
+        n_prefix, n_suffix = prefix.shape[1], suffix.shape[1]
+        prefix = prefix + self.tower.positions[:n_prefix]
+        suffix = suffix + self.tower.positions[n_prefix : n_prefix + n_suffix]
+        if not self.tower.can_cut:
+            return self._whole_features(prefix, suffix, ends, deep_prompts)
+        keys_values = self._prefix_keys_values(prefix, deep_prompts)
+        ends = ends - n_prefix
+        if lengths is None:
+            return self._in_chunks(keys_values, suffix, ends)
+        order = ends.argsort(descending=True, stable=True)
+        suffix, ends = suffix[order], ends[order]
+        features = [
+            self._in_chunks(keys_values, suffix[start:stop, : lengths[start] - n_prefix], ends[start:stop])
+            for start, stop in _classes_of_like_length(lengths, len(suffix))
+        ]
+        return torch.cat(features, dim=1)[:, order.argsort()]
+
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
+        """Features of ordinary texts, (n, context_length) token ids -> (n, embed_dim), not normalised."""
+        n_tokens, ends = self.tower.n_tokens(tokens), self.tower.read_positions(tokens)
+        lengths = sorted(n_tokens.tolist(), reverse=True)
+        tokens = tokens[:, : lengths[0]]
+        n_prefix = _common_prefix(tokens, shortest=lengths[-1])
+        embedded = self.embed(tokens)
+        return self(embedded[:1, :n_prefix], embedded[:, n_prefix:], ends, lengths=lengths)[0]
+
+    def _in_chunks(self, keys_values: list[tuple[Tensor, Tensor]], suffix: Tensor, ends: Tensor) -> Tensor:
+        """:meth:`_suffix_features`, in parts that are recomputed in the backward pass if memory does not hold all."""
+        n_groups, n_cls, n_suffix = len(keys_values[0][0]), *suffix.shape[:2]
+        max_prompts = max(1, (self.max_tokens or _tokens_at_once(self.tower, suffix.device)) // n_suffix)
+        if n_groups * n_cls <= max_prompts:
+            return self._suffix_features(keys_values, suffix, ends)
+        group_step, class_step = max(1, max_prompts // n_cls), min(n_cls, max_prompts)
+        rows = []
+        for g in range(0, n_groups, group_step):
+            group = [(k[g : g + group_step], v[g : g + group_step]) for k, v in keys_values]
+            features = [
+                checkpoint(self._suffix_features, group, suffix[c : c + class_step], ends[c : c + class_step],
+                           use_reentrant=False, preserve_rng_state=False)
+                for c in range(0, n_cls, class_step)
+            ]  # fmt: skip
+            rows.append(torch.cat(features, dim=1))
+        return torch.cat(rows)
+
+    def _prefix_keys_values(self, x: Tensor, deep_prompts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values (groups, heads, n_prefix, head_dim) that the prefix shows to later tokens, block by block."""
+        keys_values = []
+        blocks = self.tower.blocks
+        for i, block in enumerate(blocks):
+            if 0 < i <= len(deep_prompts):
+                x = self._with_deep_prompts(x, deep_prompts[i - 1])
+            q, k, v = project(block, x, "qkv")
+            keys_values.append((k, v))
+            if i + 1 < len(blocks):
+                x = finish(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        return keys_values
+
+    def _with_deep_prompts(self, x: Tensor, deep: Tensor) -> Tensor:
+        """(sequences, tokens, width) with these vectors after the start tokens."""
+        start, n_ctx = self.tower.n_start, deep.shape[0]
+        return torch.cat([x[:, :start], deep.to(x.dtype).expand(len(x), -1, -1), x[:, start + n_ctx :]], dim=1)
+
+    def _whole_features(
+        self, prefix: Tensor, suffix: Tensor, ends: Tensor, deep_prompts: Sequence[Tensor]
+    ) -> Tensor:
+        """Features of a tower whose sequences can be neither cut nor share their beginning."""
+        n_groups, n_cls = len(prefix), len(suffix)
+        x = torch.cat(
+            [prefix[:, None].expand(-1, n_cls, -1, -1), suffix[None].expand(n_groups, -1, -1, -1)], dim=2
+        ).flatten(0, 1)  # (groups * n_cls, context_length, width)
+        step = max(1, (self.max_tokens or _tokens_at_once(self.tower, x.device)) // x.shape[1])
+        ends = ends.repeat(n_groups)
+        features = [
+            self._whole_chunk(x[i : i + step], ends[i : i + step], deep_prompts)
+            if len(x) <= step
+            else checkpoint(self._whole_chunk, x[i : i + step], ends[i : i + step], deep_prompts,
+                            use_reentrant=False, preserve_rng_state=False)
+            for i in range(0, len(x), step)
+        ]  # fmt: skip
+        return torch.cat(features).unflatten(0, (n_groups, n_cls))
+
+    def _whole_chunk(self, x: Tensor, ends: Tensor, deep_prompts: Sequence[Tensor]) -> Tensor:
+        for i, block in enumerate(self.tower.blocks):
+            if 0 < i <= len(deep_prompts):
+                x = self._with_deep_prompts(x, deep_prompts[i - 1])
+            q, k, v = project(block, x, "qkv")
+            x = finish(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=self.tower.causal))
+        x = x[torch.arange(len(x), device=x.device), ends]
+        return self.tower.ln_final(x) @ self.tower.projection
+
+    def _suffix_features(self, keys_values: list[tuple[Tensor, Tensor]], suffix: Tensor, ends: Tensor) -> Tensor:
+        """(n_cls, n_suffix, width), positions added -> (groups, n_cls, embed_dim)."""
+        n_groups, n_prefix = keys_values[0][0].shape[0], keys_values[0][0].shape[2]
+        n_cls, n_suffix = suffix.shape[:2]
+        x = suffix.expand(n_groups, -1, -1, -1).flatten(0, 1)  # (groups * n_cls, n_suffix, width)
+        ends = ends.repeat(n_groups)
+        index = torch.arange(n_suffix, device=x.device)
+        sees_prefix = torch.ones(n_suffix, n_prefix, dtype=torch.bool, device=x.device)
+        visible = torch.cat([sees_prefix, index <= index[:, None]], dim=1)  # (n_suffix, n_prefix + n_suffix)
+
+        blocks = self.tower.blocks
+        for block, (prefix_k, prefix_v) in zip(blocks[:-1], keys_values[:-1], strict=True):
+            q, k, v = project(block, x, "qkv")
+            k, v = _after_prefix(prefix_k, k, n_cls), _after_prefix(prefix_v, v, n_cls)
+            x = finish(block, x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible))
+
+        # Of the last block only the end-of-text token is read.
+        rows = torch.arange(x.shape[0], device=x.device)
+        k, v = project(blocks[-1], x, "kv")
+        k, v = _after_prefix(keys_values[-1][0], k, n_cls), _after_prefix(keys_values[-1][1], v, n_cls)
+        x = x[rows, ends][:, None]
+        (q,) = project(blocks[-1], x, "q")
+        x = finish(blocks[-1], x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible[ends][:, None, None]))
+        features = self.tower.ln_final(x[:, 0]) @ self.tower.projection
+        return features.unflatten(0, (n_groups, n_cls))
+
+
+def _classes_of_like_length(lengths: Sequence[int], n_cls: int) -> list[tuple[int, int]]:
+    """Ranges of classes, longest first, that go through the tower together: few, as each costs kernel launches."""
+    starts = [0]
+    for start in (n_cls // 16, n_cls // 4):
+        if lengths[start] < lengths[starts[-1]]:
+            starts.append(start)
+    return list(zip(starts, [*starts[1:], n_cls], strict=True))
+
+
+def _common_prefix(tokens: Tensor, shortest: int) -> int:
+    """How many tokens all texts start with; the last one of the shortest text is never counted."""
+    differs = (tokens != tokens[:1]).any(dim=0)
+    n_same = int(differs.int().argmax()) if bool(differs.any()) else tokens.shape[1]
+    return min(n_same, shortest - 1)
+
+
+def _after_prefix(prefix: Tensor, own: Tensor, n_cls: int) -> Tensor:
+    """A group's prefix keys (groups, heads, p, .) before those of its classes (groups * n_cls, heads, s, .)."""
+    shared = prefix[:, None].expand(-1, n_cls, -1, -1, -1).flatten(0, 1)
+    return torch.cat([shared, own], dim=2)
+
+
+def _tokens_at_once(tower: TextTower, device: torch.device) -> int:
+    """Tokens whose activations, kept for the backward pass, fit in the share of the device's memory set aside.
+
+    A CPU that keeps none of them is faster with fewer.
+    """
+    if device.type == "cpu" and not torch.is_grad_enabled():
+        return TOKENS_ON_CPU
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+    else:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    floats_per_block = 24 * tower.width  # a token keeps 13 to 20 widths, rest for temporaries
+    return int(SHARE_OF_MEMORY * total / (4 * floats_per_block * len(tower.blocks)))

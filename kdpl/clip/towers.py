@@ -1,0 +1,171 @@
+"""What differs between CLIPs: how their towers read texts and images.
+
+Encoders, class tokens and transforms go by these descriptions; nothing else asks which library a CLIP came from.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the images of a tower must look like.
+
+    Attributes:
+        size: side of the square image, in pixels.
+        mean, std: of the pixel normalisation, for RGB in 0 to 1.
+        resize: "shortest" resizes the shorter side and crops the centre, "squash" changes the aspect ratio.
+        interpolation: "bicubic", "bilinear" or "nearest".
+    """
+
+    size: int
+    mean: tuple[float, float, float] = OPENAI_MEAN
+    std: tuple[float, float, float] = OPENAI_STD
+    resize: str = "shortest"
+    interpolation: str = "bicubic"
+
+
+@dataclass(frozen=True, eq=False)
+class TextTower:
+    """A text transformer that takes embedded prompts.
+
+    Attributes:
+        tokenize: texts -> (n, context_length) token ids, int64. A text that is too long is a ValueError naming it.
+        end_of_text: (n, context_length) token ids -> (n,) positions at which the texts end.
+        embedding: token ids -> vectors of the width.
+        positions: (context_length, width), added to the embedded tokens.
+        blocks: residual attention blocks, see :func:`project`.
+        projection: (width, embed_dim).
+        n_start: tokens before the words, such as one start-of-text token.
+        causal: whether a token sees only those before it.
+        reads_end: whether the feature is read at the end-of-text token; otherwise at the last position.
+    """
+
+    tokenize: Callable[[list[str]], Tensor]
+    end_of_text: Callable[[Tensor], Tensor]
+    embedding: nn.Embedding
+    positions: Tensor
+    blocks: Sequence[nn.Module]
+    ln_final: nn.Module
+    projection: Tensor
+    n_start: int = 1
+    causal: bool = True
+    reads_end: bool = True
+
+    @property
+    def width(self) -> int:
+        return self.positions.shape[1]
+
+    @property
+    def embed_dim(self) -> int:
+        return self.projection.shape[1]
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether nothing after the end of a text changes its feature, so that sequences can be cut there.
+
+        Under causal attention tokens that open many texts alike also have the same keys and values in all of them.
+        """
+        return self.causal and self.reads_end
+
+    def n_tokens(self, tokens: Tensor) -> Tensor:
+        """(n, context_length) token ids -> (n,), how many positions each text needs."""
+        if self.can_cut:
+            return self.end_of_text(tokens) + 1
+        return torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
+
+    def read_positions(self, tokens: Tensor) -> Tensor:
+        """(n, context_length) token ids -> (n,), where each text's feature is read."""
+        return self.end_of_text(tokens) if self.reads_end else self.n_tokens(tokens) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class VisionTower:
+    """A Vision Transformer that visual prompts can enter; the feature is read at its class token.
+
+    Attributes:
+        patches: image (batch, 3, size, size) -> (batch, width, rows, columns).
+        class_embedding: (width,).
+        positions: (1 + rows * columns, width).
+        blocks: residual attention blocks, see :func:`project`.
+        projection: (width, embed_dim).
+    """
+
+    patches: nn.Module
+    class_embedding: Tensor
+    positions: Tensor
+    ln_pre: nn.Module
+    blocks: Sequence[nn.Module]
+    ln_post: nn.Module
+    projection: Tensor
+
+    @property
+    def width(self) -> int:
+        return self.positions.shape[1]
+
+
+class Towers(NamedTuple):
+    """The two towers of a CLIP.
+
+    ``text`` and ``vision`` describe towers that take prompts and are None otherwise; the two functions encode token
+    ids and images in any case, without normalising.
+    """
+
+    text: TextTower | None
+    vision: VisionTower | None
+    encode_text: Callable[[Tensor], Tensor]
+    encode_image: Callable[[Tensor], Tensor]
+
+
+def openai_towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> Towers:
+    """The towers of a ``clip.model.CLIP``: a causal text transformer, and a ViT or a ResNet."""
+    text = TextTower(
+        tokenize=tokenize,
+        end_of_text=lambda tokens: tokens.argmax(dim=-1),  # the end-of-text token has the highest id of all
+        embedding=model.token_embedding,
+        positions=model.positional_embedding,
+        blocks=model.transformer.resblocks,
+        ln_final=model.ln_final,
+        projection=model.text_projection,
+    )
+    visual = model.visual
+    vision = None
+    if hasattr(visual, "transformer"):
+        vision = VisionTower(
+            patches=visual.conv1,
+            class_embedding=visual.class_embedding,
+            positions=visual.positional_embedding,
+            ln_pre=visual.ln_pre,
+            blocks=visual.transformer.resblocks,
+            ln_post=visual.ln_post,
+            projection=visual.proj,
+        )
+    return Towers(text, vision, model.encode_text, visual)
+
+
+def project(block: nn.Module, x: Tensor, which: str) -> tuple[Tensor, ...]:
+    """Queries, keys, values of a block's attention: "qkv", "kv" or "q", each (..., heads, tokens, head_dim)."""
+    attn, width = block.attn, x.shape[-1]
+    start = "qkv".index(which) * width
+    stop = start + len(which) * width
+    projected = F.linear(block.ln_1(x), attn.in_proj_weight[start:stop], attn.in_proj_bias[start:stop])
+    return tuple(part.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2) for part in projected.chunk(len(which), -1))
+
+
+def finish(block: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
+    """The rest of a residual block, given the heads' output (..., heads, tokens, head_dim)."""
+    x = x + block.attn.out_proj(attended.transpose(-3, -2).flatten(-2))
+    return x + block.mlp(block.ln_2(x))
+
+
+def normalise(features: Tensor) -> Tensor:
+    """Float32 vectors of length 1 along the last dimension."""
+    return F.normalize(features.float(), dim=-1)

@@ -1,0 +1,89 @@
+"""Zero-shot CLIP: a frozen CLIP that classifies by the class names it is given."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .device import resolve_device
+from .image_encoder import ImageEncoder
+from .loaded import LoadedCLIP
+from .precision import Precision, resolve_precision
+from .templates import GENERIC
+from .text_features import mean_text_features
+from .towers import normalise
+
+
+class ZeroShotClassifier(nn.Module):
+    """Logits of a frozen CLIP for fixed classes; text features are computed once.
+
+    >>> import kdpl
+    >>> clip = kdpl.load_clip("demo:teacher")
+    >>> classifier = kdpl.ZeroShotClassifier(clip, ["red circle", "blue square"], device="cpu")
+    >>> classifier(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 2])
+    """
+
+    def __init__(
+        self,
+        clip: LoadedCLIP,
+        classnames: Sequence[str],
+        templates: Sequence[str] = (GENERIC,),
+        *,
+        device: str | torch.device = "auto",
+        precision: str | Precision = "fp32",
+        pixel_mean: Sequence[float] | None = None,
+        pixel_std: Sequence[float] | None = None,
+        logit_scale: float | None = None,
+    ):
+        """
+        Args:
+            clip: used on this device in this precision, not changed.
+            templates: sentences with ``{}`` for the name; several: their ensemble.
+            pixel_mean, pixel_std: what the images that will come were normalised with; by default as this CLIP wants.
+            logit_scale: the factor of the cosines; by default this CLIP's own. A teacher is given its student's.
+
+        Raises:
+            ValueError: if there is no such device or precision, or a text is too long.
+        """
+        super().__init__()
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self.clip = clip.on(self.device, self.precision)
+        self.encode_image = ImageEncoder(self.clip.towers)
+        self.logit_scale = clip.logit_scale if logit_scale is None else logit_scale
+        wanted = clip.preprocessing
+        mean_std = torch.tensor([pixel_mean or wanted.mean, pixel_std or wanted.std, wanted.mean, wanted.std])
+        mean, std, own_mean, own_std = mean_std.to(self.device)[..., None, None]  # (3, 1, 1) each
+        self.same_pixels = torch.equal(mean, own_mean) and torch.equal(std, own_std)
+        self.pixel_scale, self.pixel_shift = std / own_std, (mean - own_mean) / own_std
+        ensemble = len(templates) > 1
+        self.text_features = normalise(
+            mean_text_features(self.clip, classnames, templates, self.precision, normalise_each=ensemble)
+        )
+        self.eval()
+
+    @torch.no_grad()
+    def image_features(self, image: Tensor) -> Tensor:
+        """(batch, 3, height, width), normalised pixels -> (batch, embed_dim), normalised, float32."""
+        size = self.clip.preprocessing.size
+        if image.shape[-2:] != (size, size):
+            image = F.interpolate(image, size=(size, size), mode="bicubic", antialias=True)
+        if not self.same_pixels:
+            image = image * self.pixel_scale + self.pixel_shift
+        with self.precision.autocast():
+            return normalise(self.encode_image(image))
+
+    def logits(self, image_features: Tensor) -> Tensor:
+        """(batch, embed_dim), normalised -> (batch, n_cls), float32."""
+        return self.logit_scale * image_features @ self.text_features.T
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        """(batch, 3, height, width), normalised pixels -> logits (batch, n_cls), float32."""
+        return self.logits(self.image_features(image))
+
+    def train(self, mode: bool = True) -> "ZeroShotClassifier":
+        """A frozen model stays in evaluation mode."""
+        return super().train(False)

@@ -1,0 +1,1 @@
+"""The distillation: teacher, losses, objective, frozen features, the training loop and its resume state."""

@@ -1,0 +1,88 @@
+"""What a step of training descends: the loss terms of a batch, from labels or from a teacher."""
+
+from collections.abc import Callable, Mapping
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..prompts.prompted_clip import PromptedCLIP, StudentOutput
+from .class_selection import most_likely_classes
+from .losses import symmetric_kl
+from .regularisers import Regulariser
+from .teacher import Teacher
+
+STUDENT, TEACHER = "student", "teacher"  # names of frozen features
+
+
+class Objective:
+    """Base of the two objectives.
+
+    A batch holds ``img`` (batch, 3, size, size) and, below the names of :meth:`frozen_towers`, their features of these
+    images; see :class:`FeatureSource`.
+    """
+
+    def __init__(self, model: PromptedCLIP, regulariser: Regulariser | None = None):
+        self.model = model
+        self.regulariser = regulariser
+
+    def frozen_towers(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """The towers whose features a batch must come with: images -> (batch, width), normalised."""
+        frozen_image = self.regulariser is not None and self.regulariser.reads_frozen_image
+        if frozen_image or not self.model.prompt_learner.learns_visual:
+            return {STUDENT: self.model.frozen_image_features}
+        return {}
+
+    def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of the loss, whose names begin with "loss", and other scalars to report."""
+        raise NotImplementedError
+
+    def regularise(
+        self, output: StudentOutput, class_indices: Tensor | None, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The method's own terms."""
+        if self.regulariser is None:
+            return {}
+        return self.regulariser.terms(output, class_indices, batch.get(STUDENT))
+
+
+class LabelObjective(Objective):
+    """Cross-entropy with the labels, as the base methods do; the batch also holds ``label`` (batch,)."""
+
+    def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        with self.model.precision.autocast():
+            output = self.model.encode(batch["img"], frozen_features=batch.get(STUDENT))
+            terms = {"loss_labels": F.cross_entropy(output.logits, batch["label"])}
+            terms |= self.regularise(output, None, batch)
+        accuracy = 100.0 * (output.logits.argmax(dim=-1) == batch["label"]).float().mean()  # percent
+        return terms | {"acc": accuracy}
+
+
+class DistillationObjective(Objective):
+    """The symmetric KL divergence from the teacher (Mistretta et al., ECCV 2024, arXiv:2407.03056)."""
+
+    def __init__(
+        self,
+        model: PromptedCLIP,
+        teacher: Teacher,
+        max_classes: int | None = None,
+        regulariser: Regulariser | None = None,
+    ):
+        """
+        Args:
+            max_classes: class-agnostic (KDPL-CA): how many classes are kept in each batch, K_MAX of the paper;
+                None keeps all.
+        """
+        super().__init__(model, regulariser)
+        self.teacher = teacher
+        self.max_classes = max_classes
+
+    def frozen_towers(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        return super().frozen_towers() | {TEACHER: self.teacher.image_features}
+
+    def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        teacher_logits = self.teacher.logits(batch[TEACHER])  # (batch, n_cls); labels are never read
+        class_indices = most_likely_classes(teacher_logits, self.max_classes or len(self.model.classnames))  # (k,)
+        with self.model.precision.autocast():
+            output = self.model.encode(batch["img"], class_indices, batch.get(STUDENT))
+            terms = {"loss_teacher": symmetric_kl(output.logits, teacher_logits[:, class_indices])}
+            return terms | self.regularise(output, class_indices, batch)

@@ -1,0 +1,91 @@
+"""Terms that methods add to the loss: stay near the CLIP without prompts."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..clip.loaded import LoadedCLIP
+from ..clip.precision import Precision
+from ..clip.templates import ENSEMBLE_OF_60
+from ..clip.text_features import mean_text_features
+from ..clip.towers import normalise
+from ..prompts.prompted_clip import StudentOutput
+from .losses import self_consistency
+
+
+class Regulariser:
+    """Base of the regularisers.
+
+    Attributes:
+        reads_frozen_image: whether :meth:`terms` reads the image features of the CLIP without prompts.
+    """
+
+    reads_frozen_image: bool = False
+
+    def __init__(self, clip: LoadedCLIP, classnames: Sequence[str], templates: Sequence[str], precision: Precision):
+        """
+        Args:
+            clip: the student on its device, in its precision.
+            templates: of its hand-written prompts; several: the mean of their features.
+        """
+        self.logit_scale = clip.logit_scale
+        self.frozen_text_features = normalise(
+            mean_text_features(clip, classnames, templates, precision)
+        )  # (n_cls, embed_dim)
+
+    def terms(
+        self, output: StudentOutput, class_indices: Tensor | None, frozen_image_features: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Scalars to add to the loss, by name.
+
+        Args:
+            class_indices: the classes in play, (k,); None for all.
+            frozen_image_features: (batch, embed_dim), normalised, where ``reads_frozen_image``.
+        """
+        raise NotImplementedError
+
+    def frozen_text(self, class_indices: Tensor | None) -> Tensor:
+        """(k, embed_dim), normalised text features of the hand-written prompts."""
+        return self.frozen_text_features if class_indices is None else self.frozen_text_features[class_indices]
+
+
+class SelfConsistency(Regulariser):
+    """PromptSRC's three terms (Khattak et al., ICCV 2023, arXiv:2307.06948)."""
+
+    reads_frozen_image = True
+
+    def __init__(
+        self, clip: LoadedCLIP, classnames: Sequence[str], template: str, *, precision: Precision,
+        text_weight: float, image_weight: float,
+    ):  # fmt: skip
+        super().__init__(clip, classnames, ENSEMBLE_OF_60, precision)
+        self.text_weight, self.image_weight = text_weight, image_weight
+
+    def terms(
+        self, output: StudentOutput, class_indices: Tensor | None, frozen_image_features: Tensor | None
+    ) -> dict[str, Tensor]:
+        frozen_text = self.frozen_text(class_indices)
+        with torch.no_grad():
+            frozen_logits = self.logit_scale * frozen_image_features @ frozen_text.T
+        return self_consistency(
+            output.image_features, frozen_image_features, output.text_features[0], frozen_text, output.logits,
+            frozen_logits, image_weight=self.image_weight, text_weight=self.text_weight,
+        )  # fmt: skip
+
+
+class KnowledgeGuidance(Regulariser):
+    """KgCoOp's distance of the learned text features to those of the template (Yao et al., CVPR 2023,
+    arXiv:2303.13283)."""
+
+    def __init__(
+        self, clip: LoadedCLIP, classnames: Sequence[str], template: str, *, precision: Precision, weight: float
+    ):
+        super().__init__(clip, classnames, [template], precision)
+        self.weight = weight
+
+    def terms(
+        self, output: StudentOutput, class_indices: Tensor | None, frozen_image_features: Tensor | None
+    ) -> dict[str, Tensor]:
+        cosines = (output.text_features[0].float() * self.frozen_text(class_indices)).sum(dim=-1)
+        return {"loss_text": self.weight * (1.0 - cosines.mean())}

@@ -1,0 +1,150 @@
+"""The training of prompts: one step, one epoch, and the state that an interrupted training resumes from."""
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..clip.precision import grad_scaler
+from .feature_source import FeatureSource
+from .gaussian_averaging import GaussianAverage
+from .objective import Objective
+from .step_log import StepLog
+
+Step = Callable[[dict[str, Any]], dict[str, Tensor]]
+
+
+class Progress(NamedTuple):
+    """The steps of an epoch since the last report."""
+
+    batch: int  # of this epoch, finished, from 1
+    n_batches: int
+    steps: list[dict[str, float]]  # losses and largest gradients of each
+    data_seconds: list[float]  # of each: waiting for images and computing their frozen features
+    step_seconds: list[float]  # of each: all of it
+
+
+class Training:
+    """A model, what its steps descend, and how.
+
+    Attributes:
+        epoch: how many epochs are finished.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        loader: DataLoader | None,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any,
+        n_epochs: int,
+        average: GaussianAverage | None = None,
+    ):
+        """
+        Args:
+            objective: of the model that is trained.
+            loader: as :func:`seeded_loader` makes it.
+            optimizer: of the prompt learner's parameters.
+            scheduler: of the learning rate; it is stepped once per epoch.
+            average: of the prompts over epochs; it replaces them after the last one.
+        """
+        self.objective = objective
+        self.model = objective.model
+        self.loader = loader
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.n_epochs = n_epochs
+        self.average = average
+        self.epoch = 0
+        self.features = FeatureSource(objective.frozen_towers(), self.model.device)
+        self.scaler = grad_scaler() if self.model.precision.needs_loss_scaling else None
+
+    def step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One step down the loss of a batch on the device; returns its terms, still there.
+
+        Features that the batch lacks are computed.
+        """
+        if not self.features.towers.keys() <= batch.keys():
+            batch = batch | self.features.compute(batch["img"])
+        terms = self.objective.terms(batch)
+        losses = {name: value for name, value in terms.items() if name.startswith("loss")}
+        loss = sum(losses.values())
+        self.descend(loss)
+        return {"loss": loss} | (terms if len(losses) > 1 else {k: v for k, v in terms.items() if k not in losses})
+
+    def descend(self, loss: Tensor) -> None:
+        """Follow the gradient of a loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.scaler is None:
+            loss.backward()
+            self.optimizer.step()
+        else:
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+
+    def run_epoch(self, report: Callable[[Progress], None], report_every: int = 0, step: Step | None = None) -> None:
+        """Go through the training images once; the host waits for the device only to report or to scale losses.
+
+        Args:
+            report_every: batches between two reports; 0, or more than there are: one at the end.
+            step: in place of :meth:`step`.
+
+        Raises:
+            FloatingPointError: if a loss or, where losses are not scaled, a gradient is not finite.
+        """
+        step = step or self.step
+        self.loader.batch_sampler.epoch = self.epoch
+        n_batches = len(self.loader)
+        log, data_seconds, step_seconds = StepLog(), [], []
+        # A scaler skips steps whose gradients overflow: there they are no fault.
+        watched = [] if self.scaler else list(self.model.prompt_learner.named_parameters())
+        start = time.time()
+        for i, batch in enumerate(self.features.attach(self.loader), start=1):
+            data_seconds.append(time.time() - start)
+            log.add(step(batch), watched)
+            step_seconds.append(time.time() - start)
+            if i == n_batches or (report_every and i % report_every == 0):
+                report(Progress(i, n_batches, log.read(), data_seconds, step_seconds))
+                data_seconds, step_seconds = [], []
+            start = time.time()
+
+    def finish_epoch(self) -> None:
+        """Take the epoch into the average; the last one ends with the average as the prompts."""
+        if self.average is not None:
+            self.average.add(self.model.prompt_learner, self.epoch)
+            if self.epoch + 1 == self.n_epochs:
+                self.average.apply(self.model.prompt_learner)
+        self.epoch += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next epoch depends on: tensors and plain values.
+
+        Order and augmentation of the images are functions of (seed, epoch, image) and the schedule one of the epoch, so
+        prompts, momentum and the average are all there is.
+        """
+        return {
+            "epoch": self.epoch,
+            "prompts": self.model.prompt_learner.state_dict(),
+            "optimizer": self.optimizer.state_dict()["state"],
+            "scaler": self.scaler.state_dict() if self.scaler else {},
+            "method": {"average": self.average.total} if self.average else {},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where :meth:`state_dict` was taken."""
+        self.model.prompt_learner.load_state_dict(state["prompts"])
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state["optimizer"]})
+        with warnings.catch_warnings():  # torch cannot know that the steps before these were taken by another process
+            warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
+            for _ in range(state["epoch"]):
+                self.scheduler.step()
+        if self.scaler:
+            self.scaler.load_state_dict(state["scaler"])
+        if self.average:
+            self.average.total = {name: t.to(self.model.device) for name, t in state["method"]["average"].items()}
+        self.epoch = state["epoch"]

@@ -1,0 +1,1 @@
+"""Images: files, transforms, and the seeded loader of training images."""

@@ -1,0 +1,136 @@
+"""Training images whose order and augmentation are functions of (seed, epoch, image)."""
+
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..random_streams import stream_seed
+from .files import read_image
+
+CACHE_BYTES = 2 * 2**30  # decoded images kept in memory by a worker, at most
+SHARE_OF_MEMORY = 0.25  # of this machine, for the decoded images of all workers
+
+
+class SeededImages(Dataset):
+    """Augmented images; an index is a pair (epoch, image), so that workers need no other state.
+
+    Images are decoded once and kept while they fit in ``cache_bytes``.
+    """
+
+    def __init__(
+        self,
+        images: Sequence,
+        transform: Callable[[Image.Image], Tensor],
+        seed: int,
+        facts: Sequence[Mapping[str, Any]] | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ):
+        """
+        Args:
+            images: paths of image files, or a torch dataset of PIL images or of tuples that begin with one.
+            transform: from a PIL image to (3, height, width); it may draw from the generators of torch and ``random``.
+            facts: of each image, handed out with it, such as its label.
+        """
+        self.images = images
+        self.transform = transform
+        self.seed = seed
+        self.facts = facts
+        self.free_bytes = cache_bytes
+        self.decoded: dict[int, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, epoch_and_index: tuple[int, int]) -> dict[str, Any]:
+        epoch, index = epoch_and_index
+        seed = stream_seed("augmentation", self.seed, epoch, index)
+        python_state = random.getstate()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            image = self.transform(self._read(index))
+        random.setstate(python_state)
+        return {"img": image, "index": index, **(self.facts[index] if self.facts else {})}
+
+    def _read(self, index: int) -> Image.Image:
+        if index in self.decoded:
+            return self.decoded[index]
+        image = picture(self.images[index])
+        n_bytes = 3 * image.width * image.height
+        if n_bytes <= self.free_bytes:
+            self.free_bytes -= n_bytes
+            self.decoded[index] = image
+        return image
+
+
+def picture(item: Any) -> Image.Image:
+    """The RGB picture of a path, or of what a torch dataset returns: a PIL image, or a tuple that begins with one.
+
+    Raises:
+        ValueError: if a file cannot be read.
+        TypeError: if it is something else.
+    """
+    if isinstance(item, tuple | list) and item:
+        item = item[0]  # what follows, such as a label, is never read
+    if isinstance(item, str | os.PathLike):
+        return read_image(item)
+    if isinstance(item, Image.Image):
+        return item.convert("RGB")
+    raise TypeError(f"Images are paths, or a dataset of PIL images; got a {type(item).__name__}.")
+
+
+class EpochBatches(Sampler):
+    """Batches of (epoch, index) pairs, in an order that (seed, epoch) decide; set :attr:`epoch` before iterating."""
+
+    def __init__(self, n_items: int, batch_size: int, seed: int):
+        """The last, smaller batch is dropped, unless it is the only one, as Dassl does."""
+        self.n_items = n_items
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return max(1, self.n_items // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        generator = torch.Generator().manual_seed(stream_seed("order", self.seed, self.epoch))
+        order = torch.randperm(self.n_items, generator=generator).tolist()
+        for b in range(len(self)):
+            yield [(self.epoch, index) for index in order[b * self.batch_size : (b + 1) * self.batch_size]]
+
+
+def seeded_loader(
+    images: Sequence,
+    transform: Callable[[Image.Image], Tensor],
+    batch_size: int,
+    n_workers: int,
+    seed: int,
+    pin_memory: bool,
+    facts: Sequence[Mapping[str, Any]] | None = None,
+) -> DataLoader:
+    """A loader of training images; its ``batch_sampler.epoch`` says which epoch comes next.
+
+    Args:
+        images, transform, facts: see :class:`SeededImages`.
+
+    Raises:
+        ValueError: if there are no images.
+    """
+    if not len(images):
+        raise ValueError("There are no training images: check DATASET.NUM_SHOTS, SUBSAMPLE_CLASSES and the split.")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cache_bytes = min(CACHE_BYTES, int(SHARE_OF_MEMORY * memory / max(1, n_workers)))
+    return DataLoader(
+        SeededImages(images, transform, seed, facts, cache_bytes),
+        batch_sampler=EpochBatches(len(images), batch_size, seed),
+        num_workers=n_workers,
+        persistent_workers=n_workers > 0,
+        pin_memory=pin_memory,
+        generator=torch.Generator().manual_seed(seed),  # workers' base seeds must not draw from the global stream
+    )

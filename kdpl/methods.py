@@ -1,0 +1,256 @@
+"""The methods: one entry each, from which trainers, configuration, command lines, sweeps and tables are derived."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .clip.loaded import LoadedCLIP
+from .clip.templates import template_of
+from .distillation.gaussian_averaging import GaussianAverage
+from .distillation.regularisers import KnowledgeGuidance, Regulariser, SelfConsistency
+from .names import OPEN_CLIP_PREFIX, did_you_mean
+from .prompts import (
+    CoCoOpPromptLearner,
+    CoOpPromptLearner,
+    MaPLePromptLearner,
+    PromptLearner,
+    PromptSRCPromptLearner,
+    VPTPromptLearner,
+)
+
+
+class Setting(NamedTuple):
+    """A setting of a method."""
+
+    key: str  # in a configuration, below the method's node
+    default: Any  # published value: what the library takes
+    meaning: str
+    key_default: Any = None  # what an empty configuration takes; None: the published value
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to learn prompts.
+
+    Attributes:
+        name: such as "CoOp"; its trainers are ``name`` and ``name_KDPL``.
+        source: paper and year.
+        learner: builds the learned tensors.
+        settings: of the learner, by the names of its arguments.
+        epochs, batch_size, lr: as published.
+        config: name of its configuration files; {} stands for the student, such as vit_b32.
+        config_for_transfer: those for prompts that are used on other datasets, where they differ.
+        registered_name: the folder of its checkpoints, as in the published code.
+        regulariser: adds terms to the loss, with ``regulariser_settings``.
+        averages: whether prompts are averaged over epochs, with ``averaging_settings``.
+        templates: hand-written prompts of datasets for which the method's own differ from zero-shot CLIP's.
+    """
+
+    name: str
+    source: str
+    learner: type[PromptLearner]
+    settings: Mapping[str, Setting]
+    epochs: int
+    batch_size: int
+    lr: float
+    config: str
+    config_for_transfer: str = ""
+    registered_name: str = "prompt_learner"
+    regulariser: type[Regulariser] | None = None
+    regulariser_settings: Mapping[str, Setting] = field(default_factory=dict)
+    averages: bool = False
+    averaging_settings: Mapping[str, Setting] = field(default_factory=dict)
+    templates: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def node(self) -> str:
+        """The name of its settings below TRAINER in a configuration."""
+        return self.name.upper()
+
+    @property
+    def all_settings(self) -> dict[str, Setting]:
+        return {**self.settings, **self.regulariser_settings, **self.averaging_settings}
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """These settings with the published values for those that are not given.
+
+        Raises:
+            ValueError: if the method has no such setting.
+        """
+        if unknown := sorted(given.keys() - self.all_settings.keys()):
+            raise ValueError(f"{self.name} has no setting {unknown[0]!r}; it has {', '.join(self.all_settings)}.")
+        return {name: given.get(name, setting.default) for name, setting in self.all_settings.items()}
+
+    def check_student(self, name: str) -> None:
+        """Refuse a student that cannot take the method's prompts, by its name alone.
+
+        Raises:
+            ValueError: if the student is one of open_clip's, or a ResNet where visual prompts are needed.
+        """
+        if name.startswith(OPEN_CLIP_PREFIX):
+            raise ValueError(
+                f"The student (MODEL.BACKBONE.NAME) is {name!r}; prompts are learned for OpenAI's CLIPs, such as "
+                "ViT-B/32. Models of open_clip can be teachers (TRAINER.KDPL.TEACHER)."
+            )
+        if self.learner.learns_visual and name.startswith("RN"):
+            raise ValueError(
+                f"{self.name} puts prompts into a ViT, and the student (MODEL.BACKBONE.NAME) is {name!r}, a ResNet. "
+                "Choose ViT-B/32, ViT-B/16 or ViT-L/14, or train CoOp, CoCoOp or KgCoOp on the ResNet."
+            )
+
+    def template(self, dataset: str, template: str = "") -> str:
+        """The hand-written prompt that the method itself uses; ``template`` where one is set."""
+        return template or self.templates.get(dataset) or template_of(dataset)
+
+    def build_learner(
+        self, clip: LoadedCLIP, settings: Mapping[str, Any], n_cls: int | None = None, seed: int = 1
+    ) -> PromptLearner:
+        """The prompt learner for a student.
+
+        Args:
+            settings: all of the method's, see :meth:`complete`.
+            n_cls: the number of classes, for class-specific contexts.
+            seed: of the initial values.
+        """
+        own = {name: settings[name] for name in self.settings}
+        if own.pop("class_specific", False):
+            own["n_cls"] = n_cls
+        return self.learner(clip, seed=seed, **own)
+
+    def build_regulariser(
+        self, clip: LoadedCLIP, settings: Mapping[str, Any], classnames: Sequence[str], template: str, **computation
+    ) -> Regulariser | None:
+        """What the method adds to the loss, if it adds anything.
+
+        Args:
+            clip: the student, without prompts.
+            template: the dataset's.
+            computation: device and precision.
+        """
+        if self.regulariser is None:
+            return None
+        weights = {name: settings[name] for name in self.regulariser_settings}
+        return self.regulariser(clip, classnames, template, **weights, **computation)
+
+    def build_average(self, settings: Mapping[str, Any], n_epochs: int) -> GaussianAverage | None:
+        """The average of the prompts over epochs, if the method takes one."""
+        if not self.averages:
+            return None
+        return GaussianAverage(n_epochs=n_epochs, **{name: settings[name] for name in self.averaging_settings})
+
+
+_N_CTX = Setting("N_CTX", 4, "context vectors, overruled by CTX_INIT", 16)
+_CTX_INIT = Setting("CTX_INIT", "a photo of a", "words to start from; empty: random vectors", "")
+
+_ENTRIES = (
+    Method(
+        name="CoOp",
+        source="Zhou et al., IJCV 2022",
+        learner=CoOpPromptLearner,
+        settings={
+            "n_ctx": _N_CTX,
+            "class_specific": Setting("CSC", False, "class-specific contexts, overruled by CTX_INIT"),
+            "ctx_init": _CTX_INIT,
+            "class_token_position": Setting("CLASS_TOKEN_POSITION", "end", "end, middle, front"),
+        },
+        epochs=50,
+        batch_size=32,
+        lr=0.002,
+        config="{}_ctxv1",
+    ),
+    Method(
+        name="CoCoOp",
+        source="Zhou et al., CVPR 2022",
+        learner=CoCoOpPromptLearner,
+        settings={"n_ctx": _N_CTX, "ctx_init": _CTX_INIT},
+        epochs=10,
+        batch_size=1,
+        lr=0.002,
+        config="{}_c4_ep10_batch1_ctxv1",
+    ),
+    Method(
+        name="VPT",
+        source="Jia et al., ECCV 2022",
+        learner=VPTPromptLearner,
+        settings={
+            "n_vis": Setting("N_CTX_VISION", 8, "visual tokens per block"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", "the fixed words of the text"),
+            "depth": Setting("PROMPT_DEPTH_VISION", 12, "blocks with prompts"),
+        },
+        epochs=5,
+        batch_size=4,
+        lr=0.0025,
+        config="{}_c2_ep5_batch4_4",
+    ),
+    Method(
+        name="MaPLe",
+        source="Khattak et al., CVPR 2023",
+        learner=MaPLePromptLearner,
+        settings={
+            "n_ctx": Setting("N_CTX", 2, "vectors per block, in each tower"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", "used only if N_CTX <= 4"),
+            "depth": Setting("PROMPT_DEPTH", 9, "blocks with prompts"),
+        },
+        epochs=5,
+        batch_size=4,
+        lr=0.0035,
+        config="{}_c2_ep5_batch4_2ctx",
+        registered_name="MultiModalPromptLearner",
+    ),
+    Method(
+        name="PromptSRC",
+        source="Khattak et al., ICCV 2023",
+        learner=PromptSRCPromptLearner,
+        settings={
+            "n_ctx": Setting("N_CTX_TEXT", 4, "text vectors per block"),
+            "n_vis": Setting("N_CTX_VISION", 4, "visual tokens per block"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", "used only if N_CTX_TEXT <= 4"),
+            "depth_text": Setting("PROMPT_DEPTH_TEXT", 9, "blocks of the text tower with prompts"),
+            "depth_vision": Setting("PROMPT_DEPTH_VISION", 9, "blocks of the image tower with prompts"),
+        },
+        epochs=20,
+        batch_size=4,
+        lr=0.0025,
+        config="{}_c2_ep20_batch4_4+4ctx",
+        config_for_transfer="{}_c2_ep20_batch4_4+4ctx_cross_datasets",
+        registered_name="VLPromptLearner",
+        regulariser=SelfConsistency,
+        regulariser_settings={
+            "text_weight": Setting("TEXT_LOSS_WEIGHT", 25, "of the distance to the frozen text features"),
+            "image_weight": Setting("IMAGE_LOSS_WEIGHT", 10, "of the distance to the frozen image features"),
+        },
+        averages=True,
+        averaging_settings={
+            "mean": Setting("GPA_MEAN", 15, "of the Gaussian weights of the epochs' prompts, in epochs"),
+            "std": Setting("GPA_STD", 1, "of these weights, in epochs"),
+        },
+    ),
+    Method(
+        name="KgCoOp",
+        source="Yao et al., CVPR 2023",
+        learner=CoOpPromptLearner,
+        settings={
+            "n_ctx": Setting("N_CTX", 4, "context vectors, overruled by CTX_INIT"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", "words to start from; empty: random vectors"),
+        },
+        epochs=100,
+        batch_size=128,
+        lr=0.002,
+        config="{}_ep100_ctxv1",
+        regulariser=KnowledgeGuidance,
+        regulariser_settings={"weight": Setting("W", 8.0, "of the distance to the template's text features")},
+        templates={"DescribableTextures": "a photo of a {}, a type of texture."},
+    ),
+)
+METHODS: Mapping[str, Method] = {method.name: method for method in _ENTRIES}
+
+
+def find_method(name: str) -> Method:
+    """The method called ``name``.
+
+    Raises:
+        ValueError: listing those that exist.
+    """
+    if name not in METHODS:
+        raise ValueError(f"There is no method {name!r}{did_you_mean(name, METHODS)}; choose from {', '.join(METHODS)}.")
+    return METHODS[name]

@@ -1,0 +1,17 @@
+"""Names that users write: help with those that are misspelt."""
+
+import difflib
+from collections.abc import Iterable
+
+OPEN_CLIP_PREFIX = "open_clip:"  # of CLIPs that open_clip loads
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Text to insert in a message about an unknown name: the known ones that come close, if any.
+
+    >>> did_you_mean("vit-b/32", ["ViT-B/32", "RN50"])
+    " (did you mean 'ViT-B/32'?)"
+    """
+    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    close = [by_lower_case[match] for match in difflib.get_close_matches(name.lower(), by_lower_case)]
+    return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""

@@ -1,0 +1,20 @@
+"""The prompt learners; each owns every tensor that is learned."""
+
+from .class_tokens import ClassTokens
+from .cocoop import CoCoOpPromptLearner
+from .coop import CoOpPromptLearner
+from .maple import MaPLePromptLearner
+from .prompt_learner import PromptLearner, Prompts
+from .promptsrc import PromptSRCPromptLearner
+from .vpt import VPTPromptLearner
+
+__all__ = [
+    "ClassTokens",
+    "CoCoOpPromptLearner",
+    "CoOpPromptLearner",
+    "MaPLePromptLearner",
+    "PromptLearner",
+    "PromptSRCPromptLearner",
+    "Prompts",
+    "VPTPromptLearner",
+]

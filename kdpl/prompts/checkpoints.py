@@ -1,0 +1,116 @@
+"""Checkpoints of prompts: ours, and the published ones of the base methods and their KDPL variants."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .inert_files import read_checkpoint, save_atomically
+from .prompt_learner import PromptLearner
+
+FORMAT = "kdpl-prompts-1"
+# What the published code learns; everything else in its files is the rest of CLIP, or made from it.
+LEARNED = re.compile(r"(^|\.)(ctx|VPT|VPT_shallow)$|(^|\.)(meta_net|compound_prompt\w*)\.|(^|prompt_learner\.)proj\.")
+
+Description = dict[str, Any]
+
+
+def save_checkpoint(
+    path: str | os.PathLike, learner: PromptLearner, description: Description, settings: dict[str, Any]
+) -> None:
+    """Write the learned tensors (kilobytes) with plain facts about them; loads with ``weights_only=True``."""
+    state = {name: tensor.detach().cpu() for name, tensor in learner.state_dict().items()}
+    content = {"format": FORMAT, "method": description["method"], "epoch": description["epoch"], "settings": settings}
+    content |= {"description": json.dumps(description, ensure_ascii=False), "state_dict": state}
+    save_atomically(path, content)
+
+
+def read_prompt_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], Description | None, bool]:
+    """Tensors of a checkpoint, its description if it has one, and whether its tensors have our names.
+
+    Checkpoints of the first edition and published ones have no description.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no checkpoint of prompts.
+    """
+    content = read_checkpoint(path)
+    state = content.get("state_dict")
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise ValueError(f"{path} holds no 'state_dict' of tensors; it is not a checkpoint of prompts.")
+    ours = content.get("format") == FORMAT
+    if "description" in content:
+        return state, json.loads(content["description"]), ours
+    return state, {"method": content["method"]} if "method" in content else None, ours
+
+
+def fill_learner(
+    path: str | os.PathLike, method: str, learner: PromptLearner, state: Mapping[str, Tensor], ours: bool
+) -> None:
+    """Put a file's tensors into a prompt learner.
+
+    Args:
+        path: of the file, for messages.
+        ours: whether the tensors have our names; otherwise those of the published code.
+
+    Raises:
+        ValueError: if tensors are missing, left over or of another shape, or hold anything but finite real numbers.
+    """
+    names = dict.fromkeys(learner.state_dict())
+    in_file = {name: name if ours else learner.official_names.get(name, name) for name in names}
+    found = {name: tensor for name, tensor in state.items() if ours or _is_learned(name, learner)}
+    wanted = {in_file[name]: tensor for name, tensor in learner.state_dict().items()}
+    problems = [f"missing: {name} {tuple(wanted[name].shape)}" for name in wanted if name not in found]
+    problems += [f"unknown: {name} {tuple(found[name].shape)}" for name in found if name not in wanted]
+    problems += [
+        f"{name}: shape {tuple(found[name].shape)} in the file, {tuple(wanted[name].shape)} as configured"
+        for name in wanted
+        if name in found and found[name].shape != wanted[name].shape
+    ]
+    if problems:
+        raise ValueError(
+            f"{path} does not fit {method} as configured:\n  " + "\n  ".join(problems) + "\n"
+            "The method, its lengths and depths (N_CTX, CTX_INIT, PROMPT_DEPTH, ...) and the backbone must be those of "
+            "the run that wrote the file."
+        )
+    if bad := [name for name in wanted if not (found[name].is_floating_point() and found[name].isfinite().all())]:
+        raise ValueError(
+            f"{path} is damaged: {bad[0]} ({found[bad[0]].dtype}) holds something else than finite real numbers."
+        )
+    learner.load_state_dict({name: found[in_file[name]].float() for name in names})
+
+
+def _is_learned(official_name: str, learner: PromptLearner) -> bool:
+    return bool(LEARNED.search(official_name)) and not learner.is_beyond_towers(official_name)
+
+
+def find_checkpoint(directory: str | os.PathLike, registered_name: str, epoch: int | None = None) -> Path:
+    """``<directory>/<registered name>/model.pth.tar-<epoch>``; without an epoch the best one, else the latest.
+
+    Raises:
+        FileNotFoundError: if there is none; what the folder holds is listed.
+    """
+    folder = Path(directory) / registered_name
+    by_epoch = {
+        int(file.name.rsplit("-", 1)[1]): file
+        for file in folder.glob("model.pth.tar-*")
+        if file.name.rsplit("-", 1)[1].isdigit()
+    }
+    best = folder / "model-best.pth.tar"
+    if epoch is not None and epoch in by_epoch:
+        return by_epoch[epoch]
+    if epoch is None and (best.is_file() or by_epoch):
+        return best if best.is_file() else by_epoch[max(by_epoch)]
+    wanted = folder / (f"model.pth.tar-{epoch}" if epoch is not None else "model.pth.tar-<epoch>")
+    others = sorted(file.parent.name for file in Path(directory).glob("*/model*.pth.tar*"))
+    if by_epoch:
+        found = f"Epochs that are there: {', '.join(map(str, sorted(by_epoch)))}."
+    elif others:
+        found = f"The folder holds models of another method, in {', '.join(dict.fromkeys(others))}."
+    else:
+        found = "--model-dir names the output folder of a training run, --load-epoch an epoch that it saved."
+    raise FileNotFoundError(f"No checkpoint at {wanted}. {found}")

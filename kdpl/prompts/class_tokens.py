@@ -1,0 +1,89 @@
+"""The words of every class's prompt and the place of the learned vectors among them."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..clip.towers import TextTower
+
+POSITIONS = ("end", "middle", "front")
+
+
+class ClassTokens(nn.Module):
+    """Token ids of all classes' prompts, cut to the longest.
+
+    A prompt is words, the class name with spaces for underscores, then a full stop. Learned vectors take the place of
+    the first ``n_ctx`` tokens after the start tokens. With ``position`` "middle" the name stands between the two halves
+    of the context, with "front" before it; the feature is read where the ordinary prompt ends in all three cases.
+    """
+
+    def __init__(
+        self,
+        classnames: Sequence[str],
+        words: str,
+        n_ctx: int,
+        tower: TextTower,
+        position: str = "end",
+    ):
+        super().__init__()
+        names = [name.replace("_", " ") for name in classnames]
+        tokens = tower.tokenize([f"{words} {name}." for name in names])
+        ends = tower.read_positions(tokens)
+        self.n_start = tower.n_start
+        self.n_ctx = n_ctx
+        self.position = position
+        # The j-th longest prompt of a subset of the classes has at most lengths[j] tokens.
+        self.lengths = sorted(tower.n_tokens(tokens).tolist(), reverse=True)
+        tokens = tokens[:, : max(self.lengths, default=0)]
+        self.register_buffer("tokens", tokens, persistent=False)  # (n_cls, length)
+        self.register_buffer("ends", ends, persistent=False)  # (n_cls,)
+        if position != "end" and names:
+            name_lengths = tower.end_of_text(tower.tokenize(names)) - tower.n_start
+            length = tokens.shape[1] - tower.n_start
+            order = torch.stack([_order(position, n_ctx, int(n), length) for n in name_lengths])
+            self.register_buffer("order", order, persistent=False)  # (n_cls, length)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def assemble(
+        self,
+        ctx: Tensor | None,
+        embed: Callable[[Tensor], Tensor],
+        class_indices: Tensor | None = None,
+        class_specific: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Embedded prompts for the text encoder.
+
+        Args:
+            ctx: (groups, n_ctx, width); (n_cls, n_ctx, width) if class-specific; None for prompts of words alone.
+            embed: token ids -> embeddings.
+            class_indices: (k,), a subset; all classes by default.
+
+        Returns:
+            prefix (groups, n_prefix, width), suffix (k, n_suffix, width), ends (k,) as the encoder takes them.
+        """
+        tokens, ends = self.tokens, self.ends
+        if class_indices is not None:
+            tokens, ends = tokens[class_indices], ends[class_indices]
+        start = embed(tokens[:1, : self.n_start])  # (1, n_start, width)
+        rest = embed(tokens[:, self.n_start + self.n_ctx :])  # (k, length - n_start - n_ctx, width)
+        if ctx is None:
+            return start, rest, ends
+        if self.position == "end" and not class_specific:
+            return torch.cat([start.expand(len(ctx), -1, -1), ctx], dim=1), rest, ends
+        if class_specific:
+            ctx = ctx if class_indices is None else ctx[class_indices]
+        suffix = torch.cat([ctx.expand(len(tokens), -1, -1), rest], dim=1)
+        if self.position != "end":
+            order = self.order if class_indices is None else self.order[class_indices]
+            suffix = suffix.gather(1, order[..., None].expand_as(suffix))
+        return start, suffix, ends
+
+
+def _order(position: str, n_ctx: int, name_length: int, length: int) -> Tensor:
+    """Where to take each token after the start from, given context + name + rest, (length,)."""
+    before = n_ctx // 2 if position == "middle" else 0
+    ctx, name = list(range(n_ctx)), list(range(n_ctx, n_ctx + name_length))
+    return torch.tensor(ctx[:before] + name + ctx[before:] + list(range(n_ctx + name_length, length)))

@@ -1,0 +1,92 @@
+"""Reading files written by ``torch.save`` without executing anything in them, and writing them atomically."""
+
+import os
+import pickle
+import struct
+from collections import OrderedDict
+from typing import Any, BinaryIO
+
+import torch
+
+from ..atomic_files import atomic_path
+
+# What damaged bytes make torch.load do: a pickle is a program, and these run whatever program they have become.
+DAMAGED = (
+    pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError,
+    AssertionError, ArithmeticError, MemoryError, struct.error,
+)  # fmt: skip
+
+
+def save_atomically(path: str | os.PathLike, content: dict) -> None:
+    """``torch.save`` that leaves the old file or the new one, never half of it; the same bytes for the same content."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:  # given a path, torch writes its name as well
+        torch.save(content, file)
+
+
+def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+    """Tensors and plain values of a file written by ``torch.save``; nothing in it is executed.
+
+    Published checkpoints hold optimizer and scheduler objects beside the tensors; these become inert placeholders.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file cannot be read as a checkpoint.
+    """
+    with open(path, "rb") as file:
+        try:
+            if _is_program(file):
+                raise ValueError("it is a TorchScript program, which would run when it is loaded")
+            content = torch.load(file, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
+        except DAMAGED as error:
+            raise ValueError(f"{path} is no checkpoint, or is damaged ({type(error).__name__}: {error}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no checkpoint: it holds a {type(content).__name__}, not a dictionary.")
+    return content
+
+
+def _is_program(file: BinaryIO) -> bool:
+    """Whether ``torch.load`` would run the file as TorchScript; asked of torch's own reader, so that both agree."""
+    if file.read(4) != b"PK\x03\x04":  # no archive: torch takes it for a pickle
+        file.seek(0)
+        return False
+    file.seek(0)
+    records = torch._C.PyTorchFileReader(file).get_all_records()
+    file.seek(0)
+    return "constants.pkl" in records
+
+
+class _Inert:
+    """Stands for any object that is not a tensor or a plain value; takes whatever is done to it and does nothing."""
+
+    def __init__(self, *args, **kwargs): ...
+
+    def __call__(self, *args, **kwargs):
+        return _Inert()
+
+    def __setstate__(self, state): ...
+
+    def __setitem__(self, key, value): ...
+
+    def append(self, value): ...
+
+    def extend(self, values): ...
+
+
+class _InertPickle:
+    """What ``torch.load`` needs of a pickle module; the only door to code, ``find_class``, opens to tensors alone."""
+
+    class Unpickler(pickle._Unpickler):  # in Python: that in C allocates many gigabytes if a damaged byte says so
+        def find_class(self, module: str, name: str) -> Any:
+            if (module, name) == ("collections", "OrderedDict"):
+                return OrderedDict
+            if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_parameter"):
+                return getattr(torch._utils, name)
+            if module == "torch" and (isinstance(getattr(torch, name, None), torch.dtype) or name.endswith("Storage")):
+                return getattr(torch, name)
+            if (module, name) == ("torch", "Size"):
+                return torch.Size
+            return _Inert
+
+    @staticmethod
+    def load(file, **kwargs):
+        return _InertPickle.Unpickler(file, **kwargs).load()

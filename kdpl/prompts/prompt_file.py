@@ -1,0 +1,145 @@
+"""Files of learned prompts that say what they belong to.
+
+``prompts.safetensors`` holds the learned tensors and, as metadata, one JSON string: the description. Checkpoints
+(``model.pth.tar-N``) carry the same description.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..atomic_files import atomic_path
+from ..clip.loaded import LoadedCLIP
+from ..versions import versions
+from .checkpoints import Description, fill_learner, read_prompt_checkpoint
+from .prompt_learner import PromptLearner
+
+FILE_NAME = "prompts.safetensors"
+FORMAT = "kdpl-prompts-2"
+KEY = "kdpl"  # of the description in a safetensors file's metadata
+
+
+def describe_prompts(
+    method: str, settings: Mapping[str, Any], learner: PromptLearner, clip: LoadedCLIP, **training: Any
+) -> Description:
+    """What a file says about its prompts, as plain values.
+
+    Args:
+        settings: all of the method's.
+        clip: the student.
+        training: what else is known: teacher, template, classnames, dataset, shots, seed, epoch, accuracies.
+    """
+    text, vision = clip.towers.text, clip.towers.vision
+    student = {
+        "name": clip.name,
+        "sha256": clip.weights_sha256,
+        "fingerprint": clip.fingerprint,
+        "text_width": text.width,
+        "vision_width": vision.width if vision else None,
+        "embed_dim": text.embed_dim,
+    }
+    return {
+        "format": FORMAT,
+        "method": method,
+        "settings": dict(settings),
+        **_words_and_places(learner),
+        "student": student,
+        **training,
+        "versions": versions(),
+    }
+
+
+def save_prompt_file(path: str | os.PathLike, learner: PromptLearner, description: Description) -> None:
+    """Write the learned tensors (kilobytes) and their description, atomically."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.state_dict().items()}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(tensors, {KEY: json.dumps(description, ensure_ascii=False)}))
+
+
+def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Description | None, bool]:
+    """Tensors of a prompt file or checkpoint, its description if it has one, and whether tensors have our names.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is neither, or is damaged.
+    """
+    with open(path, "rb") as file:
+        is_safetensors = file.read(9)[8:] == b"{"  # eight bytes of length, then a header in JSON
+    if not is_safetensors:
+        return read_prompt_checkpoint(path)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        return tensors, json.loads(metadata[KEY]) if KEY in metadata else None, True
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} is not a prompt file, or is damaged: {error}") from error
+
+
+def load_prompts(
+    path: str | os.PathLike, method: str, learner: PromptLearner, clip: LoadedCLIP
+) -> Description | None:
+    """Fill a prompt learner from a prompt file, a checkpoint of ours, or a published one.
+
+    Args:
+        method: whose prompts the learner takes.
+        clip: the student that they will be used with.
+
+    Returns:
+        The description; None if the file has none, and a printed line says what could not be checked.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is none of these, its prompts are of another method, student, words, lengths or depths,
+            or hold anything but finite real numbers. Both sides are named.
+    """
+    state, description, ours = read_prompt_file(path)
+    if description and description["method"] != method:
+        raise ValueError(
+            f"{path} holds prompts of {description['method']}, and the trainer learns those of {method}. "
+            f"Use a trainer of {description['method']}, or name another --model-dir."
+        )
+    if description and "student" in description:
+        _check_description(path, description, learner, clip)
+    else:
+        description = None
+        print(f"{path} does not say which student, words and settings its prompts belong to: not checked.")
+    fill_learner(path, method, learner, state, ours)
+    return description
+
+
+def _words_and_places(learner: PromptLearner) -> dict[str, Any]:
+    return {
+        "words": learner.words,
+        "n_ctx": learner.n_ctx,
+        "class_token_position": learner.class_token_position,
+    }
+
+
+def _check_description(
+    path: str | os.PathLike, description: Description, learner: PromptLearner, clip: LoadedCLIP
+) -> None:
+    """Compare what the file says with what it is loaded into; lengths and depths show in the tensors' shapes."""
+    theirs, ours = description["student"], clip.fingerprint
+    differences = []
+    if theirs["fingerprint"] != ours:
+        in_file = f"{theirs['name']} ({theirs['fingerprint'][:12]})"
+        differences.append(f"student: {in_file} in the file, {clip.name} ({ours[:12]}) here")
+    differences += [
+        f"{key}: {description[key]!r} in the file, {value!r} here"
+        for key, value in _words_and_places(learner).items()
+        if description[key] != value
+    ]
+    if differences:
+        raise ValueError(
+            f"{path} does not belong to this student with these settings:\n  " + "\n  ".join(differences) + "\n"
+            "Prompts work only with the weights, words and settings that they were learned with: use those of the "
+            "file, or name another file."
+        )

@@ -1,0 +1,160 @@
+"""The student: a frozen CLIP and a prompt learner."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..clip.device import resolve_device
+from ..clip.image_encoder import ImageEncoder
+from ..clip.loaded import LoadedCLIP
+from ..clip.precision import Precision, resolve_precision
+from ..clip.text_encoder import TextEncoder
+from ..clip.towers import normalise
+from .prompt_learner import PromptLearner, Prompts
+
+
+class StudentOutput(NamedTuple):
+    logits: Tensor  # (batch, n_cls), multiplied by the logit scale
+    image_features: Tensor  # (batch, embed_dim), normalised
+    text_features: Tensor  # (groups, n_cls, embed_dim), normalised; one group, or one per image
+
+
+class PromptedCLIP(nn.Module):
+    """A CLIP whose towers take the prompts of a prompt learner; nothing but these is trained.
+
+    >>> import kdpl
+    >>> clip = kdpl.load_clip("demo:student")
+    >>> model = kdpl.PromptedCLIP(clip, kdpl.CoOpPromptLearner(clip), ["red circle", "blue square"], device="cpu")
+    >>> model(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 2])
+    >>> [name for name, _ in model.named_parameters()]
+    ['prompt_learner.ctx']
+    """
+
+    def __init__(
+        self,
+        clip: LoadedCLIP,
+        prompt_learner: PromptLearner,
+        classnames: Sequence[str],
+        *,
+        device: str | torch.device = "auto",
+        precision: str | Precision = "fp32",
+        max_tokens: int | None = None,
+    ):
+        """
+        Args:
+            clip: used on this device in this precision, not changed.
+            prompt_learner: moved to the device; its tensors stay in float32.
+            classnames: the classes to tell apart; :meth:`set_classnames` changes them.
+            max_tokens: see :class:`TextEncoder`.
+
+        Raises:
+            ValueError: if there is no such device or precision, or the CLIP takes no text prompts.
+        """
+        super().__init__()
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self.clip = clip.on(self.device, self.precision)
+        if self.clip.towers.text is None:
+            raise ValueError(f"{clip.name} takes no prompts; it can be a teacher. Choose a CLIP such as ViT-B/32.")
+        self.prompt_learner = prompt_learner.to(self.device)
+        self.image_encoder = ImageEncoder(self.clip.towers)
+        self.text_encoder = TextEncoder(self.clip.towers.text, max_tokens)
+        self.logit_scale = clip.logit_scale
+        self._text_features = None
+        self.set_classnames(classnames)
+
+    def set_classnames(self, classnames: Sequence[str]) -> None:
+        """Tell these classes apart from now on.
+
+        Raises:
+            ValueError: if contexts are class-specific and the number of classes differs from theirs.
+        """
+        learner = self.prompt_learner
+        if learner.class_specific and len(learner.ctx) != len(classnames):
+            raise ValueError(
+                f"The prompts are specific to {len(learner.ctx)} classes (CSC) and cannot name "
+                f"{len(classnames)} others. Learn a shared context (CSC False) to use it on other classes."
+            )
+        self.classnames = list(classnames)
+        self.class_tokens = learner.class_tokens(classnames, self.clip.towers.text).to(self.device)
+        self._text_features = None
+
+    def forward(self, image: Tensor, class_indices: Tensor | None = None) -> Tensor:
+        """(batch, 3, size, size) -> logits (batch, n_cls), or (batch, k) of a subset ``class_indices``."""
+        return self.encode(image, class_indices).logits
+
+    def encode(
+        self, image: Tensor | None, class_indices: Tensor | None = None, frozen_features: Tensor | None = None
+    ) -> StudentOutput:
+        """Logits and the features that they come from.
+
+        Args:
+            frozen_features: :meth:`frozen_image_features` of the images, if they are known; where no prompts enter the
+                image tower they are used as they are, and ``image`` is not read.
+        """
+        prompts = self.prompt_learner()
+        if frozen_features is None or self.prompt_learner.learns_visual:
+            image_features = normalise(self.image_encoder(image, prompts.visual, prompts.deep_visual))
+        else:
+            image_features = frozen_features
+        text_features = self._known_text_features(class_indices)
+        if text_features is None:
+            text_features = normalise(
+                self.encode_text(self.prompt_learner.for_images(prompts, image_features), class_indices)
+            )
+        if self.prompt_learner.depends_on_image:
+            cosines = torch.einsum("bd,bcd->bc", image_features, text_features)
+        else:
+            cosines = image_features @ text_features[0].T
+        return StudentOutput(self.logit_scale * cosines, image_features, text_features)
+
+    @torch.no_grad()
+    def frozen_image_features(self, image: Tensor) -> Tensor:
+        """Features of the CLIP without prompts: (batch, 3, size, size) -> (batch, embed_dim), normalised."""
+        with self.precision.autocast():
+            return normalise(self.image_encoder(image))
+
+    def encode_text(self, prompts: Prompts, class_indices: Tensor | None = None) -> Tensor:
+        """Text features (groups, k, embed_dim) of these prompts, not normalised."""
+        assembled = self.class_tokens.assemble(
+            prompts.ctx, self.text_encoder.embed, class_indices, self.prompt_learner.class_specific
+        )
+        return self.text_encoder(*assembled, prompts.deep_text, self.class_tokens.lengths)
+
+    def _known_text_features(self, class_indices: Tensor | None) -> Tensor | None:
+        """The features that need not be computed for this batch, if there are any."""
+        if self._text_features is None and not self.prompt_learner.learns_text:
+            self._text_features = self._compute_text_features()
+        if self._text_features is None or class_indices is None:
+            return self._text_features
+        return self._text_features[:, class_indices]
+
+    @torch.no_grad()
+    def _compute_text_features(self) -> Tensor:
+        return normalise(self.encode_text(self.prompt_learner()))
+
+    @contextmanager
+    def classes(self, classnames: Sequence[str]) -> Iterator[None]:
+        """Within the block other classes are told apart."""
+        before, tokens_before = self.classnames, self.class_tokens
+        if list(classnames) != before:
+            self.set_classnames(classnames)
+        try:
+            yield
+        finally:
+            self.classnames, self.class_tokens = before, tokens_before
+            self._text_features = None
+
+    @contextmanager
+    def fixed_prompts(self) -> Iterator[None]:
+        """Within the block the prompts do not change: text features are computed once, unless images shift them."""
+        if not self.prompt_learner.depends_on_image:
+            self._text_features = self._compute_text_features()
+        try:
+            yield
+        finally:
+            self._text_features = None

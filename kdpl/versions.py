@@ -1,0 +1,18 @@
+"""The version of this package, and of all that numbers depend on."""
+
+import platform
+from importlib import metadata
+
+__version__ = "0.2.0"
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "clip-anytorch", "open-clip-torch", "dassl")
+
+
+def versions() -> dict[str, str]:
+    """Python, system, this package and the libraries that numbers depend on."""
+    found = {"python": platform.python_version(), "system": platform.platform(), "kdpl": __version__}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
