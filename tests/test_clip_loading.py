@@ -1,26 +1,23 @@
 """A CLIP is found by its name, loaded with exactly the published weights, or refused with advice."""
 
+import gc
 import hashlib
-import importlib
 import re
 import socket
-import sys
 import warnings
+import weakref
 
 import pytest
 import torch
 
-from kdpl.clip import loading as clip_loading
-from kdpl.clip.loading import (
-    DEMO_WEIGHTS,
-    OPENAI_URL,
-    OPENAI_WEIGHTS,
-    check_clip_name,
-    clip,
-    clip_from_state_dict,
-    load_clip,
-)
+from kdpl.clip.loading import DEMO_WEIGHTS, check_clip_name, clips_kept, load_clip
+from kdpl.clip.openai import OPENAI_URL, OPENAI_WEIGHTS, clip_from_state_dict, openai_cache, tokenize
+from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
+from kdpl.golden import weights as golden_weights
+from kdpl.import_guards import import_clip
 from tests.loopback_server import LoopbackServer
+
+clip = import_clip()
 
 
 def tiny_clip(vision_layers=2):
@@ -71,6 +68,17 @@ def test_weights_survive_exactly_even_where_half_precision_cannot_hold_them(visi
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("arch", ["vit_s", "vit_t", "rn_s"])
+def test_models_of_the_golden_numbers_are_built_and_finite(arch):
+    model = clip_from_state_dict(golden_weights.torch_state_dict(arch, 20240))
+    with torch.inference_mode():
+        image = model.encode_image(torch.from_numpy(golden_weights.images("eval", 2, 64, 1)))
+        text = model.encode_text(tokenize(["a photo of a dog.", "a cat"]))
+    dimensions = golden_weights.ARCHS[arch]["embed"]
+    assert image.shape == text.shape == (2, dimensions)
+    assert image.isfinite().all() and text.isfinite().all()
+
+
 @pytest.mark.parametrize("vision_layers", [2, (1, 2, 1, 1)], ids=["ViT", "ResNet"])
 def test_a_build_model_that_wants_the_design_of_prompts_is_told_that_there_are_none(vision_layers, monkeypatch):
     built, build_model = [], clip.model.build_model
@@ -83,20 +91,6 @@ def test_a_build_model_that_wants_the_design_of_prompts_is_told_that_there_are_n
     monkeypatch.setattr(clip.model, "build_model", build_model_of_maple)
     assert_holds(clip_from_state_dict(weights), weights)
     assert built == [["CoOp", 0, 0]]
-
-
-@pytest.mark.parametrize("arch", ["vit_s", "vit_t", "rn_s"])
-def test_models_of_the_golden_numbers_are_built_and_finite(arch, shared, monkeypatch):
-    monkeypatch.syspath_prepend(str(shared / "parity"))
-    weights = importlib.import_module("weights")
-    monkeypatch.delitem(sys.modules, "weights")
-    model = clip_from_state_dict(weights.torch_state_dict(arch, 20240))
-    with torch.inference_mode():
-        image = model.encode_image(torch.from_numpy(weights.images("eval", 2, 64, 1)))
-        text = model.encode_text(clip.tokenize(["a photo of a dog.", "a cat"]))
-    dimensions = weights.ARCHS[arch]["embed"]
-    assert image.shape == text.shape == (2, dimensions)
-    assert image.isfinite().all() and text.isfinite().all()
 
 
 def test_missing_tensors_are_listed(tiny):
@@ -125,12 +119,29 @@ def test_weights_that_are_not_finite_are_named(tiny):
 def test_a_local_file_is_loaded_frozen_with_all_that_its_inputs_need(tiny_file):
     loaded = load_clip(str(tiny_file))
     assert_holds(loaded.model, tiny_clip().half().state_dict())
-    assert isinstance(loaded.model, clip.model.CLIP) and loaded.is_openai
+    assert isinstance(loaded.model, clip.model.CLIP) and loaded.towers.text is not None
     assert not loaded.model.training and not any(p.requires_grad for p in loaded.model.parameters())
-    assert loaded.name == str(tiny_file) and loaded.resolution == 32
+    assert loaded.name == str(tiny_file) and loaded.preprocessing.size == 32
     assert loaded.weights_sha256 == hashlib.sha256(tiny_file.read_bytes()).hexdigest()
-    assert loaded.mean == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
-    assert loaded.std == pytest.approx((0.2686, 0.2613, 0.2758), abs=1e-4)
+    assert loaded.preprocessing.mean == OPENAI_MEAN == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
+    assert loaded.preprocessing.std == OPENAI_STD == pytest.approx((0.2686, 0.2613, 0.2758), abs=1e-4)
+
+
+def test_who_holds_a_clip_shares_it_with_those_who_ask_for_the_same_weights(tiny_file):
+    first = load_clip(str(tiny_file))
+    assert load_clip(str(tiny_file)) is first
+    changed = {name: tensor + 1 for name, tensor in first.model.state_dict().items()}
+    torch.save(changed, tiny_file)
+    assert load_clip(str(tiny_file)) is not first
+
+
+def test_within_the_block_clips_stay_in_memory_for_whoever_asks_next(tiny_file):
+    with clips_kept():
+        alive = weakref.ref(load_clip(str(tiny_file)).model)
+        gc.collect()
+        assert alive() is not None and load_clip(str(tiny_file)).model is alive()
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_file_without_a_clip_is_named(tmp_path):
@@ -171,11 +182,16 @@ def test_names_files_and_hashes_are_those_of_the_installed_clip():
 
 
 def test_an_openai_name_is_downloaded_once_into_the_cache(mirror, tiny_file, tmp_path):
-    first, second = load_clip("ViT-B/32"), load_clip("ViT-B/32")
+    first = load_clip("ViT-B/32")
+    weights = {name: tensor.clone() for name, tensor in first.model.state_dict().items()}
+    sha256 = first.weights_sha256
+    del first
+    gc.collect()
+    second = load_clip("ViT-B/32")
     assert len(mirror.requests) == 1
     assert (tmp_path / "cache" / "ViT-B-32.pt").read_bytes() == tiny_file.read_bytes()
-    assert first.weights_sha256 == second.weights_sha256 == hashlib.sha256(tiny_file.read_bytes()).hexdigest()
-    assert_holds(second.model, first.model.state_dict())
+    assert sha256 == second.weights_sha256 == hashlib.sha256(tiny_file.read_bytes()).hexdigest()
+    assert_holds(second.model, weights)
 
 
 def test_a_cached_file_that_was_cut_off_is_named_and_fetched_again(mirror, tiny_file, tmp_path, capsys):
@@ -210,7 +226,7 @@ def test_without_network_the_message_says_what_where_and_what_to_do(tmp_path, mo
 def test_the_cache_is_openais_own_when_no_other_is_named(monkeypatch, tmp_path):
     monkeypatch.delenv("KDPL_CLIP_CACHE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert clip_loading.openai_cache() == tmp_path / ".cache" / "clip"
+    assert openai_cache() == tmp_path / ".cache" / "clip"
 
 
 # ---- names
@@ -249,7 +265,7 @@ def test_missing_demo_weights_are_said_to_be_missing(monkeypatch, tmp_path):
 def test_the_demo_pair_is_loaded_by_name(name):
     loaded = load_clip(name)
     with torch.inference_mode():
-        image = loaded.model.encode_image(torch.zeros(1, 3, loaded.resolution, loaded.resolution))
+        image = loaded.model.encode_image(torch.zeros(1, 3, loaded.preprocessing.size, loaded.preprocessing.size))
         text = loaded.model.encode_text(loaded.tokenize(["a photo of a red circle."]))
     assert image.shape == text.shape and image.isfinite().all() and text.isfinite().all()
-    assert loaded.is_openai and loaded.weights_sha256 == hashlib.sha256(DEMO_WEIGHTS[name].read_bytes()).hexdigest()
+    assert loaded.weights_sha256 == hashlib.sha256(DEMO_WEIGHTS[name].read_bytes()).hexdigest()
