@@ -100,7 +100,7 @@ def name_and_bounds(requirement: str) -> dict[str, set[str]]:
     return {name: set(bounds.replace(" ", "").split(","))}
 
 
-def test_what_is_installed_imports_shows_its_help_and_loads_the_demo_pair_elsewhere(wheel, tmp_path):
+def test_what_is_installed_works_elsewhere(wheel, tmp_path):
     pip("install", "--no-deps", "--no-compile", "--target", tmp_path / "site", wheel)
     assert (tmp_path / "site" / "bin" / "kdpl").is_file()
     elsewhere = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path / "site")}}
@@ -110,6 +110,25 @@ def test_what_is_installed_imports_shows_its_help_and_loads_the_demo_pair_elsewh
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    code = "import kdpl; from kdpl.clip.loading import load_clip; print(kdpl.__file__, load_clip('demo:student').name)"
-    assert python("-c", code).split() == [str(tmp_path / "site" / "kdpl" / "__init__.py"), "demo:student"]
-    assert "usage: " in python("-m", "kdpl", "--help")
+    code = "import kdpl; print(kdpl.__file__, kdpl.__version__, kdpl.load_clip('demo:student').name)"
+    assert python("-c", code).split() == [str(tmp_path / "site/kdpl/__init__.py"), __version__, "demo:student"]
+    assert python("-m", "kdpl", "--help").startswith("usage: kdpl")
+
+
+def test_importing_kdpl_imports_nothing_that_is_slow_or_that_it_can_do_without():
+    """torch takes a second of processor time to import, and torchvision as much again; the rest has to be cheap."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import kdpl, kdpl.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {
+        "torchvision",
+        "clip",
+        "open_clip",
+        "requests",
+        "matplotlib",
+        "scipy",
+        "tensorboard",
+        "pkg_resources",
+        "onnx",
+    }
+    optional = {"safetensors", "huggingface_hub", "yacs", "tabulate", "dassl", "compat"}
+    assert not (slow | optional) & set(done.stdout.split())
