@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     from dassl.data.datasets import DATASET_REGISTRY  # isort: skip
     from dassl.engine import TRAINER_REGISTRY, build_trainer  # isort: skip
     from dassl.utils import collect_env_info, set_random_seed, setup_logger  # isort: skip
-    from tools.configuration import build_cfg, check_registered
+    from trainers.kdpl.configuration import build_cfg, check_registered
 
     files = [file for file in (args.dataset_config_file, args.config_file) if file]
     flags = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     trainer_class = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
     trainer_class.check_cfg(object.__new__(trainer_class), cfg)  # the trainer does so, too, but has a log by then
     if args.skip_finished:
-        from tools.finished import is_finished
+        from trainers.kdpl.finished import is_finished
 
         if is_finished(cfg, args.eval_only, args.model_dir):
             print(f"{cfg.OUTPUT_DIR} holds the results of this run already")

@@ -8,7 +8,7 @@ from .clip.loaded import LoadedCLIP
 from .clip.templates import template_of
 from .distillation.gaussian_averaging import GaussianAverage
 from .distillation.regularisers import KnowledgeGuidance, Regulariser, SelfConsistency
-from .names import OPEN_CLIP_PREFIX
+from .names import OPEN_CLIP_PREFIX, did_you_mean
 from .prompts import (
     CoCoOpPromptLearner,
     CoOpPromptLearner,
@@ -96,6 +96,19 @@ class Method:
             raise ValueError(
                 f"{self.name} puts prompts into a ViT, and the student (MODEL.BACKBONE.NAME) is {name!r}, a ResNet. "
                 "Choose ViT-B/32, ViT-B/16 or ViT-L/14, or train CoOp, CoCoOp or KgCoOp on the ResNet."
+            )
+
+    def check_class_agnostic(self, settings: Mapping[str, Any]) -> None:
+        """Refuse class-specific contexts of a vocabulary's names: the classes of an evaluation have none.
+
+        Raises:
+            ValueError: if the settings ask for them.
+        """
+        if settings.get("class_specific") and not settings["ctx_init"]:
+            raise ValueError(
+                f"Class-specific contexts (TRAINER.{self.node}.CSC) belong to the names that training tells apart; "
+                "class-agnostic training (TRAINER.KDPL.CLASS_AGNOSTIC) has a vocabulary's names, and evaluation the "
+                "dataset's. Give up one of the two."
             )
 
     def template(self, dataset: str, template: str = "") -> str:
@@ -243,3 +256,14 @@ _ENTRIES = (
     ),
 )
 METHODS: Mapping[str, Method] = {method.name: method for method in _ENTRIES}
+
+
+def find_method(name: str) -> Method:
+    """The method called ``name``.
+
+    Raises:
+        ValueError: listing those that exist.
+    """
+    if name not in METHODS:
+        raise ValueError(f"There is no method {name!r}{did_you_mean(name, METHODS)}; choose from {', '.join(METHODS)}.")
+    return METHODS[name]

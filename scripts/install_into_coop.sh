@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Put the KDPL trainers into a CoOp checkout. Usage: bash scripts/install_into_coop.sh PATH_TO_COOP [--apply|--remove]
-# Copies files and shows the two lines that train.py needs; --apply adds these as well, --remove takes all of it out.
-# Needs no package; KDPL_PYTHON=/path/to/python names another Python (3.10 or newer) than python3.
+# Put the KDPL trainers into a checkout of CoOp, MaPLe or PromptSRC.
+# Usage: bash scripts/install_into_coop.sh PATH_TO_COOP [--apply] [--with-dassl] [--smoke-test]
+#        bash scripts/install_into_coop.sh PATH_TO_COOP --remove
+# Copies files and shows the two lines that train.py needs; --apply writes these as well, --with-dassl copies a stand-in
+# for Dassl where there is none, --smoke-test trains and evaluates one epoch there, --remove takes all of it out.
+# KDPL_PYTHON: the Python (3.10 or newer) that the checkout is used with. Only the smoke test needs its packages.
 set -euo pipefail
 exec "${KDPL_PYTHON:-python3}" "$(dirname "$0")/install_into_coop.py" "$@"

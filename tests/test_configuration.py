@@ -1,6 +1,6 @@
 """The configuration of a run as the command line builds it."""
 
-from tools.configuration import MOST_WORKERS, build_cfg, n_cores
+from trainers.kdpl.configuration import MOST_WORKERS, build_cfg, n_cores
 
 
 def test_as_many_workers_as_cores_unless_something_else_is_asked_for():

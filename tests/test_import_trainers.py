@@ -33,7 +33,9 @@ def state():
         "load": id(torch.load),
     }
 
-import clip, torchvision, tqdm.auto  # what a user of CLIP has imported anyway
+import torchvision, tqdm.auto  # what a user of CLIP has imported anyway
+from kdpl.import_guards import import_clip
+import_clip()
 before, registered = state(), set(TRAINER_REGISTRY.registered_names())
 import trainers
 after = state()

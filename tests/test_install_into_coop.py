@@ -1,26 +1,16 @@
-"""The drop-in for a CoOp checkout: what the installer writes and takes back, and runs in real checkouts.
-
-The latter need COOP_HOME and DASSL_HOME to name checkouts of KaiyangZhou/CoOp and KaiyangZhou/Dassl.pytorch.
-"""
+"""The drop-in for a CoOp checkout: what the installer writes and takes back."""
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.conftest import ROOT
-from tests.tiny_clip import images, tiny_clip, tokenize
-from tests.tiny_datasets import write_jpeg
+from tests.coop_checkout import HOMES, INSTALL, contents, copy_of, home, install
 
-INSTALL = ROOT / "scripts" / "install_into_coop.sh"
-KDPL = ["CoOp_KDPL", "CoCoOp_KDPL", "VPT_KDPL", "MaPLe_KDPL", "PromptSRC_KDPL"]
 TRAIN = """\
 import argparse
 from dassl.config import get_cfg_default
@@ -38,27 +28,9 @@ def setup_cfg(args):
     extend_cfg(config)
     config.merge_from_list(args.opts)
 """
-
-
-def install(coop: Path, *options: str, fails: bool = False) -> str:
-    """Run the installer; what it said."""
-    run = subprocess.run(
-        ["bash", str(INSTALL), str(coop), *options],
-        env={**os.environ, "KDPL_PYTHON": sys.executable},
-        capture_output=True,
-        text=True,
-    )
-    assert (run.returncode, run.stderr if not fails else "") == (2 if fails else 0, ""), run.stderr
-    return run.stderr if fails else run.stdout
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file but those that Python compiles or git keeps."""
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    names = {file.relative_to(folder).as_posix(): file for file in files}
-    return {
-        name: file.read_bytes() for name, file in names.items() if "__pycache__" not in name and ".git/" not in name
-    }
+FIRST_EDITION = """\
+import trainers.kdpl.config, trainers.coop_kdpl, trainers.cocoop_kdpl, trainers.vpt_kdpl, trainers.maple_kdpl, \
+trainers.promptsrc_kdpl  # KDPL"""  # the line that it wrote into train.py
 
 
 @pytest.fixture
@@ -77,10 +49,12 @@ def test_without_an_option_files_are_copied_and_the_lines_shown(fake):
     said = install(fake)
     assert {name: content for name, content in contents(fake).items() if name in before} == before
     assert (fake / "trainers/maple_kdpl.py").read_bytes() == (ROOT / "trainers/maple_kdpl.py").read_bytes()
-    assert (fake / "trainers/kdpl/prompt_learners/maple.py").is_file()
+    assert (fake / "trainers/kdpl/config.py").is_file() and not (fake / "dassl").exists()
     assert (fake / "configs/trainers/MaPLe_KDPL").is_dir()
     assert not (fake / "compat").exists() and not (fake / "trainers/maple.py").exists()
-    assert "after line 5:  import trainers.kdpl.config, trainers.coop_kdpl" in said
+    trainers = sorted(path.stem for path in (ROOT / "trainers").glob("*_kdpl.py"))
+    modules = ", ".join(f"trainers.{name}" for name in ["kdpl.config", *trainers])
+    assert f"after line 5:  import {modules}  # KDPL" in said
     assert "after line 14:  trainers.kdpl.config.extend_cfg(config)" in said
 
 
@@ -133,7 +107,7 @@ def test_what_was_written_into_train_py_since_then_stays(fake):
     assert (fake / "train.py").read_text() == TRAIN + "# a note\n"
 
 
-@pytest.mark.parametrize("name", ["trainers/coop_kdpl.py", "trainers/kdpl/losses.py"])
+@pytest.mark.parametrize("name", ["trainers/coop_kdpl.py", "trainers/kdpl/trainer.py"])
 def test_a_foreign_file_of_the_same_name_is_refused_and_kept(name, fake):
     (fake / name).parent.mkdir(exist_ok=True)
     (fake / name).write_text("# somebody else's\n")
@@ -145,25 +119,60 @@ def test_a_foreign_file_of_the_same_name_is_refused_and_kept(name, fake):
 
 def test_a_file_changed_since_the_installation_is_not_lost(fake):
     install(fake, "--apply")
-    changed = fake / "trainers/kdpl/losses.py"
+    changed = fake / "trainers/kdpl/trainer.py"
     changed.write_text("# an experiment\n")
     assert "changed ones" in install(fake, fails=True)
-    assert "Kept, as they are not as they were installed: trainers/kdpl/losses.py" in install(fake, "--remove")
-    assert changed.read_text() == "# an experiment\n" and not (fake / "trainers/kdpl/trainer.py").exists()
+    assert "Kept, as they are not as they were installed: trainers/kdpl/trainer.py" in install(fake, "--remove")
+    assert changed.read_text() == "# an experiment\n" and not (fake / "trainers/kdpl/config.py").exists()
     assert (fake / "train.py").read_text() == TRAIN
 
 
-def test_an_older_version_is_replaced(fake):
-    install(fake)
-    old = {"trainers/kdpl/losses.py": b"# older\n", "trainers/kdpl/renamed_since.py": b"# gone\n"}
-    record = json.loads((fake / "trainers/kdpl/installed.json").read_text())
+def test_a_first_edition_is_replaced_and_still_removed_whole(fake):
+    before = contents(fake)
+    old = {
+        "trainers/kdpl/config.py": b"# older\n",
+        "trainers/kdpl/renamed_since.py": b"# gone\n",
+        "trainers/kdpl/folder_that_went/module.py": b"# gone\n",
+        "trainers/coop_kdpl.py": b"# older\n",
+    }
     for name, content in old.items():
+        (fake / name).parent.mkdir(parents=True, exist_ok=True)
         (fake / name).write_bytes(content)
-        record[name] = hashlib.sha256(content).hexdigest()
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in old.items()}
+    (fake / "trainers/kdpl/installed.json").write_text(json.dumps(hashes))
+    lines = TRAIN.splitlines()
+    lines[14:14] = ["    trainers.kdpl.config.extend_cfg(config)  # KDPL"]
+    lines[5:5] = [FIRST_EDITION]
+    (fake / "train.py").write_text("\n".join(lines) + "\n")
+
+    assert "in place of line 6:  import trainers.kdpl.config, " in install(fake)
+    assert "in place of line 6:  import trainers.kdpl.config, " in install(fake, "--apply")
+    upgraded = contents(fake)
+    install(fake, "--remove")
+    assert contents(fake) == before
+    install(fake, "--apply")
+    assert contents(fake) == upgraded
+
+
+def test_a_file_of_a_first_edition_that_was_changed_is_kept(fake):
+    install(fake, "--apply")
+    changed = fake / "trainers/kdpl/renamed_since.py"
+    changed.write_text("# an experiment\n")
+    record = json.loads((fake / "trainers/kdpl/installed.json").read_text())
+    record[changed.relative_to(fake).as_posix()] = hashlib.sha256(b"# as it was installed\n").hexdigest()
     (fake / "trainers/kdpl/installed.json").write_text(json.dumps(record))
-    install(fake)
-    assert (fake / "trainers/kdpl/losses.py").read_bytes() == (ROOT / "trainers/kdpl/losses.py").read_bytes()
-    assert not (fake / "trainers/kdpl/renamed_since.py").exists()
+    assert "Kept, as they are not as they were installed: trainers/kdpl/renamed_since.py" in install(fake)
+    install(fake, "--remove")
+    assert changed.read_text() == "# an experiment\n"
+
+
+@pytest.mark.parametrize("name", ["kdpl/__init__.py", "kdpl/other.py", "kdpl.py"])
+def test_a_package_of_our_name_is_refused(name, fake):
+    (fake / name).parent.mkdir(exist_ok=True)
+    (fake / name).write_text("# somebody else's\n")
+    before = contents(fake)
+    assert f"where ours would go: {name}. Nothing was written." in install(fake, "--apply", fails=True)
+    assert contents(fake) == before
 
 
 def test_an_interrupted_installation_is_finished_by_the_next(fake):
@@ -208,121 +217,38 @@ def test_the_installer_needs_no_package(fake):
     assert run.returncode == 0, run.stderr
 
 
-# Real checkouts
+def test_a_dassl_is_copied_on_request_and_stays_with_later_installations(fake):
+    before = contents(fake)
+    assert "dassl/" in install(fake, "--with-dassl", PYTHONPATH="")
+    assert (fake / "dassl/engine/__init__.py").read_bytes() == (ROOT / "compat/dassl/engine/__init__.py").read_bytes()
+    complete = contents(fake)
+    install(fake)
+    assert contents(fake) == complete
+    (fake / "trainers/kdpl/installed.json").unlink()  # as after an interruption
+    install(fake, "--with-dassl", PYTHONPATH="")
+    assert contents(fake) == complete
+    install(fake, "--remove")
+    assert contents(fake) == before
 
 
-class Checkout:
-    """A copy of a CoOp checkout with the trainers installed, a data set of real JPEGs and two tiny CLIPs."""
-
-    def __init__(self, folder: Path, coop: str, dassl: str):
-        self.folder, self.dassl = folder, Path(dassl).resolve()
-        self.coop = folder / "CoOp"
-        shutil.copytree(coop, self.coop, ignore=shutil.ignore_patterns(".git", "__pycache__"))
-        self.before = contents(self.coop)
-        install(self.coop, "--apply")
-        self._draw_caltech101()
-        for name, seed in (("student", 1), ("teacher", 3)):
-            model = tiny_clip(seed=seed)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # OpenAI's files are of this kind, which torch advises against by now
-                torch.jit.save(torch.jit.trace(model, (images(1, model), tokenize(["a dog"]))), folder / f"{name}.pt")
-        digest = hashlib.sha256((folder / "student.pt").read_bytes()).hexdigest()
-        served = folder / digest / "student.pt"  # CoOp's clip reads the digest from the address
-        served.parent.mkdir()
-        shutil.copy(folder / "student.pt", served)
-        self.student_url = served.as_uri()
-
-    def _draw_caltech101(self) -> None:
-        """Four classes in CoOp's layout, with a split file of its form."""
-        root, split = self.folder / "data" / "caltech-101", {}
-        for part, count in (("train", 6), ("val", 4), ("test", 5)):
-            split[part] = [
-                [f"{name}/image_{part}_{i}.jpg", label, name]
-                for label, name in enumerate(["face", "leopard", "motorbike", "accordion"])
-                for i in range(count)
-            ]
-            for n, (path, *_) in enumerate(split[part]):
-                write_jpeg(root / "101_ObjectCategories" / path, n, (48, 40))
-        (root / "split_zhou_Caltech101.json").write_text(json.dumps(split))
-
-    def train(
-        self, trainer: str, output: str, *arguments: str, clip_called_tiny: bool = False, fails: bool = False
-    ) -> str:
-        """Run its train.py; what it printed."""
-        backbone = "tiny" if clip_called_tiny else str(self.folder / "student.pt")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(self.folder)}
-        paths = [ROOT / "tests" / "coop_shim", self.dassl, os.environ.get("PYTHONPATH", "")]
-        if clip_called_tiny:
-            environment["CLIP_CALLED_TINY"] = self.student_url
-            paths.append(self.coop)
-        environment["PYTHONPATH"] = os.pathsep.join(str(path) for path in paths if str(path))
-        options = {
-            "INPUT.SIZE": "(32,32)", "DATASET.NUM_SHOTS": 4, "DATASET.SUBSAMPLE_CLASSES": "base", "USE_CUDA": False,
-            "DATALOADER.NUM_WORKERS": 0, "DATALOADER.TRAIN_X.BATCH_SIZE": 4, "OPTIM.MAX_EPOCH": 2,
-            "MODEL.BACKBONE.NAME": backbone, "TRAINER.COOP.PREC": "fp32", "TRAINER.COCOOP.PREC": "fp32",
-            "TRAINER.KDPL.TEACHER": self.folder / "teacher.pt", "TRAINER.VPT.PROMPT_DEPTH_VISION": 2,
-            "TRAINER.MAPLE.PROMPT_DEPTH": 2, "TRAINER.PROMPTSRC.PROMPT_DEPTH_TEXT": 2,
-            "TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION": 2,
-        }  # fmt: skip
-        config = sorted((self.coop / "configs" / "trainers" / trainer).glob("vit_b16*.yaml"))[0]
-        command = [
-            sys.executable, "-W", "ignore", "train.py", "--root", self.folder / "data", "--seed", 1,
-            "--trainer", trainer, "--output-dir", self.folder / output,
-            "--dataset-config-file", "configs/datasets/caltech101.yaml", "--config-file", config,
-            *[argument for argument in arguments if argument.startswith("-")],
-            *[str(x) for pair in options.items() for x in pair],
-            *[argument for argument in arguments if not argument.startswith("-")],
-        ]  # fmt: skip
-        run = subprocess.run([str(x) for x in command], cwd=self.coop, env=environment, capture_output=True, text=True)
-        assert (run.returncode != 0) == fails, run.stdout[-1500:] + run.stderr[-3000:]
-        return run.stderr if fails else run.stdout
+@pytest.mark.parametrize("place", ["checkout", "path"])
+def test_no_dassl_is_copied_beside_another(place, fake, tmp_path):
+    folder = fake if place == "checkout" else tmp_path / "site"
+    (folder / "dassl").mkdir(parents=True)
+    (folder / "dassl/__init__.py").write_text("# stock\n")
+    said = install(fake, "--with-dassl", PYTHONPATH=str(tmp_path / "site"))
+    assert f"finds the one in {folder / 'dassl'}" in said
+    assert not (fake / "dassl/engine").exists()
+    install(fake, "--remove")
+    assert (folder / "dassl/__init__.py").read_text() == "# stock\n"
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Checkout:
-    missing = [name for name in ("COOP_HOME", "DASSL_HOME") if not os.environ.get(name)]
-    if missing:
-        pytest.skip(f"{' and '.join(missing)} name no checkout")
-    return Checkout(tmp_path_factory.mktemp("coop"), os.environ["COOP_HOME"], os.environ["DASSL_HOME"])
-
-
-def accuracy(said: str) -> str:
-    return [line for line in said.splitlines() if "* accuracy" in line][-1]
-
-
-@pytest.mark.parametrize("trainer", KDPL)
-def test_our_trainers_train_save_and_evaluate_in_a_checkout(trainer, checkout):
-    said = checkout.train(trainer, trainer)
-    assert "epoch [2/2] batch [2/2]" in said
-    assert said.count("mended for torch") == (torch.__version__ >= (2, 6))
-    record = json.loads((checkout.folder / trainer / "results.json").read_text())
-    assert record["status"] == "finished" and record["evaluations"][0]["total"] == 10
-    again = checkout.train(
-        trainer, f"{trainer}_eval", "--eval-only", f"--model-dir={checkout.folder / trainer}", "--load-epoch=2"
-    )
-    assert accuracy(again) == accuracy(said)
-
-
-@pytest.mark.parametrize("trainer", ["CoOp", "CoCoOp"])
-def test_its_own_trainers_train_save_resume_and_evaluate_as_before(trainer, checkout):
-    output = f"own_{trainer}"
-    checkout.train(trainer, output, clip_called_tiny=True)
-    assert not (checkout.folder / output / "results.json").exists()  # none of ours took its name
-    said = checkout.train(trainer, output, "OPTIM.MAX_EPOCH", "3", clip_called_tiny=True)
-    assert "will resume training" in said and "epoch [3/3]" in said and "epoch [2/3]" not in said
-    again = checkout.train(
-        trainer, f"{output}_eval", "--eval-only", f"--model-dir={checkout.folder / output}", "--load-epoch=3",
-        clip_called_tiny=True,
-    )  # fmt: skip
-    assert accuracy(again) == accuracy(said)
-
-
-def test_the_demo_pair_is_named_as_absent_in_a_checkout(checkout):
-    said = checkout.train("CoOp_KDPL", "demo", "TRAINER.KDPL.TEACHER", "demo:teacher", fails=True)
-    assert "demo:teacher needs" in said and "It is part of the KDPL repository" in said
-
-
-def test_a_checkout_in_which_was_trained_is_restored(checkout):  # the last one: it removes what the others use
-    install(checkout.coop, "--remove")
-    assert contents(checkout.coop) == checkout.before
-    assert not (checkout.coop / "trainers" / "kdpl").exists()
+@pytest.mark.parametrize("name", HOMES)
+def test_a_real_checkout_is_restored_byte_for_byte(name, tmp_path):
+    checkout = copy_of(home(name), tmp_path / "checkout")
+    before = contents(checkout)
+    install(checkout, "--apply", "--with-dassl", PYTHONPATH="")
+    compile((checkout / "train.py").read_bytes(), "train.py", "exec")
+    install(checkout, "--remove")
+    assert contents(checkout) == before
+    assert not (checkout / "trainers/kdpl").exists() and not (checkout / "dassl").exists()

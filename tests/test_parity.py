@@ -10,7 +10,7 @@ import pytest
 import torch
 from dassl.optim import build_lr_scheduler, build_optimizer
 
-from tools.configuration import build_cfg
+from trainers.kdpl.configuration import build_cfg
 
 from .conftest import ROOT
 from .parity.errors import Errors

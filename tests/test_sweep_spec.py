@@ -3,7 +3,6 @@
 import pytest
 import yaml
 
-from kdpl.methods import METHODS
 from tools.sweep.spec import parse_spec, read_spec
 
 from .conftest import ROOT
@@ -110,7 +109,7 @@ def test_the_demo_has_all_protocols_methods_and_settings_with_two_seeds():
     blocks = read_spec(ROOT / "configs" / "sweeps" / "demo.yaml").blocks
     assert {block.protocol for block in blocks} == {"base2new", "cross_dataset", "domain_generalization"}
     for block in blocks:
-        assert block.students == {"demo:student": tuple(METHODS)} and block.seeds == (1, 2)
+        assert block.students == {"demo:student": OF_THE_PAPER} and block.seeds == (1, 2)
         assert set(block.settings) == {"labels", "kdpl", "kdpl_ca", "zeroshot_student", "zeroshot_teacher"}
 
 

@@ -19,7 +19,7 @@ from tools.tables.layouts import all_tables
 from tools.tables.page import page
 from tools.tables.protocols import results_of
 from tools.tables.published import FILES, FOLDER, published_accuracies
-from tools.tables.records import read_runs
+from tools.tables.reading import read_runs
 from tools.tables.seed_statistics import Sample, expected_band, harmonic_mean, paired_differences
 
 from .conftest import ROOT

@@ -12,7 +12,7 @@ from typing import Any
 from tabulate import tabulate
 
 from kdpl.clip.loading import DEMO_WEIGHTS
-from tools.finished import read_record
+from trainers.kdpl.finished import read_record
 from trainers.kdpl.run_record import FILE_NAME
 
 HALVES = ("base", "new")

@@ -22,8 +22,9 @@ from kdpl.clip.openai import OPENAI_WEIGHTS, openai_weights_file
 from kdpl.distillation.teacher import teacher_names
 from kdpl.methods import METHODS
 from kdpl.names import OPEN_CLIP_PREFIX
-from tools.configuration import build_cfg, check_registered
-from trainers.kdpl.trainer import KDPLTrainer, PromptTrainer
+from trainers.kdpl.configuration import build_cfg, check_registered
+from trainers.kdpl.kdpl_trainer import KDPLTrainer
+from trainers.kdpl.trainer import PromptTrainer
 
 DEMO = "demo"
 DEMO_STUDENT, DEMO_TEACHER = "demo:student", "demo:teacher"

@@ -25,8 +25,6 @@ from tabulate import tabulate
 
 from kdpl.clip.templates import GENERIC, template_of
 from kdpl.names import did_you_mean
-from tools.configuration import build_cfg
-from tools.finished import read_record
 from tools.sweep.__main__ import SOME_FAILED, USER_ERROR, add_where_and_how, is_finished, listing, run_missing
 from tools.sweep.local_engine import ROOT
 from tools.sweep.plan import cfg_of, plan
@@ -38,6 +36,8 @@ from tools.tables.layouts import BASE_TO_NEW, CROSS_DATASET, DOMAINS, FEW_SHOT
 from tools.tables.published import PAPER_TEACHER, Published, find_published
 from tools.tables.records import ZERO_SHOT, Setting
 from tools.tables.seed_statistics import Sample, harmonic_mean_of_averages
+from trainers.kdpl.configuration import build_cfg
+from trainers.kdpl.finished import read_record
 from trainers.kdpl.run_record import FILE_NAME
 
 TABLES = {  # of tools.tables, and the published name of the average

@@ -1,19 +1,10 @@
-"""The trainers; importing this package registers them with Dassl."""
+"""The trainers; importing this package registers every one of its modules with Dassl."""
+
+import importlib
+import pkgutil
 
 import compat  # noqa: F401  makes `dassl` and `torchvision` importable where they are not
 
-from . import (  # noqa: F401
-    cocoop,
-    cocoop_kdpl,
-    coop,
-    coop_kdpl,
-    kgcoop,
-    kgcoop_kdpl,
-    maple,
-    maple_kdpl,
-    promptsrc,
-    promptsrc_kdpl,
-    vpt,
-    vpt_kdpl,
-    zeroshot,
-)
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.ispkg:
+        importlib.import_module(f"{__name__}.{_module.name}")

@@ -2,8 +2,8 @@
 
 from kdpl.methods import METHODS
 
+from .kdpl.kdpl_trainer import KDPLTrainer
 from .kdpl.registration import register_trainer
-from .kdpl.trainer import KDPLTrainer
 
 
 @register_trainer

@@ -5,4 +5,11 @@ Learning", 2020; github.com/KaiyangZhou/Dassl.pytorch), so that a trainer runs o
 backbones and the trainers for domain adaptation, domain generalisation and semi-supervised learning.
 """
 
+from contextlib import suppress
+
+with suppress(ModuleNotFoundError):  # stands alone as well
+    from kdpl.import_guards import import_torchvision
+
+    import_torchvision()  # before anything else does: a build for CUDA then loads beside a torch for CPUs
+
 __version__ = "0.6.3+kdpl"  # the release whose interface this is

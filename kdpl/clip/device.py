@@ -1,4 +1,8 @@
-"""Which device the computation runs on."""
+"""The device that the computation runs on."""
+
+import os
+import resource
+import sys
 
 import torch
 
@@ -22,3 +26,23 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if resolved is None or resolved.type not in available:
         raise ValueError(f"device is {device!r}; choose from {', '.join(available)} on this machine.")
     return resolved
+
+
+def device_name(device: torch.device) -> str:
+    """The card's name, or the CPU with the number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def peak_memory() -> int:
+    """Bytes: of the card since the phase began, or of the whole process so far on a CPU."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def n_cores() -> int:
+    """The cores that this process may use; a cluster may give it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,7 +3,8 @@
 import importlib
 import inspect
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +36,6 @@ RESOLUTIONS = {  # pixels
     "RN50": 224, "RN101": 224, "RN50x4": 288, "RN50x16": 384, "RN50x64": 448,
     "ViT-B/32": 224, "ViT-B/16": 224, "ViT-L/14": 224, "ViT-L/14@336px": 336,
 }  # fmt: skip
-# For the build_model of MaPLe's and PromptSRC's checkouts, which can put prompts of their own into the towers: none.
-PLAIN_DESIGN = {"trainer": "CoOp", "vision_depth": 0, "language_depth": 0, "vision_ctx": 0, "language_ctx": 0}
 # What clip.model.build_model reads sizes from, and the scale of the logits.
 _LANDMARKS = {
     "logit_scale",
@@ -69,6 +68,24 @@ def openai_weights_file(name: str) -> Path:
         "folder to look in, KDPL_CLIP_MIRROR another server to ask.",
     )
     return path
+
+
+def check_image_size(name: str, size: Sequence[int], resolution: int | None = None) -> None:
+    """Refuse images of another size than the student takes; known names are checked before anything is loaded.
+
+    Args:
+        size: INPUT.SIZE, (height, width) in pixels.
+        resolution: of the loaded student, in pixels.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    resolution = resolution or RESOLUTIONS.get(name)
+    if resolution and tuple(size) != (resolution, resolution):
+        raise ValueError(
+            f"INPUT.SIZE is {tuple(size)}, and {name} takes images of {resolution} x {resolution} pixels. "
+            f'Set INPUT.SIZE "({resolution},{resolution})", or choose another MODEL.BACKBONE.NAME.'
+        )
 
 
 def openai_cache() -> Path:
@@ -120,10 +137,14 @@ def openai_clip(model: "CLIP", name: str, weights_sha256: str) -> LoadedCLIP:
 
 
 def _build(state_dict: dict[str, Tensor]) -> "CLIP":
-    """``clip.model.build_model`` of whichever clip is installed, without prompts of that code base's own."""
+    """``clip.model.build_model`` without prompts, whichever code base the ``clip`` package belongs to.
+
+    In checkouts of MaPLe and PromptSRC it takes a second argument with the lengths and depths of the prompts that it
+    builds into the towers, and the trainer that they belong to: "CoOp" has CLIP's own blocks, and all else is 0.
+    """
     build_model = importlib.import_module(f"{import_clip().__name__}.model").build_model
-    if "design_details" in inspect.signature(build_model).parameters:  # in checkouts of MaPLe and PromptSRC
-        return build_model(state_dict, PLAIN_DESIGN)
+    if "design_details" in inspect.signature(build_model).parameters:
+        return build_model(state_dict, design_details=defaultdict(int, trainer="CoOp"))
     return build_model(state_dict)
 
 

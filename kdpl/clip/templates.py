@@ -90,17 +90,27 @@ ENSEMBLE_OF_60 = (
 
 
 def template_of(dataset: str, template: str = "") -> str:
-    """The template of a data set, or ``template`` where one is set (DATASET.TEMPLATE).
+    """The template of a dataset, or ``template`` where one is set (DATASET.TEMPLATE).
 
     Raises:
         ValueError: if the set one has no place for the name, or other braces.
     """
-    if template and (template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}")):
+    if template:
+        check_template(template)
+    return template or TEMPLATES.get(dataset, GENERIC)
+
+
+def check_template(template: str, key: str = "DATASET.TEMPLATE") -> None:
+    """Refuse a template without a place for the name, or with other braces.
+
+    Raises:
+        ValueError: naming it.
+    """
+    if template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}"):
         raise ValueError(
-            f"DATASET.TEMPLATE is {template!r}; it needs {{}} for the class name once, and no other braces, "
+            f"{key} is {template!r}; it needs {{}} for the class name once, and no other braces, "
             f'as in "{GENERIC}"'
         )
-    return template or TEMPLATES.get(dataset, GENERIC)
 
 
 def fill(template: str, classnames: list[str]) -> list[str]:

@@ -18,8 +18,9 @@ from .towers import normalise
 class ZeroShotClassifier(nn.Module):
     """Logits of a frozen CLIP for fixed classes; text features are computed once.
 
-    >>> clip = load_clip("demo:teacher")
-    >>> classifier = ZeroShotClassifier(clip, ["red circle", "blue square"], device="cpu")
+    >>> import kdpl
+    >>> clip = kdpl.load_clip("demo:teacher")
+    >>> classifier = kdpl.ZeroShotClassifier(clip, ["red circle", "blue square"], device="cpu")
     >>> classifier(torch.zeros(1, 3, 64, 64)).shape
     torch.Size([1, 2])
     """

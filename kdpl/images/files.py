@@ -9,6 +9,9 @@ from PIL import Image
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
+NAMED = 10  # files in one message
+
+
 def list_images(folder: str | os.PathLike) -> list[Path]:
     """All image files below a folder, sorted by path; hidden files and folders are left out.
 
@@ -49,8 +52,12 @@ def read_image(path: str | os.PathLike) -> Image.Image:
         raise ValueError(f"{path} cannot be read as an image ({error}). Repair or remove it.") from error
 
 
-def unreadable_images(paths: Sequence[str | os.PathLike]) -> list[str]:
-    """What is wrong with each file that cannot be opened as an image, without decoding pixels."""
+def check_images(paths: Sequence[str | os.PathLike]) -> None:
+    """Look at every file's header, without decoding pixels.
+
+    Raises:
+        ValueError: naming the files that are not images, or are missing.
+    """
     problems = []
     for path in paths:
         try:
@@ -58,4 +65,9 @@ def unreadable_images(paths: Sequence[str | os.PathLike]) -> list[str]:
                 image.verify()
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             problems.append(f"{path}: {error}")
-    return problems
+    if problems:
+        more = f"\n  and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        raise ValueError(
+            f"{len(problems)} of {len(paths)} images cannot be read; repair or remove them:\n  "
+            + "\n  ".join(problems[:NAMED]) + more
+        )

@@ -35,10 +35,10 @@ class ClassTokens(nn.Module):
         self.position = position
         # The j-th longest prompt of a subset of the classes has at most lengths[j] tokens.
         self.lengths = sorted(tower.n_tokens(tokens).tolist(), reverse=True)
-        tokens = tokens[:, : self.lengths[0]]
+        tokens = tokens[:, : max(self.lengths, default=0)]
         self.register_buffer("tokens", tokens, persistent=False)  # (n_cls, length)
         self.register_buffer("ends", ends, persistent=False)  # (n_cls,)
-        if position != "end":
+        if position != "end" and names:
             name_lengths = tower.end_of_text(tower.tokenize(names)) - tower.n_start
             length = tokens.shape[1] - tower.n_start
             order = torch.stack([_order(position, n_ctx, int(n), length) for n in name_lengths])

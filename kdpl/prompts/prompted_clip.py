@@ -25,8 +25,9 @@ class StudentOutput(NamedTuple):
 class PromptedCLIP(nn.Module):
     """A CLIP whose towers take the prompts of a prompt learner; nothing but these is trained.
 
-    >>> clip = load_clip("demo:student")
-    >>> model = PromptedCLIP(clip, CoOpPromptLearner(clip), ["red circle", "blue square"], device="cpu")
+    >>> import kdpl
+    >>> clip = kdpl.load_clip("demo:student")
+    >>> model = kdpl.PromptedCLIP(clip, kdpl.CoOpPromptLearner(clip), ["red circle", "blue square"], device="cpu")
     >>> model(torch.zeros(1, 3, 64, 64)).shape
     torch.Size([1, 2])
     >>> [name for name, _ in model.named_parameters()]

@@ -92,9 +92,10 @@ def _load_learnable(errors: Errors, trainer: PromptTrainer, case: dict, inputs: 
         if starts_from_words and "official_init" in facts and name in initial:
             errors.compare_described("params", f"initial {name}", initial[name], facts["official_init"])
     if state:
-        checkpoint = folder / "published" / trainer.registered_name / "model.pth.tar-1"
-        if case.get("registered_model", trainer.registered_name) != trainer.registered_name:
-            errors.faults.append(f"the model is called {trainer.registered_name}, not {case['registered_model']}")
+        name = trainer.method.registered_name
+        checkpoint = folder / "published" / name / "model.pth.tar-1"
+        if case.get("registered_model", name) != name:
+            errors.faults.append(f"the model is called {name}, not {case['registered_model']}")
         checkpoint.parent.mkdir(parents=True)
         torch.save({"state_dict": state, "epoch": 1}, checkpoint)
         trainer.load_model(str(folder / "published"), epoch=1)

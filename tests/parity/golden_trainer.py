@@ -17,8 +17,8 @@ from yacs.config import CfgNode
 import trainers  # noqa: F401
 from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
 from kdpl.methods import METHODS
-from tools.configuration import get_node, keys_of
-from trainers.kdpl.config import extend_cfg
+from trainers.kdpl.config import extend_cfg, flat
+from trainers.kdpl.configuration import get_node
 
 from .golden_file import ROOT
 
@@ -116,7 +116,7 @@ def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any,
 
 def merge_opts(cfg: CfgNode, opts: list) -> list[str]:
     """Merge KEY, VALUE, KEY, VALUE ..., whole numbers for fractions and the other way round too; the unknown keys."""
-    known, unknown = set(keys_of(cfg)), []
+    known, unknown = set(flat(cfg)), []
     for key, value in zip(opts[::2], opts[1::2], strict=True):
         if key not in known:
             unknown.append(key)

@@ -9,7 +9,7 @@ from typing import Any
 from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
-from tools.finished import read_record
+from trainers.kdpl.finished import read_record
 from trainers.kdpl.run_record import FILE_NAME
 
 from .plan import FINISHED, cfg_of, state_of_part

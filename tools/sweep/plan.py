@@ -17,9 +17,7 @@ import train
 from kdpl.clip.templates import GENERIC
 from kdpl.distillation import resume
 from kdpl.prompts.inert_files import read_checkpoint
-from tools.configuration import build_cfg, check_registered
 from tools.experiment import Experiment, choose, slug
-from tools.finished import is_finished, of_evaluation, read_record
 from tools.run_folders import (
     TEST_BASE,
     TEST_NEW,
@@ -31,9 +29,10 @@ from tools.run_folders import (
     run_folder,
     test_from,
 )
-from trainers.kdpl.config import plain_config
+from trainers.kdpl.config import default_settings, settings_of
+from trainers.kdpl.configuration import build_cfg, check_registered
+from trainers.kdpl.finished import is_finished, of_evaluation, read_record
 from trainers.kdpl.run_record import FILE_NAME
-from trainers.kdpl.settings import default_settings, settings_of
 
 from .claims import FILE_NAME as CLAIM
 from .runs import LOG, Part, Run
@@ -174,7 +173,7 @@ class _RunsOfBlock:
 
 def _settings(part: Part) -> dict[str, object]:
     """Those that the results of a part depend on."""
-    settings = settings_of(plain_config(cfg_of(part.arguments)[0]))
+    settings = settings_of(cfg_of(part.arguments)[0])
     return settings if part.trains else of_evaluation(settings)
 
 
@@ -201,7 +200,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
             return STALE, f"{part.folder} is of other settings, weights or prompts"
         if part.trains and unfinished.is_file():
             before = json.loads(read_checkpoint(unfinished)["settings"])
-            resume.check_settings(unfinished, before, settings_of(plain_config(cfg)), default_settings())
+            resume.check_settings(unfinished, before, settings_of(cfg), default_settings())
             return UNFINISHED, ""
     except ValueError as error:
         return STALE, str(error)

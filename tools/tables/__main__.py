@@ -12,7 +12,7 @@ from pathlib import Path
 from .formats import FORMATS, write_all
 from .layouts import all_tables
 from .protocols import results_of
-from .records import read_runs
+from .reading import read_runs
 
 EXAMPLES = """examples:
   python -m tools.tables                              what is below output, written to output/tables

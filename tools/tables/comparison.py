@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from kdpl.methods import METHODS
 
-from .protocols import UNKNOWN_TRAINING, Result
+from .protocols import OTHER_STUDENT, UNKNOWN_TRAINING, Result
 from .records import Setting
 from .seed_statistics import Sample, Seed, paired_differences
 
@@ -214,7 +214,8 @@ def baseline_of(row: Row, rows: Sequence[Row], trainer: str | None = None) -> tu
     Returns:
         The row, if there is exactly one, and its name; empty if there is nothing to compare.
     """
-    if row.setting.zero_shot or row.setting.trainer == trainer or row.setting.origin == UNKNOWN_TRAINING:
+    not_known = row.setting.origin in (UNKNOWN_TRAINING, OTHER_STUDENT)
+    if row.setting.zero_shot or row.setting.trainer == trainer or not_known:
         return None, ""
     names = [trainer] if trainer else [row.setting.base_method] * row.setting.distilled + ["ZeroshotCLIP"]
     for wanted in names:

@@ -10,14 +10,7 @@ from tabulate import tabulate
 
 from .cells import Table
 from .comparison import method_of, saw
-from .grid import HEADINGS, headings, lines_of, sources
-
-LEGEND = (
-    "Accuracy in percent: mean ± sample standard deviation over seeds, from exact counts. Differences, in points, are "
-    "paired: the same seed, shots, training split and test images. Bold (in the terminal *) is the best of the trained "
-    "rows with the same student and test images. A published mean, over three seeds, is inside if ours differs from it "
-    "by no more than seeds (95 %) and rounding explain; one seed alone gives no verdict."
-)
+from .grid import HEADINGS, LEGEND, headings, lines_of, sources
 
 
 def terminal(tables: Sequence[Table]) -> str:

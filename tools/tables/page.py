@@ -6,8 +6,7 @@ from html import escape
 
 from .cells import Table
 from .comparison import Row, method_of, saw, short
-from .formats import LEGEND
-from .grid import HEADINGS, Line, headings, lines_of, sources
+from .grid import HEADINGS, LEGEND, Line, headings, lines_of, sources
 from .layouts import BASE_TO_NEW, FEW_SHOT, in_shots
 from .plots import base_against_new, few_shot_curves, gain_bars
 from .seed_statistics import Sample

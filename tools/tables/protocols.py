@@ -16,6 +16,7 @@ SHIFTED = {  # domain generalisation: the same classes in other conditions
     "Shapes": ("ShapesNight", "ShapesNoise", "ShapesSketch"),
 }
 UNKNOWN_TRAINING = "training not found"
+OTHER_STUDENT = "evaluated on another student than the one that its prompts were learned for"
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ def _result(run: Run, evaluation: Evaluation, training: Run | None) -> Result:
     if run.setting.zero_shot:  # nothing was drawn or learned: no seed, no shots
         setting = replace(run.setting, labels_used=False, classnames=None, teacher=None)
         return Result(setting, evaluation, run.path, None, None, None, None, None, None)
-    if training is None:
-        setting = replace(run.setting, labels_used=None, classnames=None, teacher=None, origin=UNKNOWN_TRAINING)
+    if training is None or not run.has_student_of(training):
+        origin = OTHER_STUDENT if training else UNKNOWN_TRAINING
+        setting = replace(run.setting, labels_used=None, classnames=None, teacher=None, origin=origin)
         prompts = run.prompts_sha256 or str(run.path)
         return Result(setting, evaluation, run.path, None, None, run.seed, run.shots, prompts, None)
     return Result(

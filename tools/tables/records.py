@@ -1,8 +1,6 @@
-"""Finished runs below a folder: what each one did, saw and scored, from ``results.json`` files and old Dassl logs."""
+"""What a finished run did, saw and scored, from its ``results.json``."""
 
 import json
-import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,58 +72,16 @@ class Run:
     evaluations: tuple[Evaluation, ...]
     split_sha256: str | None = None
     prompts_sha256: str | None = None
+    student_fingerprint: str | None = None
     output_dir: str | None = None
     model_dir: str | None = None  # of an evaluation: the output folder of its training
 
-
-def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """All finished runs below some folders, in the order of their paths.
-
-    Where a folder holds both a record and a log, the record counts.
-
-    Returns:
-        The runs, and a sentence for each file that is no finished run.
-
-    Raises:
-        FileNotFoundError: if a folder does not exist, or none of them holds a finished run.
-    """
-    from .dassl_logs import read_log
-
-    for folder in folders:
-        if not folder.is_dir():
-            raise FileNotFoundError(f"There is no folder {folder.absolute()} to look for records in. {_what_to_run()}")
-    runs, problems = [], []
-    for path in _records_and_logs(folders):
-        try:
-            run = read_record(path) if path.name == RECORD else read_log(path)
-        except ValueError as error:
-            problems.append(f"{path}: {error}")
-        else:
-            runs.append(run)
-    if not runs:
-        where = ", ".join(str(folder.absolute()) for folder in folders)
-        seen = "\n  ".join(["Files that are no finished runs:", *problems]) + "\n" if problems else ""
-        raise FileNotFoundError(
-            f"No finished run ({RECORD}, or log.txt of Dassl) below {where}. {seen}{_what_to_run()}"
-        )
-    return runs, problems
-
-
-def _what_to_run() -> str:
-    return "Run `bash scripts/kdpl/base2new.sh shapes 1` first, or name another folder: python -m tools.tables FOLDER."
-
-
-def _records_and_logs(folders: Sequence[Path]) -> Iterator[Path]:
-    seen = set()
-    for folder in folders:
-        for directory, subfolders, files in os.walk(folder):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            logs = sorted(name for name in files if name == "log.txt" or name.startswith("log.txt-"))
-            for name in [RECORD] if RECORD in files else logs:
-                path = Path(directory, name)
-                if path.resolve() not in seen:
-                    seen.add(path.resolve())
-                    yield path
+    def has_student_of(self, training: "Run") -> bool:
+        """Whether nothing that both runs tell speaks against one student."""
+        if self.student_fingerprint and training.student_fingerprint:
+            return self.student_fingerprint == training.student_fingerprint
+        ours, theirs = (dict(run.setting.weights).get("student") for run in (self, training))
+        return ours == theirs or None in (ours, theirs)
 
 
 def read_record(path: Path) -> Run:
@@ -172,6 +128,7 @@ def _run_of(path: Path, record: dict[str, Any]) -> Run:
         evaluations=tuple(_evaluation(entry, record) for entry in record["evaluations"] if entry["split"] == "test"),
         split_sha256=record.get("split_sha256"),
         prompts_sha256=record.get("prompts_sha256"),
+        student_fingerprint=record.get("student_fingerprint"),
         output_dir=config.get("OUTPUT_DIR"),
         model_dir=record.get("model_dir"),
     )

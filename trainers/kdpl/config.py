@@ -1,11 +1,25 @@
 """Every setting of the trainers, with its choices and its meaning; those of each method come from its entry."""
 
+import json
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from dassl.config import get_cfg_default
 from yacs.config import CfgNode
 
 from kdpl.methods import METHODS, Method
 
+NO_INFLUENCE = {  # settings without influence on the prompts
+    "OUTPUT_DIR",
+    "RESUME",
+    "VERBOSE",
+    "USE_CUDA",
+    "DATASET.ROOT",
+    "DATALOADER.NUM_WORKERS",
+    "TRAIN.PRINT_FREQ",
+    "TRAIN.CHECKPOINT_FREQ",
+}
 # Where a CoOp checkout has declared a node already (TRAINER.COOP, TRAINER.COCOOP, ...), its values stay.
 
 
@@ -44,3 +58,25 @@ def method_settings(cfg: CfgNode, method: Method) -> dict[str, Any]:
 def plain_config(cfg: CfgNode) -> dict[str, Any]:
     """The configuration as nested dictionaries of plain values."""
     return {key: plain_config(value) if isinstance(value, CfgNode) else value for key, value in sorted(cfg.items())}
+
+
+def flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """All values of a nested configuration by dotted key."""
+    found = {}
+    for key, value in config.items():
+        found |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return found
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, object]:
+    """The settings of a configuration that prompts depend on, by dotted key, as they look when read from JSON."""
+    settings = {key: value for key, value in flat(config).items() if key not in NO_INFLUENCE}
+    return json.loads(json.dumps(settings))  # tuples become lists, as in a file
+
+
+@cache
+def default_settings() -> dict[str, object]:
+    """What a setting is where a configuration does not have its key, as it was written before there was one."""
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    return settings_of(cfg)

@@ -1,20 +1,17 @@
 """Dassl's log lines and scalars of an epoch."""
 
 import datetime
-from typing import TYPE_CHECKING
 
+from dassl.engine import TrainerX
 from dassl.utils import AverageMeter, MetricMeter
 
 from kdpl.distillation.training import Progress
-
-if TYPE_CHECKING:
-    from .trainer import PromptTrainer
 
 
 class EpochLog:
     """Prints and writes what the steps of one epoch report."""
 
-    def __init__(self, trainer: "PromptTrainer", print_every: int):
+    def __init__(self, trainer: TrainerX, print_every: int):
         self.trainer = trainer
         self.print_every = print_every
         self.losses = MetricMeter()

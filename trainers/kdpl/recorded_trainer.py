@@ -10,10 +10,12 @@ from torch import Tensor
 from tqdm import tqdm
 from yacs.config import CfgNode
 
+from kdpl.clip.device import device_name
+from kdpl.evaluation import Counts
 from kdpl.fingerprints import fingerprint, tensors_fingerprint
 
 from .config import plain_config
-from .run_record import Counts, RunRecord, device_name
+from .run_record import RunRecord
 
 
 class RecordedTrainer(TrainerX):

@@ -1,4 +1,4 @@
-"""The trainers of prompts: PromptTrainer learns from labels, KDPLTrainer from a teacher."""
+"""PromptTrainer: the prompts of one method, learned from labels."""
 
 import random
 from collections.abc import Sequence
@@ -13,16 +13,13 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name, load_clip
+from kdpl.clip.openai import check_image_size
 from kdpl.clip.precision import check_precision, resolve_precision
-from kdpl.clip.templates import GENERIC, template_of
-from kdpl.clip.zero_shot import ZeroShotClassifier
-from kdpl.distillation.agreement import measure_agreement, report_agreement
-from kdpl.distillation.objective import DistillationObjective, LabelObjective, Objective
+from kdpl.clip.templates import template_of
+from kdpl.distillation.objective import LabelObjective, Objective
 from kdpl.distillation.regularisers import Regulariser
 from kdpl.distillation.resume import FILE_NAME, read_resume_state, save_resume_state
-from kdpl.distillation.teacher import build_teacher, teacher_names
 from kdpl.distillation.training import Training
-from kdpl.distillation.vocabulary import load_vocabulary
 from kdpl.fingerprints import fingerprint
 from kdpl.images.seeded_loader import seeded_loader
 from kdpl.methods import Method
@@ -30,12 +27,10 @@ from kdpl.prompts import prompt_file
 from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
 from kdpl.prompts.prompted_clip import PromptedCLIP
 
-from .checks import check_class_agnostic, check_image_size
-from .config import method_settings, plain_config
+from .config import default_settings, method_settings, settings_of
 from .dassl_repairs import mend_dassl
 from .epoch_log import EpochLog
 from .recorded_trainer import RecordedTrainer
-from .settings import default_settings, settings_of
 
 mend_dassl()
 
@@ -50,11 +45,6 @@ class PromptTrainer(RecordedTrainer):
 
     method: Method
     uses_labels: bool = True
-
-    @property
-    def registered_name(self) -> str:
-        """The folder of the checkpoints, as in the published code."""
-        return self.method.registered_name
 
     @cached_property
     def seed(self) -> int:
@@ -98,8 +88,9 @@ class PromptTrainer(RecordedTrainer):
         print("Learned: " + ", ".join(f"{name} {tuple(p.shape)}" for name, p in learner.named_parameters()))
         self.optim = build_optimizer(learner, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
-        self.register_model(self.registered_name, learner, self.optim, self.sched)
+        self.register_model(self.method.registered_name, learner, self.optim, self.sched)
         self.record.facts["weights_sha256"] = {"student": self.student.weights_sha256}
+        self.record.facts["student_fingerprint"] = self.student.fingerprint
 
     # Training
 
@@ -130,19 +121,15 @@ class PromptTrainer(RecordedTrainer):
         return LabelObjective(self.model, self.build_regulariser())
 
     def build_regulariser(self) -> Regulariser | None:
+        template = self.method.template(*self.dataset_and_template)
         return self.method.build_regulariser(
-            self.model.clip, self.settings, self.model.classnames, self.regulariser_template, precision=self.precision
+            self.model.clip, self.settings, self.model.classnames, template, precision=self.precision
         )
 
     @property
-    def template(self) -> str:
-        """The dataset's hand-written prompt."""
-        return template_of(self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE)
-
-    @property
-    def regulariser_template(self) -> str:
-        """The hand-written prompt that the method itself holds on to."""
-        return self.method.template(self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE)
+    def dataset_and_template(self) -> tuple[str, str]:
+        """What decides the hand-written prompt: the dataset, and the template that is set, if one is."""
+        return self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")
@@ -165,7 +152,7 @@ class PromptTrainer(RecordedTrainer):
         save_resume_state(
             Path(self.output_dir) / FILE_NAME,
             self.training,
-            settings_of(plain_config(self.cfg)),
+            settings_of(self.cfg),
             {
                 "best_result": float(self.best_result),
                 "phases": self.record.phases,
@@ -179,7 +166,7 @@ class PromptTrainer(RecordedTrainer):
         """What an interrupted run left in ``directory``; None if there is nothing."""
         file = Path(directory) / FILE_NAME
         if file.is_file():
-            return read_resume_state(file, settings_of(plain_config(self.cfg)), default_settings())
+            return read_resume_state(file, settings_of(self.cfg), default_settings())
         if self.cfg.RESUME:
             raise FileNotFoundError(
                 f"There is no {file} to resume from. --resume names the output folder of a run that has finished an "
@@ -206,7 +193,7 @@ class PromptTrainer(RecordedTrainer):
         names = self.model.classnames
         return prompt_file.describe_prompts(
             self.method.name, self.settings, self.model.prompt_learner, self.student,
-            trainer=cfg.TRAINER.NAME, labels_used=self.uses_labels, template=self.template,
+            trainer=cfg.TRAINER.NAME, labels_used=self.uses_labels, template=template_of(*self.dataset_and_template),
             # A vocabulary has tens of thousands of names: its hash tells it from others.
             classnames=names if names == self.classnames else None, classnames_sha256=fingerprint(names),
             dataset={"name": cfg.DATASET.NAME, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
@@ -222,7 +209,7 @@ class PromptTrainer(RecordedTrainer):
     ) -> None:
         """Write the prompts to ``<directory>/<registered name>/model.pth.tar-<epoch>``, counted from 1."""
         for name in ["model-best.pth.tar"] * is_best + [model_name or f"model.pth.tar-{epoch + 1}"]:
-            path = f"{directory}/{self.registered_name}/{name}"
+            path = f"{directory}/{self.method.registered_name}/{name}"
             settings = {"val_result": val_result}
             save_checkpoint(path, self.model.prompt_learner, self.describe(epoch + 1), settings)
             print(f"Prompts saved to {path}")
@@ -241,7 +228,9 @@ class PromptTrainer(RecordedTrainer):
         if not directory:
             print("No --model-dir: the prompts are those that training would start from")
             return
-        path = Path(directory) if Path(directory).is_file() else find_checkpoint(directory, self.registered_name, epoch)
+        path = Path(directory)
+        if not path.is_file():
+            path = find_checkpoint(directory, self.method.registered_name, epoch)
         prompt_file.load_prompts(path, self.method.name, self.model.prompt_learner, self.student)
         print(f"Prompts loaded from {path}")
 
@@ -256,80 +245,3 @@ class PromptTrainer(RecordedTrainer):
 
     def model_inference(self, image: Tensor) -> Tensor:
         return self.model(image)
-
-
-class KDPLTrainer(PromptTrainer):
-    """Learns the prompts from a teacher instead of labels (Mistretta et al., ECCV 2024, arXiv:2407.03056)."""
-
-    uses_labels = False
-
-    def check_cfg(self, cfg: CfgNode) -> None:
-        super().check_cfg(cfg)
-        kdpl = cfg.TRAINER.KDPL
-        for name in teacher_names(kdpl.TEACHER):
-            check_clip_name(name)
-        check_precision(kdpl.PREC, "TRAINER.KDPL.PREC")
-        check_class_agnostic(cfg, self.method)
-
-    def training_classnames(self) -> list[str]:
-        kdpl = self.cfg.TRAINER.KDPL
-        return load_vocabulary(kdpl.VOCABULARY) if kdpl.CLASS_AGNOSTIC else self.classnames
-
-    @property
-    def template(self) -> str:
-        return GENERIC if self.cfg.TRAINER.KDPL.CLASS_AGNOSTIC else super().template
-
-    @property
-    def regulariser_template(self) -> str:
-        return GENERIC if self.cfg.TRAINER.KDPL.CLASS_AGNOSTIC else super().regulariser_template
-
-    def build_objective(self) -> Objective:
-        cfg, kdpl = self.cfg, self.cfg.TRAINER.KDPL
-        # Not registered with Dassl: what is registered gets saved, and the teacher never changes.
-        self.teacher = build_teacher(
-            kdpl.TEACHER,
-            self.model.classnames,
-            self.template,
-            precision=resolve_precision(kdpl.PREC, self.device, "TRAINER.KDPL.PREC"),
-            device=self.device,
-            pixel_mean=cfg.INPUT.PIXEL_MEAN,
-            pixel_std=cfg.INPUT.PIXEL_STD,
-            logit_scale=self.model.logit_scale,
-        )
-        self.record.facts["teacher"] = kdpl.TEACHER
-        self.record.facts["weights_sha256"]["teacher"] = self.teacher.weights_sha256
-        max_classes = kdpl.K_MAX if kdpl.CLASS_AGNOSTIC else None
-        return DistillationObjective(self.model, self.teacher, max_classes, self.build_regulariser())
-
-    def describe(self, epoch: int) -> prompt_file.Description:
-        kdpl = self.cfg.TRAINER.KDPL
-        teacher = {"name": kdpl.TEACHER, "sha256": self.teacher.weights_sha256}
-        return super().describe(epoch) | {"teacher": teacher, "class_agnostic": kdpl.CLASS_AGNOSTIC}
-
-    def before_train(self) -> None:
-        super().before_train()
-        if self.start_epoch == 0:
-            with self.record.phase("prepare"):
-                self.record.facts["agreement"] = self.look_at_agreement()
-
-    def look_at_agreement(self) -> dict[str, Any]:
-        """Measure and print whether the teacher has something to teach."""
-        zero_shot_student = ZeroShotClassifier(
-            self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
-        )
-        dataset = self.dm.dataset
-        part, labelled = "validation", [item for item in dataset.val or () if item.label >= 0]
-        if not labelled:  # the accuracies are told to the user, nothing more
-            part, labelled = "training", [item for item in dataset.train_x if item.label >= 0]
-        if self.model.classnames != self.classnames:
-            labelled = []
-        found = measure_agreement(
-            self.teacher,
-            zero_shot_student,
-            [item.impath for item in dataset.train_x],
-            build_transform(self.cfg, is_train=False),
-            self.device,
-            [(item.impath, item.label) for item in labelled],
-        )
-        report_agreement(found, part)
-        return found

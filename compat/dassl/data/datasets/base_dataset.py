@@ -21,6 +21,13 @@ class Datum:
         self.domain = domain
         self.classname = classname
 
+    # CoOp's datasets keep their few-shot choices as pickles; these are the names by which Dassl's own class finds them.
+    def __getstate__(self) -> dict:
+        return {f"_{name}": value for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update({name.removeprefix("_"): value for name, value in state.items()})
+
 
 class DatasetBase:
     """Lists of ``Datum``: ``train_x`` (labelled), ``train_u`` (unlabelled), ``val`` and ``test``.

@@ -1,6 +1,5 @@
 """The configuration of a run, from files, flags and KEY VALUE pairs; whatever is unknown is refused by name."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,8 +8,10 @@ from dassl.config import get_cfg_default
 from dassl.utils import Registry
 from yacs.config import CfgNode
 
+from kdpl.clip.device import n_cores
 from kdpl.names import did_you_mean
-from trainers.kdpl.config import extend_cfg
+
+from .config import extend_cfg, flat
 
 MOST_WORKERS = 16  # each keeps decoded images in memory; a GPU is not waiting for more
 
@@ -41,11 +42,6 @@ def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Seque
     return cfg
 
 
-def n_cores() -> int:
-    """The cores that this process may use; a cluster may give it fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def merge_file(cfg: CfgNode, file: str) -> None:
     """Merge a YAML file.
 
@@ -63,7 +59,7 @@ def merge_file(cfg: CfgNode, file: str) -> None:
             node = CfgNode.load_cfg(stream)
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, AssertionError) as error:  # of yacs: not a mapping
         raise ValueError(f"{file} is not a YAML file of settings: {error}") from error
-    check_keys(cfg, keys_of(node), file)
+    check_keys(cfg, flat(node), file)
     try:
         cfg.merge_from_other_cfg(node)
     except ValueError as error:
@@ -92,7 +88,7 @@ def merge_pairs(cfg: CfgNode, pairs: Sequence[str]) -> None:
 
 def check_keys(cfg: CfgNode, keys: Iterable[str], where: str) -> None:
     """Refuse a key that does not exist; the closest ones and those beside it are listed."""
-    known = list(keys_of(cfg))
+    known = list(flat(cfg))
     nodes = {key.rpartition(".")[0] for key in known}
     for key in keys:
         if key in known or key in nodes:
@@ -100,15 +96,6 @@ def check_keys(cfg: CfgNode, keys: Iterable[str], where: str) -> None:
         node = key.rpartition(".")[0]
         listed = f"{node} has {', '.join(get_node(cfg, node))}" if node in nodes else f"there are {', '.join(cfg)}"
         raise ValueError(f"Unknown key {key!r} in {where}{did_you_mean(key, known)}; {listed}.")
-
-
-def keys_of(node: CfgNode, path: str = "") -> Iterable[str]:
-    """The dotted names of all values."""
-    for key, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from keys_of(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}"
 
 
 def get_node(cfg: CfgNode, path: str) -> CfgNode:

@@ -12,9 +12,9 @@ from yacs.config import CfgNode
 from kdpl.clip.loading import DEMO_WEIGHTS
 from kdpl.distillation.resume import changed_settings, check_settings
 from kdpl.downloads import sha256_of
-from trainers.kdpl.config import plain_config
-from trainers.kdpl.run_record import FILE_NAME
-from trainers.kdpl.settings import default_settings, settings_of
+
+from .config import default_settings, settings_of
+from .run_record import FILE_NAME, same_student
 
 # Of these an evaluation sees only the prompts that came out, and those are compared themselves.
 OF_TRAINING = ("OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL")
@@ -34,7 +34,7 @@ def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> b
     if record is None or record["mode"] != ("eval" if eval_only else "train"):
         return False
     before = settings_of(record["config"]) | {"weights": record["weights_sha256"]}
-    now = settings_of(plain_config(cfg)) | {"weights": _weights_now(record)}
+    now = settings_of(cfg) | {"weights": _weights_now(record)}
     if not eval_only:
         check_settings(file, before, now, default_settings())
         return True
@@ -43,7 +43,9 @@ def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> b
     if not _has_prompts(cfg.TRAINER.NAME):
         return True
     trained = read_record(Path(model_dir) / FILE_NAME) if model_dir else None
-    return trained is not None and trained.get("prompts_sha256") == record.get("prompts_sha256")
+    if trained is None or trained.get("prompts_sha256") != record.get("prompts_sha256"):
+        return False
+    return same_student(trained, record)  # of other weights, the evaluation was of prompts that do not belong to them
 
 
 def read_record(file: Path) -> dict[str, Any] | None:
@@ -68,7 +70,7 @@ def _weights_now(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _has_prompts(trainer: str) -> bool:
-    return hasattr(TRAINER_REGISTRY.get(trainer), "registered_name")
+    return hasattr(TRAINER_REGISTRY.get(trainer), "method")
 
 
 def of_evaluation(settings: Mapping[str, object]) -> dict[str, object]:

@@ -1,0 +1,175 @@
+"""Learning prompts from unlabelled images: the whole method in one call."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from .classifier import Classifier, load
+from .clip.device import resolve_device
+from .clip.loading import load_clip
+from .clip.templates import GENERIC
+from .distillation.recipe import Recipe, list_of_names
+from .distillation.resume import FILE_NAME, check_settings, read_resume_state, save_resume_state
+from .distillation.training import Progress, Training
+from .distillation.vocabulary import load_vocabulary
+from .fingerprints import fingerprint
+from .images.files import check_images, list_images
+from .images.seeded_loader import seeded_loader
+from .images.transforms import evaluation_transform, training_transform
+from .methods import find_method
+from .prompts.prompt_file import read_prompt_file, save_prompt_file
+
+REPORTS_PER_EPOCH = 4
+
+
+def distill(
+    images: str | os.PathLike | Sequence, classnames: Sequence[str] | None = None, *,
+    method: str = "CoOp", student: str = "ViT-B/32", teacher: str = "ViT-L/14",
+    settings: Mapping[str, Any] | None = None, template: str = GENERIC,
+    vocabulary: str | os.PathLike | Sequence[str] = "", max_classes: int = 1000,
+    epochs: int | None = None, batch_size: int | None = None, lr: float | None = None,
+    optimizer: str = "sgd", momentum: float = 0.9, weight_decay: float = 5e-4,
+    warmup_epochs: int = 1, warmup_lr: float = 1e-5, transform: Callable | None = None, seed: int = 1,
+    device: str | torch.device = "auto", precision: str = "fp32", teacher_precision: str | None = None,
+    n_workers: int = 0, output: str | os.PathLike | None = None, progress: bool = True,
+) -> Classifier:  # fmt: skip
+    """Learn the prompts of a student CLIP from a teacher CLIP on unlabelled images (KDPL, arXiv:2407.03056).
+
+    >>> import kdpl, PIL.Image
+    >>> images = [PIL.Image.new("RGB", (64, 64), colour) for colour in ("red", "green", "blue", "black")]
+    >>> demo = {"student": "demo:student", "teacher": "demo:teacher", "device": "cpu", "progress": False}
+    >>> classifier = kdpl.distill(images, ["red circle", "blue square"], epochs=1, batch_size=2, **demo)
+    Loading CLIP (teacher: demo:teacher); its texts: a photo of a {}.
+    >>> classifier.predict(images[0])[0].classname in ("red circle", "blue square")
+    True
+
+    Args:
+        images: a folder, read in sorted order; paths; or a torch dataset of PIL images, or of tuples that begin with
+            one, of which nothing else is read.
+        classnames: the classes to tell apart; None: class-agnostic (KDPL-CA), on the names of ``vocabulary``, a list or
+            a file with one name per line (by default Open Images'), of which each batch keeps ``max_classes``.
+        method: one of ``METHODS``, with its ``settings``, such as {"n_ctx": 8, "ctx_init": ""}.
+        student, teacher: as :func:`load_clip` takes them; several teachers, separated by commas, are averaged.
+        template: the teacher's sentence, with ``{}`` for the class name; class-agnostic: always "a photo of a {}.".
+        epochs, batch_size, lr: by default as published for the method. The rate follows a cosine.
+        optimizer: "sgd" (with ``momentum``), "adam" or "adamw".
+        transform: from a PIL image to (3, size, size); by default a random resized crop and flip.
+        device, precision: "auto", "cuda", "mps", "cpu"; "fp32", "bf16", "fp16", "amp" (the teacher's by default too).
+        output: prompt file to write. An interrupted call with the same arguments resumes after its last finished epoch
+            and ends with the same prompts; the file of a finished one is loaded.
+
+    Returns:
+        The student with its prompts; where there were no class names, :meth:`Classifier.with_classnames` gives it some.
+
+    Raises:
+        ValueError, FileNotFoundError, ConnectionError: before training, if an argument or image cannot be used, or
+            ``output`` is of other arguments. FloatingPointError: if a loss or gradient is not finite.
+    """
+    entry, device = find_method(method), resolve_device(device)
+    names = None if classnames is None else list_of_names(classnames, "classnames")
+    recipe = Recipe(
+        entry, entry.complete(settings or {}), student, teacher, names,
+        _vocabulary(vocabulary) if names is None else [],
+        max_classes, template, _first(epochs, entry.epochs), _first(batch_size, entry.batch_size),
+        _first(lr, entry.lr), optimizer, momentum, weight_decay, warmup_epochs, warmup_lr, seed, precision,
+        _first(teacher_precision, precision),
+    )  # fmt: skip
+    return _run(recipe, images, transform, device, n_workers, None if output is None else Path(output), progress)
+
+
+def _run(
+    recipe: Recipe,
+    images: str | os.PathLike | Sequence,
+    transform: Callable | None,
+    device: torch.device,
+    n_workers: int,
+    output: Path | None,
+    progress: bool,
+) -> Classifier:
+    images, identity = _images(images)
+    clip = load_clip(recipe.student)
+    transform = transform or training_transform(clip.preprocessing)
+    depends_on = recipe.depends_on(clip, fingerprint([identity, repr(transform)]))
+    if output is not None and output.exists():
+        _check_finished(output, depends_on)
+        return load(output, recipe.classnames, device=device, precision=recipe.precision)
+    loader = seeded_loader(
+        images, transform, recipe.batch_size, n_workers, recipe.seed, pin_memory=device.type == "cuda"
+    )
+    training = recipe.build(clip, loader, device)
+    _train(training, output, depends_on, progress)
+    description = recipe.describe(clip, training, depends_on)
+    if output is not None:
+        save_prompt_file(output, training.model.prompt_learner, description)
+        _resume_file(output).unlink(missing_ok=True)
+    if recipe.class_agnostic:
+        training.model.set_classnames([])
+    return Classifier(training.model, description, evaluation_transform(clip.preprocessing))
+
+
+def _train(training: Training, output: Path | None, depends_on: dict[str, Any], progress: bool) -> None:
+    """Run the epochs that are missing, keeping the state after each."""
+    file = None if output is None else _resume_file(output)
+    if file is not None and file.exists():
+        training.load_state_dict(read_resume_state(file, depends_on, {}))
+        print(f"Resuming from {file} after epoch {training.epoch}")
+    n_batches = len(training.loader)
+    with tqdm(total=training.n_epochs * n_batches, unit="batch", disable=not progress) as bar:
+        bar.update(training.epoch * n_batches)
+
+        def report(step: Progress) -> None:
+            bar.update(len(step.steps))
+            bar.set_postfix(epoch=f"{training.epoch + 1}/{training.n_epochs}", loss=f"{step.steps[-1]['loss']:.4f}")
+
+        while training.epoch < training.n_epochs:
+            training.run_epoch(report, max(1, n_batches // REPORTS_PER_EPOCH))
+            training.scheduler.step()
+            training.finish_epoch()
+            if file is not None:
+                save_resume_state(file, training, depends_on, {})
+
+
+def _check_finished(output: Path, depends_on: dict[str, Any]) -> None:
+    """Refuse a prompt file that is of other arguments."""
+    _, description, _ = read_prompt_file(output)
+    before = (description or {}).get("depends_on")
+    if before is None:
+        raise ValueError(f"{output} exists and was not written by distill. Name another output, or remove it.")
+    check_settings(output, before, depends_on, {})
+
+
+def _resume_file(output: Path) -> Path:
+    return output.with_name(f"{output.name}.{FILE_NAME}")
+
+
+def _images(images: str | os.PathLike | Sequence) -> tuple[Sequence, object]:
+    """The images to train on, and plain values that identify them.
+
+    Raises:
+        FileNotFoundError, ValueError: if there are none, or files cannot be read; these are named.
+    """
+    folder = Path(images) if isinstance(images, str | os.PathLike) else None
+    if folder is not None:
+        images = list_images(folder)
+    if not len(images):
+        raise ValueError("There are no images to train on.")
+    if not isinstance(images[0], str | os.PathLike):
+        return images, len(images)
+    check_images(images)
+    root = folder or os.path.commonpath([os.path.abspath(os.path.dirname(path)) for path in images])
+    return images, [(os.path.relpath(path, root), os.path.getsize(path)) for path in images]
+
+
+def _first(given: Any, otherwise: Any) -> Any:
+    """What was given, unless that is None."""
+    return otherwise if given is None else given
+
+
+def _vocabulary(vocabulary: str | os.PathLike | Sequence[str]) -> list[str]:
+    if isinstance(vocabulary, str | os.PathLike):
+        return load_vocabulary(os.fspath(vocabulary))
+    return list_of_names(vocabulary, "vocabulary")

@@ -1,0 +1,50 @@
+"""Optimizer and learning rates of a training."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+def build_optimizer(
+    parameters: Iterable[nn.Parameter], name: str, lr: float, momentum: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """The optimizer called ``name``; ``momentum`` is SGD's.
+
+    Raises:
+        ValueError: if there is no such optimizer.
+    """
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
+    if name == "adam":
+        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
+    if name == "adamw":
+        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    raise ValueError(f"optimizer is {name!r}; choose from {', '.join(OPTIMIZERS)}.")
+
+
+class CosineWithWarmup:
+    """A cosine over all epochs that starts after warm-up epochs at a constant rate; stepped once per epoch."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, n_epochs: int, warmup_epochs: int, warmup_lr: float):
+        self.optimizer = optimizer
+        self.lr = optimizer.param_groups[0]["lr"]
+        self.n_epochs, self.warmup_epochs, self.warmup_lr = n_epochs, warmup_epochs, warmup_lr
+        self.epoch = 0
+        self._set_rate()
+
+    def step(self) -> None:
+        """Go to the next epoch."""
+        self.epoch += 1
+        self._set_rate()
+
+    def _set_rate(self) -> None:
+        after_warmup = self.epoch - self.warmup_epochs
+        rate = self.warmup_lr
+        if after_warmup >= 0:
+            rate = self.lr * ((1 + math.cos(math.pi * after_warmup / self.n_epochs)) / 2)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate

@@ -1,0 +1,149 @@
+"""A distillation as plain values: all that learned prompts depend on besides the images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from ..clip.loaded import LoadedCLIP
+from ..clip.loading import check_clip_name
+from ..clip.precision import check_precision, resolve_precision
+from ..clip.templates import GENERIC, check_template
+from ..fingerprints import fingerprint
+from ..methods import Method
+from ..prompts.prompt_file import Description, describe_prompts
+from ..prompts.prompted_clip import PromptedCLIP
+from .objective import DistillationObjective
+from .optimization import OPTIMIZERS, CosineWithWarmup, build_optimizer
+from .teacher import build_teacher, teacher_names
+from .training import Training
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a distillation, see :func:`kdpl.distill`; ``classnames`` is None where it is class-agnostic."""
+
+    method: Method
+    settings: dict[str, Any]
+    student: str
+    teacher: str
+    classnames: list[str] | None
+    vocabulary: list[str]
+    max_classes: int
+    template: str
+    epochs: int
+    batch_size: int
+    lr: float
+    optimizer: str
+    momentum: float
+    weight_decay: float
+    warmup_epochs: int
+    warmup_lr: float
+    seed: int
+    precision: str
+    teacher_precision: str
+
+    def __post_init__(self):
+        """Refuse what cannot work.
+
+        Raises:
+            ValueError: naming the first such value.
+        """
+        check_clip_name(self.student)
+        self.method.check_student(self.student)
+        for name in teacher_names(self.teacher):
+            check_clip_name(name)
+        check_precision(self.precision)
+        check_precision(self.teacher_precision, "teacher_precision")
+        check_template(self.template, "template")
+        for name in ("epochs", "batch_size", "max_classes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not self.lr > 0:
+            raise ValueError(f"lr is {self.lr}; it must be above 0.")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is {self.optimizer!r}; choose from {', '.join(OPTIMIZERS)}.")
+        if self.classnames is not None and len(set(self.classnames)) < 2:
+            raise ValueError(
+                f"classnames are {self.classnames}; at least two different ones are needed to tell images apart. "
+                "Leave them out to train without class names (class-agnostic)."
+            )
+        if self.class_agnostic:
+            self.method.check_class_agnostic(self.settings)
+
+    @property
+    def class_agnostic(self) -> bool:
+        return self.classnames is None
+
+    @property
+    def names(self) -> list[str]:
+        """What training tells apart."""
+        return self.vocabulary if self.classnames is None else self.classnames
+
+    @property
+    def teacher_template(self) -> str:
+        return GENERIC if self.class_agnostic else self.template
+
+    def depends_on(self, clip: LoadedCLIP, images: str) -> dict[str, Any]:
+        """What the prompts depend on, as plain values.
+
+        Args:
+            clip: the student.
+            images: what identifies the images and their augmentation.
+        """
+        named = {key: value for key, value in vars(self).items() if key not in ("method", "classnames", "vocabulary")}
+        return named | {
+            "method": self.method.name,
+            "student": clip.fingerprint,
+            "names": fingerprint(self.names),
+            "class_agnostic": self.class_agnostic,
+            "images": images,
+        }
+
+    def build(self, clip: LoadedCLIP, loader: DataLoader, device: torch.device) -> Training:
+        """The training of new prompts for a student."""
+        learner = self.method.build_learner(clip, self.settings, len(self.names), self.seed)
+        model = PromptedCLIP(clip, learner, self.names, device=device, precision=self.precision)
+        teacher = build_teacher(
+            self.teacher, self.names, self.teacher_template, device=device,
+            precision=resolve_precision(self.teacher_precision, device, "teacher_precision"),
+            pixel_mean=clip.preprocessing.mean, pixel_std=clip.preprocessing.std, logit_scale=model.logit_scale,
+        )  # fmt: skip
+        regulariser = self.method.build_regulariser(
+            model.clip, self.settings, self.names, self.teacher_template, precision=model.precision
+        )
+        max_classes = self.max_classes if self.class_agnostic else None
+        optimizer = build_optimizer(learner.parameters(), self.optimizer, self.lr, self.momentum, self.weight_decay)
+        return Training(
+            DistillationObjective(model, teacher, max_classes, regulariser),
+            loader,
+            optimizer,
+            CosineWithWarmup(optimizer, self.epochs, self.warmup_epochs, self.warmup_lr),
+            self.epochs,
+            self.method.build_average(self.settings, self.epochs),
+        )
+
+    def describe(self, clip: LoadedCLIP, training: Training, depends_on: dict[str, Any]) -> Description:
+        """What a file of the finished prompts says about them."""
+        return describe_prompts(
+            self.method.name, self.settings, training.model.prompt_learner, clip,
+            labels_used=False, class_agnostic=self.class_agnostic, template=self.teacher_template,
+            teacher={"name": self.teacher, "sha256": training.objective.teacher.weights_sha256},
+            classnames=self.classnames, classnames_sha256=fingerprint(self.names),
+            seed=self.seed, epoch=training.epoch, epochs=self.epochs, depends_on=depends_on,
+        )  # fmt: skip
+
+
+def list_of_names(names: Sequence[str], what: str) -> list[str]:
+    """A list of names.
+
+    Raises:
+        ValueError: if it is one text instead of a list, or a name is empty.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"{what} is the text {names!r}; give a list of names, such as ['cat', 'dog'].")
+    if empty := [i for i, name in enumerate(names) if not str(name).strip()]:
+        raise ValueError(f"{what}: name {empty[0]} is empty.")
+    return [str(name) for name in names]

@@ -1,0 +1,142 @@
+"""Our files in a checkout: which they are, what was installed earlier, and how they come and go."""
+
+import hashlib
+import json
+import runpy
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PATTERNS = ("kdpl/**/*", "trainers/kdpl/**/*.py", "trainers/*_kdpl.py", "configs/trainers/*_KDPL/*")
+DASSL = "compat/dassl"  # becomes the checkout's dassl/
+LANDMARKS = ("train.py", "trainers/coop.py", "clip/clip.py", "configs/trainers")  # this repository has no clip/
+PACKAGES = ("kdpl", "trainers/kdpl", "dassl")  # folders that hold nothing but what we installed
+INSTALLED = "trainers/kdpl/installed.json"  # file: SHA-256 of what was copied
+
+atomic_path = runpy.run_path(str(ROOT / "kdpl" / "atomic_files.py"))["atomic_path"]  # kdpl itself needs torch
+
+
+def check_is_checkout(coop: Path) -> None:
+    """Refuse a folder that is no checkout, and one whose packages are links to ours."""
+    missing = [name for name in LANDMARKS if not (coop / name).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{coop} is no CoOp checkout: it has no {', no '.join(missing)}. Looked for {', '.join(LANDMARKS)}. "
+            "Give the folder of `git clone https://github.com/KaiyangZhou/CoOp`, or of MaPLe or PromptSRC."
+        )
+    for name in PACKAGES:
+        if (coop / name).resolve() in (ROOT / "kdpl", ROOT / "trainers" / "kdpl", ROOT / DASSL):
+            raise ValueError(f"{coop}/{name} is a link to this repository's: --remove would delete that. Unlink it.")
+
+
+def our_files(with_dassl: bool) -> dict[str, bytes]:
+    """Path in the checkout -> content."""
+    found = {file.relative_to(ROOT).as_posix(): file for pattern in PATTERNS for file in ROOT.glob(pattern)}
+    if with_dassl:
+        found |= {f"dassl/{file.relative_to(ROOT / DASSL).as_posix()}": file for file in ROOT.glob(f"{DASSL}/**/*.py")}
+    return {name: file.read_bytes() for name, file in sorted(found.items()) if _belongs(file)}
+
+
+def _belongs(file: Path) -> bool:
+    """Neither a cache, nor the settings of the demo, whose dataset a checkout does not have."""
+    return file.is_file() and "__pycache__" not in file.parts and file.name != "demo.yaml"
+
+
+def installed_before(coop: Path) -> dict[str, str]:
+    """Path -> SHA-256 of what an earlier installation, of this edition or another, has copied."""
+    record = coop / INSTALLED
+    return json.loads(record.read_text()) if record.is_file() else {}
+
+
+def has_our_dassl(before: dict[str, str]) -> bool:
+    return any(name.startswith("dassl/") for name in before)
+
+
+def dassl_in_use(coop: Path) -> Path | None:
+    """The Dassl that the checkout's train.py imports: its own one, or that of this Python."""
+    if (coop / "dassl").exists():
+        return coop / "dassl"
+    spec = find_spec("dassl")
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def other_dassl(coop: Path, before: dict[str, str]) -> Path | None:
+    """The Dassl in use, if it is not the one that we copy."""
+    folder, files = dassl_in_use(coop), our_files(with_dassl=True)
+    if folder == coop / "dassl":
+        names = [file.relative_to(coop).as_posix() for file in folder.rglob("*.py")]
+        return None if all(is_ours(coop, name, files, before) for name in names) else folder
+    return folder
+
+
+def foreign_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -> list[str]:
+    """What stands where our files would go and did not come from us."""
+    foreign = [name for name in files if (coop / name).exists() and not is_ours(coop, name, files, before)]
+    for package in {name.partition("/")[0] for name in files} & set(PACKAGES):
+        module = f"{package}.py"
+        known = any(name.startswith(f"{package}/") for name in before)
+        inside = [file.relative_to(coop).as_posix() for file in (coop / package).rglob("*.py")]
+        foreign += [] if known else [name for name in inside if name not in files]
+        foreign += [module] if (coop / module).exists() else []  # our package would hide it
+    return foreign
+
+
+def is_ours(coop: Path, name: str, files: dict[str, bytes], before: dict[str, str]) -> bool:
+    """Whether a file in the checkout is as it was installed, or as it would be now."""
+    content = (coop / name).read_bytes()
+    return content == files.get(name) or sha256(content) == before.get(name)
+
+
+def copy_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -> list[str]:
+    """Bring the checkout to ``files``; what an earlier edition had beyond them goes.
+
+    The record is written last: until then every file is known by its content, old or new.
+
+    Returns:
+        Files of an earlier edition that were changed since, and therefore stay.
+    """
+    for name, content in files.items():
+        if not (coop / name).exists() or (coop / name).read_bytes() != content:
+            write(coop / name, content)
+    outdated = [name for name in before if name not in files and (coop / name).is_file()]
+    ours = [name for name in outdated if is_ours(coop, name, files, before)]
+    remove_files(coop, ours)
+    record = json.dumps({name: sha256(content) for name, content in files.items()}, indent=1).encode() + b"\n"
+    if not (coop / INSTALLED).exists() or (coop / INSTALLED).read_bytes() != record:
+        write(coop / INSTALLED, record)
+    return [name for name in outdated if name not in ours]
+
+
+def take_out_files(coop: Path) -> tuple[int, list[str]]:
+    """Remove what was installed; how many files that were, and which were changed since and therefore stay."""
+    files, record = our_files(with_dassl=True), installed_before(coop)
+    present = [name for name in {**record, **files} if (coop / name).is_file()]
+    ours = [name for name in present if is_ours(coop, name, files, record)]
+    remove_files(coop, ours + [INSTALLED] * (coop / INSTALLED).is_file())
+    return len(ours), [name for name in present if name not in ours and (name in record or "dassl/" not in name)]
+
+
+def write(path: Path, content: bytes) -> None:
+    path = path.resolve()  # a link stays one
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, temporary)
+
+
+def remove_files(coop: Path, names: list[str]) -> None:
+    """Delete files, what Python has compiled from them, and folders that this leaves empty."""
+    for name in names:
+        path = coop / name
+        path.unlink()
+        for compiled in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+            compiled.unlink()
+        parents = [coop / parent for parent in Path(name).parents[:-1]]
+        for folder in [path.parent / "__pycache__", *parents]:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

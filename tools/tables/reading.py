@@ -1,0 +1,56 @@
+"""All finished runs below some folders, from ``results.json`` files and Dassl's logs."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .dassl_logs import read_log
+from .records import RECORD, Run, read_record
+
+
+def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """All finished runs below some folders, in the order of their paths.
+
+    Where a folder holds both a record and a log, the record counts.
+
+    Returns:
+        The runs, and a sentence for each file that is no finished run.
+
+    Raises:
+        FileNotFoundError: if a folder does not exist, or none of them holds a finished run.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"There is no folder {folder.absolute()} to look for records in. {_what_to_run()}")
+    runs, problems = [], []
+    for path in _records_and_logs(folders):
+        try:
+            run = read_record(path) if path.name == RECORD else read_log(path)
+        except ValueError as error:
+            problems.append(f"{path}: {error}")
+        else:
+            runs.append(run)
+    if not runs:
+        where = ", ".join(str(folder.absolute()) for folder in folders)
+        seen = "\n  ".join(["Files that are no finished runs:", *problems]) + "\n" if problems else ""
+        raise FileNotFoundError(
+            f"No finished run ({RECORD}, or log.txt of Dassl) below {where}. {seen}{_what_to_run()}"
+        )
+    return runs, problems
+
+
+def _what_to_run() -> str:
+    return "Run `bash scripts/kdpl/base2new.sh shapes 1` first, or name another folder: python -m tools.tables FOLDER."
+
+
+def _records_and_logs(folders: Sequence[Path]) -> Iterator[Path]:
+    seen = set()
+    for folder in folders:
+        for directory, subfolders, files in os.walk(folder):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            logs = sorted(name for name in files if name == "log.txt" or name.startswith("log.txt-"))
+            for name in [RECORD] if RECORD in files else logs:
+                path = Path(directory, name)
+                if path.resolve() not in seen:
+                    seen.add(path.resolve())
+                    yield path

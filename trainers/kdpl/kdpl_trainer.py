@@ -1,0 +1,96 @@
+"""KDPLTrainer: the prompts of one method, learned from a teacher."""
+
+from typing import Any
+
+from dassl.data.transforms import build_transform
+from yacs.config import CfgNode
+
+from kdpl.clip.loading import check_clip_name
+from kdpl.clip.precision import check_precision, resolve_precision
+from kdpl.clip.templates import GENERIC, template_of
+from kdpl.clip.zero_shot import ZeroShotClassifier
+from kdpl.distillation.agreement import measure_agreement, report_agreement
+from kdpl.distillation.objective import DistillationObjective, Objective
+from kdpl.distillation.teacher import build_teacher, teacher_names
+from kdpl.distillation.vocabulary import load_vocabulary
+from kdpl.prompts.prompt_file import Description
+
+from .config import method_settings
+from .trainer import PromptTrainer
+
+
+class KDPLTrainer(PromptTrainer):
+    """Learns the prompts from a teacher instead of labels (Mistretta et al., ECCV 2024, arXiv:2407.03056)."""
+
+    uses_labels = False
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        super().check_cfg(cfg)
+        kdpl = cfg.TRAINER.KDPL
+        for name in teacher_names(kdpl.TEACHER):
+            check_clip_name(name)
+        check_precision(kdpl.PREC, "TRAINER.KDPL.PREC")
+        if kdpl.K_MAX < 1:
+            raise ValueError(f"TRAINER.KDPL.K_MAX is {kdpl.K_MAX}; at least one class must be kept (published: 1000).")
+        if kdpl.CLASS_AGNOSTIC:
+            self.method.check_class_agnostic(method_settings(cfg, self.method))
+
+    def training_classnames(self) -> list[str]:
+        kdpl = self.cfg.TRAINER.KDPL
+        return load_vocabulary(kdpl.VOCABULARY) if kdpl.CLASS_AGNOSTIC else self.classnames
+
+    @property
+    def dataset_and_template(self) -> tuple[str, str]:
+        return ("", GENERIC) if self.cfg.TRAINER.KDPL.CLASS_AGNOSTIC else super().dataset_and_template
+
+    @property
+    def template(self) -> str:
+        """The sentence of the teacher's texts."""
+        return template_of(*self.dataset_and_template)
+
+    def build_objective(self) -> Objective:
+        cfg, kdpl = self.cfg, self.cfg.TRAINER.KDPL
+        # Not registered with Dassl: what is registered gets saved, and the teacher never changes.
+        self.teacher = build_teacher(
+            kdpl.TEACHER,
+            self.model.classnames,
+            self.template,
+            precision=resolve_precision(kdpl.PREC, self.device, "TRAINER.KDPL.PREC"),
+            device=self.device,
+            pixel_mean=cfg.INPUT.PIXEL_MEAN,
+            pixel_std=cfg.INPUT.PIXEL_STD,
+            logit_scale=self.model.logit_scale,
+        )
+        self.record.facts["teacher"] = kdpl.TEACHER
+        self.record.facts["weights_sha256"]["teacher"] = self.teacher.weights_sha256
+        max_classes = kdpl.K_MAX if kdpl.CLASS_AGNOSTIC else None
+        return DistillationObjective(self.model, self.teacher, max_classes, self.build_regulariser())
+
+    def describe(self, epoch: int) -> Description:
+        kdpl = self.cfg.TRAINER.KDPL
+        teacher = {"name": kdpl.TEACHER, "sha256": self.teacher.weights_sha256}
+        return super().describe(epoch) | {"teacher": teacher, "class_agnostic": kdpl.CLASS_AGNOSTIC}
+
+    def before_train(self) -> None:
+        super().before_train()
+        if self.start_epoch == 0:
+            with self.record.phase("prepare"):
+                self.record.facts["agreement"] = self.look_at_agreement()
+
+    def look_at_agreement(self) -> dict[str, Any]:
+        """Measure and print whether the teacher has something to teach."""
+        dataset = self.dm.dataset
+        part, labelled = "validation", [item for item in dataset.val or () if item.label >= 0]
+        if not labelled:  # the accuracies are told to the user, nothing more
+            part, labelled = "training", [item for item in dataset.train_x if item.label >= 0]
+        found = measure_agreement(
+            self.teacher,
+            ZeroShotClassifier(
+                self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
+            ),
+            [item.impath for item in dataset.train_x],
+            build_transform(self.cfg, is_train=False),
+            [(item.impath, item.label) for item in labelled if self.model.classnames == self.classnames],
+        )
+        report_agreement(found, part)
+        return found
