@@ -19,6 +19,7 @@ NO_INFLUENCE = {  # settings without influence on the prompts
     "DATALOADER.NUM_WORKERS",
     "TRAIN.PRINT_FREQ",
     "TRAIN.CHECKPOINT_FREQ",
+    "TEST.PER_IMAGE_FILE",
 }
 # Where a CoOp checkout has declared a node already (TRAINER.COOP, TRAINER.COCOOP, ...), its values stay.
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from dassl.data.transforms import build_transform
 from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name
@@ -95,7 +94,7 @@ class KDPLTrainer(PromptTrainer):
             self.teacher,
             zero_shot_student,
             [item.impath for item in dataset.train_x],
-            build_transform(self.cfg, is_train=False),
+            self.test_loader.dataset.transform,
             self.device,
             [(item.impath, item.label) for item in labelled],
         )
