@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakValueDictionary
 
-from ..downloads import sha256_of
+from ..fingerprints import sha256_of
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
 from .openai import OPENAI_WEIGHTS, clip_from_state_dict, openai_clip, openai_weights_file

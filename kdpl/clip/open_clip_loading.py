@@ -13,7 +13,8 @@ import huggingface_hub
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..downloads import TIMEOUT, sha256_of
+from ..downloads import TIMEOUT
+from ..fingerprints import sha256_of
 from ..import_guards import import_torchvision
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP

@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 
 from kdpl.clip.loading import DEMO_WEIGHTS
 from kdpl.distillation.resume import changed_settings, check_settings
-from kdpl.downloads import sha256_of
+from kdpl.fingerprints import sha256_of
 
 from .config import default_settings, settings_of
 from .run_record import FILE_NAME, same_student
