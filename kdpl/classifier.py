@@ -138,9 +138,9 @@ def load(
     said = description or {}
     method = method or said.get("method")
     student = student or said.get("student", {}).get("name")
-    if method is None or student is None:
+    if unknown := [what for what, value in (("method", method), ("student", student)) if value is None]:
         raise ValueError(
-            f"{prompts} does not say which method and student its prompts are for. Say so: "
+            f"{prompts} does not say for which {' and '.join(unknown)} its prompts are. Say so: "
             'load(..., method="CoOp", student="ViT-B/16").'
         )
     entry = find_method(method)

@@ -3,13 +3,12 @@
 torchvision: one built for CUDA cannot load its native operators beside a CPU build of torch. It does without, except
 that it describes its operators to torch while it is imported, and torch refuses to describe those that do not exist.
 
-clip: it takes `packaging` from `pkg_resources`, which setuptools 81 dropped.
+clip: it takes `packaging` from `pkg_resources`. setuptools 82 no longer has that module, setuptools 70.0 has it without
+`packaging`, and environments need not have setuptools at all.
 """
 
 import importlib
-import importlib.util
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -33,30 +32,33 @@ def import_torchvision() -> None:
 
 
 def import_clip() -> ModuleType:
-    """The module ``clip``, imported with torchvision's guard and without `pkg_resources` where there is none."""
+    """The module ``clip``, imported with torchvision's guard and whatever setuptools there is, or none."""
     if "clip" in sys.modules:
         return sys.modules["clip"]
     import_torchvision()
-    with _pkg_resources_provided(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the deprecation of pkg_resources is not the user's
+    with _pkg_resources_replaced():
         return importlib.import_module("clip")
 
 
 @contextmanager
-def _pkg_resources_provided() -> Iterator[None]:
-    """Within the block, `from pkg_resources import packaging` works."""
-    if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
+def _pkg_resources_replaced() -> Iterator[None]:
+    """Within the block, `from pkg_resources import packaging` works and imports nothing of setuptools."""
+    try:
+        packaging = importlib.import_module("packaging")
+        importlib.import_module("packaging.version")
+    except ModuleNotFoundError:  # the copy that older versions of setuptools carry has to do
         yield
         return
-    packaging = importlib.import_module("packaging")
-    packaging.version = importlib.import_module("packaging.version")
     stand_in = ModuleType("pkg_resources")
     stand_in.packaging = packaging
+    original = sys.modules.get("pkg_resources")
     sys.modules["pkg_resources"] = stand_in
     try:
         yield
     finally:
         del sys.modules["pkg_resources"]
+        if original is not None:
+            sys.modules["pkg_resources"] = original
 
 
 @contextmanager

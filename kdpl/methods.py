@@ -98,6 +98,19 @@ class Method:
                 "Choose ViT-B/32, ViT-B/16 or ViT-L/14, or train CoOp, CoCoOp or KgCoOp on the ResNet."
             )
 
+    def check_class_agnostic(self, settings: Mapping[str, Any]) -> None:
+        """Refuse class-specific contexts of a vocabulary's names: the classes of an evaluation have none.
+
+        Raises:
+            ValueError: if the settings ask for them.
+        """
+        if settings.get("class_specific") and not settings["ctx_init"]:
+            raise ValueError(
+                f"Class-specific contexts (TRAINER.{self.node}.CSC) belong to the names that training tells apart; "
+                "class-agnostic training (TRAINER.KDPL.CLASS_AGNOSTIC) has a vocabulary's names, and evaluation the "
+                "dataset's. Give up one of the two."
+            )
+
     def template(self, dataset: str, template: str = "") -> str:
         """The hand-written prompt that the method itself uses; ``template`` where one is set."""
         return template or self.templates.get(dataset) or template_of(dataset)

@@ -1,10 +1,13 @@
-# Sourced by every script: sets ROOT, this repository, and PYTHON, an interpreter that has what requirements.txt names.
+# Sourced by every script: sets ROOT, this repository, and PYTHON, an interpreter that has what requirements.txt names;
+# with test_tools=yes, as in test.sh, what requirements-dev.txt names as well.
 #
 # The first use makes ROOT/.venv. Later ones find in milliseconds that it is complete, or mend it: an installation that
 # was interrupted, an interpreter that is gone, other requirements. KDPL_PYTHON=/path/to/python uses an environment of
 # your own instead: it is checked, and nothing is installed into it.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." > /dev/null && pwd)
+env_files=requirements.txt  # separated by commas; the first words of a stamp
+[[ ${test_tools-} != yes ]] || env_files+=,requirements-dev.txt
 
 env_fail() {  # MESSAGE...: one paragraph each
     printf 'error: %s\n' "$@" >&2
@@ -19,10 +22,10 @@ env_use_own_python() {
         env_fail "KDPL_PYTHON is $KDPL_PYTHON, which is no Python 3.10 or newer: $("$PYTHON" --version 2>&1 | head -n 1)"
     env_is_known "$ROOT/.kdpl-python" "$PYTHON " && return
     local found
-    found=$("$PYTHON" "$ROOT/scripts/environment.py" check-to-run) ||
+    found=$("$PYTHON" "$ROOT/scripts/environment.py" check-to-run $env_files) ||
         env_fail "KDPL_PYTHON is $KDPL_PYTHON, which cannot import:"$'\n'"$found"$'\n'"Install these into it \
-(\"$KDPL_PYTHON\" -m pip install -r \"$ROOT/requirements.txt\"), or unset KDPL_PYTHON to use $ROOT/.venv."
-    env_remember "$ROOT/.kdpl-python" "$PYTHON " "$found"
+(\"$KDPL_PYTHON\" -m pip install -r \"$ROOT/${env_files//,/\" -r \"$ROOT/}\"), or unset KDPL_PYTHON to use $ROOT/.venv."
+    env_remember "$ROOT/.kdpl-python" "$PYTHON " "$found" $env_files
 }
 
 env_use_venv() {
@@ -65,15 +68,15 @@ env_install() {  # PYTHON: make or mend .venv
         fresh=yes
     fi
     env_pip_install "$venv"
-    if ! found=$("$PYTHON" "$ROOT/scripts/environment.py" check); then
+    if ! found=$("$PYTHON" "$ROOT/scripts/environment.py" check $env_files); then
         [[ $fresh == no ]] || env_fail "What pip installed into $venv cannot be imported:"$'\n'"$found"
         echo "$venv is damaged and is made again; it could not import:"$'\n'"$found" >&2
         env_make_empty_venv "$base" "$venv"
         env_pip_install "$venv"
-        found=$("$PYTHON" "$ROOT/scripts/environment.py" check) ||
+        found=$("$PYTHON" "$ROOT/scripts/environment.py" check $env_files) ||
             env_fail "What pip installed into $venv cannot be imported:"$'\n'"$found"
     fi
-    env_remember "$venv/kdpl-stamp" "" "$found"
+    env_remember "$venv/kdpl-stamp" "" "$found" $env_files
 }
 
 env_make_empty_venv() {  # PYTHON VENV
@@ -85,10 +88,16 @@ their own: apt install python3-venv"
 }
 
 env_pip_install() {  # VENV
-    local log=$1/kdpl-pip.log
-    echo installing > "$1/kdpl-stamp"
+    local log=$1/kdpl-pip.log stamp=$1/kdpl-stamp before="" file options=()
+    for file in ${env_files//,/ }; do
+        options+=(-r "$ROOT/$file")
+    done
+    [[ ! -f $stamp ]] || before=$(< "$stamp")
+    echo installing > "$stamp"
     rm -f "$log"
-    "$PYTHON" -m pip --disable-pip-version-check install --log "$log" -r "$ROOT/requirements.txt" >&2 && return
+    "$PYTHON" -m pip --disable-pip-version-check install --log "$log" "${options[@]}" >&2 && return
+    # Where pip has changed nothing, what was complete still is.
+    [[ -z $before ]] || printf '%s\n' "$before" 2> /dev/null > "$stamp" || true
     if grep -q 'No space left on device' "$log"; then
         env_fail "The disk is full: $(env_free_space), and about 6 GB are needed. Make room, or set TMPDIR to a larger \
 disk; then start again."
@@ -104,23 +113,27 @@ env_free_space() {
     df -Pk "$ROOT" "${TMPDIR:-/tmp}" | awk 'NR > 1 { printf "%s%.1f GB are free on %s", s, $4 / 2^20, $6; s = ", " }'
 }
 
-# A stamp holds three lines: what is installed, on which machine it was checked, and what the check said.
+# A stamp holds three lines: what is installed, and for which requirements; on which machine it was checked; and what
+# the check said. That of an environment with the test tools serves scripts that need none.
 
-env_is_known() {  # STAMP [PREFIX]: whether nothing has changed since the stamp; tells torch and device
-    local key machine found
-    [[ -f $1 ]] && key=$("$PYTHON" "$ROOT/scripts/environment.py" key 2> /dev/null) || return 1
-    { read -r && [[ $REPLY == "${2-}$key" ]] && read -r machine && read -r found; } < "$1" || return 1
+env_is_known() {  # STAMP [PREFIX]: whether nothing needed is missing or has changed; tells torch and device
+    local known machine found files
+    [[ -f $1 ]] && { read -r known && read -r machine && read -r found; } < "$1" || return 1
+    known=${known#"${2-}"}
+    files=${known%% *}
+    [[ $files == "$env_files"* ]] || return 1
+    [[ $known == "$("$PYTHON" "$ROOT/scripts/environment.py" key "$files" 2> /dev/null)" ]] || return 1
     if [[ $machine != "$(env_machine)" ]]; then
-        found=$("$PYTHON" "$ROOT/scripts/environment.py" check-to-run) || return 1
-        env_remember "$1" "${2-}" "$found"
+        found=$("$PYTHON" "$ROOT/scripts/environment.py" check-to-run "$files") || return 1
+        env_remember "$1" "${2-}" "$found" "$files"
         return
     fi
     echo "$PYTHON: $found" >&2
 }
 
-env_remember() {  # STAMP PREFIX FOUND
+env_remember() {  # STAMP PREFIX FOUND FILES
     local key
-    key=$("$PYTHON" "$ROOT/scripts/environment.py" key)
+    key=$("$PYTHON" "$ROOT/scripts/environment.py" key "$4")
     if { printf '%s\n' "$2$key" "$(env_machine)" "$3" > "$1.$$" && mv "$1.$$" "$1"; } 2> /dev/null; then :; fi
     echo "$PYTHON: $3" >&2
 }

@@ -1,63 +1,75 @@
 """What env.sh asks a Python about itself.
 
-    python scripts/environment.py key             a line that changes when something is installed; takes milliseconds
-    python scripts/environment.py check           imports everything: a line about torch and device, or what is missing
-    python scripts/environment.py check-to-run    the same without what only tests and open_clip's teachers need
+    python scripts/environment.py key FILES            a line that changes when something is installed; in milliseconds
+    python scripts/environment.py check FILES          imports all: a line about torch and device, or what is missing
+    python scripts/environment.py check-to-run FILES   the same without what few need: open_clip's teachers, some tests
+
+FILES are requirements.txt or requirements.txt,requirements-dev.txt.
 """
 
-import contextlib
 import hashlib
 import importlib
 import os
 import platform
 import re
+import runpy
 import sys
 import sysconfig
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-REQUIREMENTS = ROOT / "requirements.txt"
 MODULES = {  # of the packages that are imported under another name
     "pillow": "PIL",
     "clip-anytorch": "clip",
-    "setuptools": "pkg_resources",
     "open-clip-torch": "open_clip",
     "huggingface-hub": "huggingface_hub",
     "pytest-xdist": "xdist",
     "scikit-learn": "sklearn",
 }
-NOT_NEEDED_TO_RUN = {
-    "pytest", "pytest-xdist", "ruff", "submitit", "scikit-learn", "open-clip-torch", "huggingface-hub",
-}  # fmt: skip
+NOT_NEEDED_TO_RUN = {"open-clip-torch", "huggingface-hub", "setuptools", "submitit", "scikit-learn"}
 
 
-def key() -> str:
-    """Changes with requirements.txt, the interpreter, and whatever is installed or removed."""
-    requirements = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+def key(files: str) -> str:
+    """Changes with the requirements, the interpreter, and whatever is installed or removed."""
+    requirements = hashlib.sha256("".join(requirement_lines(files)).encode()).hexdigest()
     folder = sysconfig.get_path("purelib")
     changed = os.stat(folder).st_mtime_ns if os.path.isdir(folder) else 0
-    return f"{requirements} {platform.python_version()} {changed}"
+    return f"{files} {requirements} {platform.python_version()} {changed}"
 
 
 def missing(names: list[str]) -> list[str]:
     """The packages whose modules cannot be imported, each with the reason."""
-    faults = []
-    with contextlib.suppress(Exception):  # here only torchvision's guard counts; a torchvision without one is named
-        importlib.import_module("compat")
+    faults, guards = [], import_guards()
     for name in names:
         try:
-            importlib.import_module(MODULES.get(name, name))
+            if name in guards:
+                guards[name]()
+            else:
+                importlib.import_module(MODULES.get(name, name))
         except Exception as error:  # a broken package may raise anything
             reason = str(error).strip().splitlines() or [""]
             faults.append(f"{name} ({type(error).__name__}: {reason[0]})")
     return faults
 
 
-def packages() -> list[str]:
-    """Names in requirements.txt."""
-    lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    return [match[0] for line in lines if (match := re.match(r"[\w-]+", line))]
+def import_guards() -> dict[str, Callable[[], object]]:
+    """How to import the packages that fail on some machines; without torch, which the guards need, there are none."""
+    try:  # as a file: importing kdpl needs all that is checked here
+        guards = runpy.run_path(str(ROOT / "kdpl" / "import_guards.py"))
+    except Exception:  # torch is among the packages, so what is wrong with it is reported there
+        return {}
+    return {"torchvision": guards["import_torchvision"], "clip-anytorch": guards["import_clip"]}
+
+
+def requirement_lines(files: str) -> list[str]:
+    return [line for file in files.split(",") for line in (ROOT / file).read_text(encoding="utf-8").splitlines(True)]
+
+
+def packages(files: str) -> list[str]:
+    """Names in the requirements."""
+    return [match[0] for line in requirement_lines(files) if (match := re.match(r"[\w-]+", line))]
 
 
 def torch_and_device() -> str:
@@ -71,13 +83,14 @@ def torch_and_device() -> str:
 
 
 def main() -> int:
-    if sys.argv[1] == "key":
-        print(key())
+    command, files = sys.argv[1:]
+    if command == "key":
+        print(key(files))
         return 0
     sys.path.insert(0, str(ROOT))
     warnings.simplefilter("ignore")
-    to_run = sys.argv[1] == "check-to-run"
-    faults = missing([name for name in packages() if not (to_run and name in NOT_NEEDED_TO_RUN)])
+    not_needed = NOT_NEEDED_TO_RUN if command == "check-to-run" else ()
+    faults = missing([name for name in packages(files) if name not in not_needed])
     if faults:
         print("  " + "\n  ".join(faults))
         return 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Linter and tests. Usage: bash scripts/test.sh [arguments of pytest, such as -k resume or tests/test_losses.py]
 set -euo pipefail
-source "$(dirname "$0")/env.sh"
+test_tools=yes source "$(dirname "$0")/env.sh"
 cd "$ROOT"
 "$PYTHON" -m ruff check .
 # A process a core, each file in one of them; torch may not take the other cores.

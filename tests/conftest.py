@@ -1,4 +1,4 @@
-"""What all tests share; importing it makes torchvision and dassl importable."""
+"""What all tests share; importing it makes torchvision, dassl and clip importable."""
 
 import json
 import os
@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 import compat  # noqa: F401
+from kdpl.import_guards import import_clip
 
 from .tiny_datasets import tiny_split, write_jpeg
+
+import_clip()  # tests that import clip themselves need no pkg_resources either
 
 ROOT = Path(__file__).parents[1]
 

@@ -1,5 +1,6 @@
 """Datasets, transforms, samplers and loaders."""
 
+import pickle
 import random
 import types
 
@@ -47,6 +48,13 @@ def cfg(images, monkeypatch):
 def test_a_missing_image_is_named_when_the_dataset_is_made(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone.jpg"):
         Datum(str(tmp_path / "gone.jpg"))
+
+
+def test_few_shot_choices_are_pickled_under_the_names_of_stock_dassl(images):
+    datum = images[1]
+    state = {"_impath": datum.impath, "_label": 1, "_domain": 1, "_classname": "colour 1"}
+    assert datum.__getstate__() == state
+    assert vars(pickle.loads(pickle.dumps(datum))) == vars(datum)
 
 
 def test_classes_come_from_the_training_images(images):

@@ -13,11 +13,12 @@ from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers them
 import trainers  # noqa: F401  registers them
-from trainers.kdpl.config import extend_cfg
+from kdpl.methods import METHODS
+from trainers.kdpl.config import extend_cfg, method_settings
 
 from .conftest import ROOT
+from .parity.golden_file import GOLDEN
 
-METHODS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
 TRAINER_FILES = sorted((ROOT / "configs" / "trainers").glob("*/*.yaml"))
 DATASET_FILES = sorted((ROOT / "configs" / "datasets").glob("*.yaml"))
 BACKBONES = {"vit_b32": "ViT-B/32", "vit_b16": "ViT-B/16", "rn50": "RN50", "demo": "demo:student"}
@@ -64,6 +65,7 @@ def test_with_and_without_a_teacher_a_method_has_the_same_settings(method):
         ("VPT", 5, 4, 0.0025, {"N_CTX_VISION": 8, "PROMPT_DEPTH_VISION": 12}),
         ("MaPLe", 5, 4, 0.0035, {"N_CTX": 2, "PROMPT_DEPTH": 9}),
         ("PromptSRC", 20, 4, 0.0025, {"N_CTX_TEXT": 4, "N_CTX_VISION": 4}),
+        ("KgCoOp", 100, 128, 0.002, {"CTX_INIT": "a photo of a", "W": 8.0}),
     ],
 )
 def test_published_settings(trainer, epochs, batch, rate, prompts):
@@ -75,6 +77,22 @@ def test_published_settings(trainer, epochs, batch, rate, prompts):
             assert prompts.items() <= cfg.TRAINER[trainer.upper()].items()
 
 
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_the_library_starts_from_the_settings_of_the_files(method):
+    for stem in ("vit_b32", "vit_b16", "rn50"):
+        file = ROOT / "configs" / "trainers" / method.name / f"{method.config.format(stem)}.yaml"
+        if not file.is_file():
+            assert stem != "vit_b32" and (stem != "rn50" or method.learner.learns_visual)
+            continue
+        cfg = merged(file)
+        ours = (method.epochs, method.batch_size, method.lr)
+        assert (cfg.OPTIM.MAX_EPOCH, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, cfg.OPTIM.LR) == ours
+        settings = method_settings(cfg, method)
+        if settings["ctx_init"] and "n_ctx" in settings:  # as many vectors as words, whatever the number says
+            settings["n_ctx"] = method.complete({})["n_ctx"]
+        assert settings == method.complete({})
+
+
 @pytest.mark.parametrize("suffix, depth, mean, std", [("", 9, 15, 1), ("_cross_datasets", 3, 6, 10)])
 def test_promptsrc_goes_less_deep_and_averages_wider_for_transfer(suffix, depth, mean, std):
     name = f"vit_b32_c2_ep20_batch4_4+4ctx{suffix}.yaml"
@@ -83,8 +101,8 @@ def test_promptsrc_goes_less_deep_and_averages_wider_for_transfer(suffix, depth,
     assert (node.GPA_MEAN, node.GPA_STD) == (mean, std)
 
 
-def test_the_published_schedules_come_out_of_the_files(shared):
-    schedules = json.loads((shared / "parity" / "golden_public.json").read_text())["lr_schedules"]
+def test_the_published_schedules_come_out_of_the_files():
+    schedules = json.loads((GOLDEN / "golden_public.json").read_text())["lr_schedules"]
     assert schedules
     for name, golden in schedules.items():
         cfg = merged(ROOT / "configs" / "trainers" / f"{name}.yaml")

@@ -56,7 +56,7 @@ def test_the_committed_pair_is_a_vit_and_a_resnet_of_one_resolution():
     assert len(student.model.visual.transformer.resblocks) >= 3  # deep prompts need blocks to enter
     assert len(student.model.transformer.resblocks) >= 3
     assert hasattr(teacher.model.visual, "attnpool")
-    assert student.resolution == teacher.resolution == 64
+    assert student.preprocessing.size == teacher.preprocessing.size == 64
 
 
 def test_on_posters_of_new_classes_the_teacher_sees_much_more_and_the_right_word_helps_the_student_much():

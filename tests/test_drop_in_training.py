@@ -4,6 +4,7 @@ COOP_HOME, MAPLE_HOME and PROMPTSRC_HOME name the checkouts, DASSL_HOME one of K
 """
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,46 +56,49 @@ def test_our_trainers_train_save_and_evaluate_in_a_checkout(trainer, checkouts):
 
 @pytest.mark.parametrize("trainer", ["CoOp", "CoCoOp"])
 def test_its_own_trainers_train_save_resume_and_evaluate_as_before(trainer, checkouts):
-    checkout, dassl, output = checkouts("COOP_HOME"), home("DASSL_HOME"), f"own_{trainer}"
-    _train_resume_and_evaluate(checkout, dassl, trainer, output)
-    assert not (checkout.folder / output / "results.json").exists()  # none of ours took its name
+    checkout, dassl = checkouts("COOP_HOME"), home("DASSL_HOME")
+    folder = checkout.folder / f"own_{trainer}"
+    checkout.train(dassl, trainer, folder.name, clip_called_tiny=True)
+    assert not (folder / "results.json").exists()  # none of ours took its name
+    said = checkout.train(dassl, trainer, folder.name, "OPTIM.MAX_EPOCH", "3", clip_called_tiny=True)
+    assert "will resume training" in said and "epoch [3/3]" in said and "epoch [2/3]" not in said
+    evaluation = ("--eval-only", f"--model-dir={folder}", "--load-epoch=3")
+    again = checkout.train(dassl, trainer, f"{folder.name}_eval", *evaluation, clip_called_tiny=True)
+    assert accuracy(again) == accuracy(said)
+
+
+@pytest.fixture(scope="module")
+def run_of_theirs(checkouts):
+    """Train and evaluate a checkout's own trainer over a Dassl: the last accuracy and what was learned."""
+
+    @cache
+    def run(name: str, trainer: str, dassl: Path) -> tuple[str, dict[str, torch.Tensor]]:
+        checkout = checkouts(name)
+        folder = checkout.folder / f"{trainer}_{dassl.name}"
+        if trainer.startswith("Zeroshot"):
+            return accuracy(checkout.train(dassl, trainer, folder.name, "--eval-only", clip_called_tiny=True)), {}
+        said = checkout.train(dassl, trainer, folder.name, clip_called_tiny=True)
+        evaluation = ("--eval-only", f"--model-dir={folder}", "--load-epoch=2")
+        again = checkout.train(dassl, trainer, f"{folder.name}_eval", *evaluation, clip_called_tiny=True)
+        assert "epoch [2/2]" in said and accuracy(again) == accuracy(said)
+        (file,) = folder.glob("*/model.pth.tar-2")
+        return accuracy(said), torch.load(file, weights_only=False)["state_dict"]  # stock Dassl's hold objects
+
+    return run
 
 
 @pytest.mark.parametrize("name, trainer", THEIRS)
-def test_their_trainers_run_over_our_dassl_with_the_numbers_of_stock_dassl(name, trainer, checkouts):
-    checkout = checkouts(name)
-    if trainer.startswith("Zeroshot"):
-        numbers = [accuracy(checkout.train(COMPAT_DASSL, trainer, "zero_ours", "--eval-only", clip_called_tiny=True))]
-        stock = home("DASSL_HOME")
-        numbers += [accuracy(checkout.train(stock, trainer, "zero_stock", "--eval-only", clip_called_tiny=True))]
-        assert numbers[0] == numbers[1]
-        return
-    said = _train_resume_and_evaluate(checkout, COMPAT_DASSL, trainer, f"{trainer}_ours")
-    expected = _train_resume_and_evaluate(checkout, home("DASSL_HOME"), trainer, f"{trainer}_stock")
-    assert accuracy(said) == accuracy(expected)
-    ours, stock = (_trained(checkout.folder / f"{trainer}_{engine}") for engine in ("ours", "stock"))
-    assert ours.keys() == stock.keys()
-    for key, tensor in ours.items():
-        assert torch.equal(tensor, stock[key]), key
+def test_their_trainers_train_and_evaluate_over_our_dassl(name, trainer, run_of_theirs):
+    assert "* accuracy: " in run_of_theirs(name, trainer, COMPAT_DASSL)[0]
 
 
-def _train_resume_and_evaluate(checkout: Checkout, dassl: Path, trainer: str, output: str) -> str:
-    """Two epochs, a third one, and an evaluation of what was saved; what the second run printed."""
-    folder = checkout.folder / output
-    checkout.train(dassl, trainer, output, clip_called_tiny=True)
-    said = checkout.train(dassl, trainer, output, "OPTIM.MAX_EPOCH", "3", clip_called_tiny=True)
-    assert "will resume training" in said and "epoch [3/3]" in said and "epoch [2/3]" not in said
-    again = checkout.train(
-        dassl, trainer, f"{output}_eval", "--eval-only", f"--model-dir={folder}", "--load-epoch=3",
-        clip_called_tiny=True,
-    )  # fmt: skip
-    assert accuracy(again) == accuracy(said)
-    return said
-
-
-def _trained(folder: Path) -> dict[str, torch.Tensor]:
-    (file,) = folder.glob("*/model.pth.tar-3")
-    return torch.load(file, weights_only=False)["state_dict"]
+@pytest.mark.parametrize("name, trainer", THEIRS)
+def test_their_trainers_have_the_numbers_of_stock_dassl_over_ours(name, trainer, run_of_theirs):
+    stock_accuracy, stock_weights = run_of_theirs(name, trainer, home("DASSL_HOME"))
+    our_accuracy, our_weights = run_of_theirs(name, trainer, COMPAT_DASSL)
+    assert our_accuracy == stock_accuracy and our_weights.keys() == stock_weights.keys()
+    for key, tensor in our_weights.items():
+        assert torch.equal(tensor, stock_weights[key]), key
 
 
 def test_a_checkout_in_which_was_trained_is_restored(checkouts):  # the last one: it removes what the others use

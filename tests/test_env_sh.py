@@ -1,4 +1,4 @@
-"""scripts/env.sh in a small repository whose one requirement is a stand-in for torch, from a local folder."""
+"""scripts/env.sh in a small repository that requires stand-ins for torch and pytest, from a local folder."""
 
 import os
 import shutil
@@ -24,14 +24,15 @@ class cuda:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory) -> Path:
-    """A folder with a wheel of the stand-in."""
+    """A folder with wheels of the stand-ins."""
     folder = tmp_path_factory.mktemp("packages")
-    info = "torch-2.99.dist-info"
-    with zipfile.ZipFile(folder / "torch-2.99-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("torch.py", STAND_IN)
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: torch\nVersion: 2.99\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{info}/RECORD", "")
+    for name, content in {"torch": STAND_IN, "pytest": ""}.items():
+        info = f"{name}-2.99.dist-info"
+        with zipfile.ZipFile(folder / f"{name}-2.99-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}.py", content)
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.99\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
     return folder
 
 
@@ -58,13 +59,14 @@ def make_repository(root: Path) -> Path:
     for name in ("env.sh", "environment.py"):
         shutil.copy(ROOT / "scripts" / name, root / "scripts")
     (root / "requirements.txt").write_text("torch>=2.1\n")
+    (root / "requirements-dev.txt").write_text("pytest>=2.1\n")
     return root
 
 
 def environment(packages: Path, **more: str) -> dict[str, str]:
     """Without a network: packages come from the folder alone."""
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages)}
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "KDPL_"))}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "KDPL_", "test_tools"))}
     return {**clean, **pip, **more}
 
 
@@ -74,8 +76,12 @@ def source(root: Path, packages: Path, **more: str) -> subprocess.CompletedProce
     )
 
 
+def imports(package: str, python: Path) -> bool:
+    return subprocess.run([python, "-c", f"import {package}"], capture_output=True).returncode == 0
+
+
 def imports_torch(python: Path) -> bool:
-    return subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0
+    return imports("torch", python)
 
 
 def test_a_complete_environment_is_taken_as_it_is_within_a_second(finished, packages):
@@ -134,6 +140,31 @@ def test_changed_requirements_are_installed_into_what_is_there(repository, packa
     assert "Requirement" not in source(repository, packages).stderr
 
 
+def test_test_tools_are_added_to_the_environment_for_training_which_stays_complete(repository, packages):
+    python, mine = repository / ".venv" / "bin" / "python", repository / ".venv" / "mine"
+    mine.touch()
+    assert not imports("pytest", python)
+    added = source(repository, packages, test_tools="yes")
+    assert added.returncode == 0 and imports("pytest", python) and mine.exists(), added.stderr
+    for test_tools in ("", "yes", ""):
+        result = source(repository, packages, test_tools=test_tools, PIP_FIND_LINKS="/nowhere")
+        assert result.returncode == 0 and "Requirement" not in result.stderr, result.stderr
+
+
+def test_changed_test_tools_are_installed_by_the_tests(repository, packages):
+    assert source(repository, packages, test_tools="yes").returncode == 0
+    (repository / "requirements-dev.txt").write_text("pytest>=2.2\n")
+    result = source(repository, packages, test_tools="yes")
+    assert result.returncode == 0 and "Requirement already satisfied: pytest>=2.2" in result.stderr
+
+
+def test_test_tools_that_cannot_be_fetched_leave_the_environment_for_training_as_it_was(repository, packages):
+    result = source(repository, packages, test_tools="yes", PIP_FIND_LINKS="/nowhere")
+    assert result.returncode == 1 and "pip could not fetch packages" in result.stderr
+    result = source(repository, packages, PIP_FIND_LINKS="/nowhere")
+    assert result.returncode == 0 and "Making" not in result.stderr and "Requirement" not in result.stderr
+
+
 def test_two_scripts_that_start_together_make_one_environment(tmp_path, packages):
     root = make_repository(tmp_path / "repository")
     started = [
@@ -173,6 +204,25 @@ def test_what_a_users_own_python_lacks_is_named(tmp_path, finished, packages):
     assert "  clip-anytorch (ModuleNotFoundError: No module named 'clip')" in result.stderr
     assert "  torchmetrics (ModuleNotFoundError" in result.stderr and "  torch (" not in result.stderr
     assert "Traceback" not in result.stderr and not (root / ".venv").exists()
+
+
+def test_a_users_own_python_needs_the_test_tools_for_tests_alone(tmp_path, finished, packages):
+    root = make_repository(tmp_path / "repository")
+    own = str(finished / ".venv" / "bin" / "python")
+    assert source(root, packages, KDPL_PYTHON=own).returncode == 0
+    result = source(root, packages, KDPL_PYTHON=own, test_tools="yes")
+    assert result.returncode == 1 and "  pytest (ModuleNotFoundError" in result.stderr
+    assert f'-r "{root}/requirements.txt" -r "{root}/requirements-dev.txt"' in result.stderr
+
+
+def test_clip_counts_as_installed_where_setuptools_has_no_pkg_resources(tmp_path, packages):
+    root = make_repository(tmp_path / "repository")
+    (root / "requirements.txt").write_text("torch\ntorchvision\nclip-anytorch\n")
+    (root / "kdpl").mkdir()
+    shutil.copy(ROOT / "kdpl" / "import_guards.py", root / "kdpl")
+    (tmp_path / "pkg_resources.py").write_text("raise ImportError('dropped')")
+    result = source(root, packages, KDPL_PYTHON=sys.executable, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0 and "torch" in result.stderr, result.stderr
 
 
 @pytest.mark.parametrize("own, reason", [("/no/such/python", "is no program"), ("/bin/ls", "no Python 3.10 or newer")])

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from kdpl.methods import METHODS
+
 from .conftest import ROOT
 
-METHODS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
 MINUTES = 3  # until a run that shows no epoch counts as stuck
 
 

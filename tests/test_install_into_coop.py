@@ -168,8 +168,6 @@ def test_a_file_of_a_first_edition_that_was_changed_is_kept(fake):
 
 @pytest.mark.parametrize("name", ["kdpl/__init__.py", "kdpl/other.py", "kdpl.py"])
 def test_a_package_of_our_name_is_refused(name, fake):
-    if not (ROOT / "kdpl").is_dir():
-        pytest.skip("this repository has no kdpl/ yet")
     (fake / name).parent.mkdir(exist_ok=True)
     (fake / name).write_text("# somebody else's\n")
     before = contents(fake)

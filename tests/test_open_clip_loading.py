@@ -21,7 +21,6 @@ CONFIG = {
     "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 1},
 }
 LOAD = """
-import compat
 from kdpl.clip.loading import load_clip
 try:
     load_clip("open_clip:ViT-H-14-quickgelu/dfn5b")
@@ -51,7 +50,8 @@ def test_a_checkpoint_file_gives_open_clips_own_features(saved):
         torch.testing.assert_close(loaded.model.encode_image(image), model.encode_image(image))
         own_tokens = open_clip.get_tokenizer("KDPL-test")(texts)
         torch.testing.assert_close(loaded.model.encode_text(loaded.tokenize(texts)), model.encode_text(own_tokens))
-    assert not loaded.is_openai and not loaded.model.training and loaded.resolution == 32
+    assert loaded.towers.text is None and loaded.towers.vision is None  # a teacher: it takes no prompts
+    assert not loaded.model.training and loaded.preprocessing.size == 32
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
     assert loaded.weights_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -76,7 +76,7 @@ def test_a_tag_in_the_hubs_cache_is_loaded_without_network_as_it_was_trained(sav
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "KDPL-test", {"some_tag": tag})
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, filename: str(saved[1]))
     loaded = load_clip("open_clip:KDPL-test/some_tag")
-    assert loaded.mean == (0.5, 0.5, 0.5) and loaded.std == (0.25, 0.25, 0.25)
+    assert loaded.preprocessing.mean == (0.5, 0.5, 0.5) and loaded.preprocessing.std == (0.25, 0.25, 0.25)
     quick = open_clip.create_model("KDPL-test", pretrained=str(saved[1]), force_quick_gelu=True).eval()
     with torch.inference_mode():
         image = torch.ones(1, 3, 32, 32)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kdpl.clip.demo_weights import load_demo_state_dict
-from kdpl.clip.loading import clip, clip_from_state_dict
+from kdpl.clip.openai import clip_from_state_dict, tokenize
 from tools.demo_captions import caption, is_true, random_pictures, trained_tokens, unrelated_text
 from tools.pretrain_demo import PartlyTrainedEmbedding, contrastive_loss
 
@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_files_and_they_load(tmp_path):
         first, second = (tmp_path / folder / f"{role}.safetensors" for folder in "ab")
         assert first.read_bytes() == second.read_bytes()
         model = clip_from_state_dict(load_demo_state_dict(first))
-        assert model.encode_text(clip.tokenize("a poster of a red circle.")).shape == (1, 64)
+        assert model.encode_text(tokenize(["a poster of a red circle."])).shape == (1, 64)
         assert model.encode_image(torch.zeros(1, 3, 64, 64)).shape == (1, 64)
         assert f'{role}, "a photo of a ..."' in run.stdout
         assert role in run.stderr  # its progress bar
@@ -79,7 +79,7 @@ def test_unrelated_texts_have_a_word_that_no_caption_has():
     generator = np.random.default_rng(0)
     known = set(trained_tokens())
     for _ in range(100):
-        tokens = clip.tokenize(unrelated_text(generator))[0]
+        tokens = tokenize([unrelated_text(generator)])[0]
         assert set(tokens[tokens > 0].tolist()) - known
 
 
@@ -87,7 +87,7 @@ def test_captions_of_all_pictures_use_trained_words_alone_unless_an_odd_one_is_p
     monkeypatch.setattr("tools.demo_captions.ODD_WORD", 0.0)
     generator = np.random.default_rng(0)
     texts = [caption(generator, picture, generic=0.2)[0] for picture in random_pictures(generator, 500)]
-    tokens = clip.tokenize(texts)
+    tokens = tokenize(texts)
     assert set(tokens[tokens > 0].tolist()) == set(trained_tokens())
 
 

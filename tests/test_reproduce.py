@@ -10,7 +10,7 @@ import tools.reproduce
 from tools.reproduce import Cell, main, narrowed, parse_cell
 from tools.sweep.plan import cfg_of, plan
 from tools.sweep.spec import Spec, read_spec
-from trainers.kdpl.run_record import plain_config
+from trainers.kdpl.config import plain_config
 
 CELL = "domain_generalization CoOp_KDPL imagenet_a"  # ViT-B/32, published: see assets/published/kdpl.csv
 

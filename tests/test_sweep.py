@@ -15,13 +15,14 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
+from kdpl.methods import METHODS
 from tools.experiment import slug
 from tools.run_folders import TEST_NEW, run_folder
 from tools.sweep.__main__ import main, make_engine, parse
 from tools.sweep.estimates import seconds_of_run
 from tools.sweep.plan import FINISHED, STALE, UNFINISHED, cfg_of, plan, state_of_part, state_of_run
 from tools.sweep.runs import LOG
-from tools.sweep.spec import METHODS, parse_spec
+from tools.sweep.spec import parse_spec
 
 from .conftest import ROOT
 from .tiny_clip import tiny_clip

@@ -22,7 +22,7 @@ def main() -> int:
         report("torch", torch_and_device),
         report("torchvision", torchvision_and_guard),
         report("dassl", lambda: version_and_place("dassl")),
-        report("clip", lambda: version_and_place("clip", "clip-anytorch")),
+        report("clip", clip_and_place),
         report("demo weights", demo_weights),
         report("OpenAI weights", openai_weights),
         report("datasets", lambda: datasets_below(root)),
@@ -71,6 +71,13 @@ def torchvision_and_guard() -> str:
 
     guarded = not hasattr(torch.ops.torchvision, "nms")
     return torchvision.__version__ + (", guarded: its native operators are absent, and not needed" if guarded else "")
+
+
+def clip_and_place() -> str:
+    from kdpl.import_guards import import_clip
+
+    import_clip()
+    return version_and_place("clip", "clip-anytorch")
 
 
 def demo_weights() -> str:

@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from weakref import WeakValueDictionary
 
 from ..fingerprints import sha256_of
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
+from .open_clip_loading import check_open_clip_name, load_open_clip, open_clip_weights_file
 from .openai import OPENAI_WEIGHTS, clip_from_state_dict, openai_clip, openai_weights_file
 from .weight_files import read_state_dict
 
@@ -43,13 +43,13 @@ def load_clip(name: str) -> LoadedCLIP:
     """
     check_clip_name(name)
     if name.startswith(OPEN_CLIP_PREFIX):
-        return _open_clip_loading().load_open_clip(name)
-    path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
-    sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
-    if (name, sha256) not in _in_use:
-        _in_use[name, sha256] = loaded = _load_file(path, name, sha256)
+        path, load = open_clip_weights_file(name), load_open_clip
     else:
-        loaded = _in_use[name, sha256]
+        path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
+        load = _load_file
+    sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
+    loaded = _in_use.get((name, sha256)) or load(path, name, sha256)
+    _in_use[name, sha256] = loaded
     for clips in _kept:
         clips.append(loaded)
     return loaded
@@ -85,7 +85,7 @@ def check_clip_name(name: str) -> None:
         ValueError: naming what is possible and what was probably meant.
     """
     if name.startswith(OPEN_CLIP_PREFIX):
-        _open_clip_loading().check_open_clip_name(name)
+        check_open_clip_name(name)
     elif name in DEMO_WEIGHTS:
         if not DEMO_WEIGHTS[name].is_file():
             raise ValueError(
@@ -99,14 +99,3 @@ def check_clip_name(name: str) -> None:
             f'"{OPEN_CLIP_PREFIX}<model>/<tag>" such as {OPEN_CLIP_PREFIX}ViT-H-14-quickgelu/dfn5b, and the path of a '
             f"file with weights in OpenAI's layout (there is no file {os.path.abspath(name)})."
         )
-
-
-def _open_clip_loading() -> ModuleType:
-    """The module for open_clip names; imported on demand, as open_clip takes a second and not everybody has it."""
-    try:
-        from . import open_clip_loading
-    except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] not in ("open_clip", "huggingface_hub", "safetensors"):  # it brings these
-            raise
-        raise ValueError('CLIPs named "open_clip:..." need open_clip: pip install "open-clip-torch>=3.0"') from error
-    return open_clip_loading

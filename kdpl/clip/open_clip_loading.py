@@ -1,28 +1,24 @@
-"""CLIPs of open_clip, by model and tag or by model and checkpoint file. Imported only when one is asked for."""
+"""CLIPs of open_clip, by model and tag or by model and checkpoint file; open_clip is imported when one is asked for."""
 
+import importlib
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-import huggingface_hub
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..downloads import TIMEOUT
-from ..fingerprints import sha256_of
 from ..import_guards import import_torchvision
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
 from .towers import Preprocessing, Towers
-
-import_torchvision()
-import open_clip  # noqa: E402
-from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME  # noqa: E402
 
 
 def check_open_clip_name(name: str) -> None:
@@ -31,6 +27,7 @@ def check_open_clip_name(name: str) -> None:
     Raises:
         ValueError: naming what is possible and what was probably meant.
     """
+    open_clip = _import_open_clip()
     model_name, source = _split(name)
     models = open_clip.list_models()
     if model_name not in models:
@@ -44,28 +41,61 @@ def check_open_clip_name(name: str) -> None:
         )
 
 
-def load_open_clip(name: str) -> LoadedCLIP:
-    """A CLIP called "open_clip:<model>/<tag or checkpoint file>"; see ``load_clip``."""
+def open_clip_weights_file(name: str) -> Path:
+    """The checkpoint of "open_clip:<model>/<tag or checkpoint file>", downloaded when it is not on this machine yet."""
     model_name, source = _split(name)
-    tag = open_clip.get_pretrained_cfg(model_name, source)  # empty when source is a file
-    try:
-        path = _weights_file(tag) if tag else Path(source)
-        model = _create_model(model_name, path, tag)
+    tag = _import_open_clip().get_pretrained_cfg(model_name, source)  # empty when source is a file
+    with _fetching(name):
+        return _weights_file(tag) if tag else Path(source)
+
+
+def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
+    """The CLIP of this name, from its weights file; see ``load_clip``."""
+    open_clip = _import_open_clip()
+    model_name, source = _split(name)
+    with _fetching(name):  # some tokenizers are fetched, too
+        model = _create_model(model_name, path, open_clip.get_pretrained_cfg(model_name, source))
         tokenizer = open_clip.get_tokenizer(model_name)
-    except OSError as error:
-        raise ConnectionError(
-            f"{name} could not be fetched: {error}. Looked in {huggingface_hub.constants.HF_HUB_CACHE}, then at "
-            f"{huggingface_hub.constants.ENDPOINT}/{tag.get('hf_hub', '')} . Check the connection and start again, or "
-            f"name a checkpoint fetched elsewhere, {OPEN_CLIP_PREFIX}{model_name}/<file>. HF_ENDPOINT names a mirror."
-        ) from error
     return LoadedCLIP(
         name=name,
         model=model.requires_grad_(False).eval(),
         tokenize=partial(_tokenize, tokenizer=tokenizer),
         describe=_towers,
         preprocessing=_preprocessing(open_clip.get_model_preprocess_cfg(model)),
-        weights_sha256=sha256_of(path),
+        weights_sha256=sha256,
     )
+
+
+@contextmanager
+def _fetching(name: str) -> Iterator[None]:
+    """Within the block, failures of the network end as one message that says what to do."""
+    model_name, source = _split(name)
+    try:
+        yield
+    except OSError as error:
+        from huggingface_hub import constants as hub  # comes with open_clip, as does safetensors
+
+        place = _import_open_clip().get_pretrained_cfg(model_name, source).get("hf_hub", "")
+        raise ConnectionError(
+            f"{name} could not be fetched: {error}. Looked in {hub.HF_HUB_CACHE}, then at {hub.ENDPOINT}/{place} . "
+            f"Check the connection and start again, or name a checkpoint fetched elsewhere, "
+            f"{OPEN_CLIP_PREFIX}{model_name}/<file>. HF_ENDPOINT names a mirror."
+        ) from error
+
+
+def _import_open_clip() -> ModuleType:
+    """The module ``open_clip``, which takes a second to import and is not on every machine.
+
+    Raises:
+        ValueError: if it is not installed.
+    """
+    import_torchvision()
+    try:
+        return importlib.import_module("open_clip")
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] not in ("open_clip", "huggingface_hub", "safetensors"):  # it brings these
+            raise
+        raise ValueError('CLIPs named "open_clip:..." need open_clip: pip install "open-clip-torch>=3.0"') from error
 
 
 def _towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> Towers:
@@ -92,9 +122,12 @@ def _split(name: str) -> tuple[str, str]:
 
 def _weights_file(tag: dict[str, Any]) -> Path:
     """The checkpoint of a tag from the cache of Hugging Face's hub, or downloaded into it."""
+    import huggingface_hub
+
+    open_clip = _import_open_clip()
     repository, filename = os.path.split(tag.get("hf_hub", ""))
-    safe_name = f"{os.path.splitext(filename)[0]}.safetensors" if filename else HF_SAFE_WEIGHTS_NAME
-    for candidate in (safe_name, filename or HF_WEIGHTS_NAME):
+    safe_name = f"{os.path.splitext(filename)[0]}.safetensors" if filename else open_clip.constants.HF_SAFE_WEIGHTS_NAME
+    for candidate in (safe_name, filename or open_clip.constants.HF_WEIGHTS_NAME):
         cached = huggingface_hub.try_to_load_from_cache(repository, candidate)
         if isinstance(cached, str):
             return Path(cached)
@@ -107,8 +140,10 @@ def _weights_file(tag: dict[str, Any]) -> Path:
 
 def _create_model(model_name: str, path: Path, tag: dict[str, Any]) -> nn.Module:
     """By path, not by tag: what is cached needs no network then, and a tag's activation is used, not only warned of."""
+    from safetensors import SafetensorError
+
     try:
-        return open_clip.create_model(
+        return _import_open_clip().create_model(
             model_name,
             pretrained=str(path),
             force_quick_gelu=tag.get("quick_gelu", False),

@@ -7,21 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..clip.zero_shot import ZeroShotClassifier
 from ..images.seeded_loader import picture
 
 N_IMAGES = 100  # a look, not an evaluation: it must cost little beside the training
 BATCH = 50  # images
 
-Classifier = Callable[[Tensor], Tensor]  # (batch, 3, height, width) -> logits (batch, n_cls)
-
 
 @torch.no_grad()
 def measure_agreement(
-    teacher: Classifier,
-    student: Classifier,
+    teacher: Callable[[Tensor], Tensor],
+    student: ZeroShotClassifier,
     images: Sequence,
     transform: Callable[..., Tensor],
-    device: torch.device,
     labelled: Sequence[tuple[Any, int]] = (),
 ) -> dict[str, Any]:
     """Compare two classifiers on a sample of images and, by their labels, of labelled images.
@@ -29,6 +27,7 @@ def measure_agreement(
     What is found is only reported: no label that is read here has a part in the training.
 
     Args:
+        teacher: (batch, 3, height, width) -> logits (batch, n_cls) of the same classes, on the student's device.
         images: as :func:`picture` takes them.
         transform: of the evaluation.
         labelled: images and labels of the classes that the two tell apart, or none.
@@ -41,7 +40,7 @@ def measure_agreement(
         """Classes by teacher and student, (n,) each."""
         found = []
         for start in range(0, len(chosen), BATCH):
-            batch = torch.stack([transform(picture(item)) for item in chosen[start : start + BATCH]]).to(device)
+            batch = torch.stack([transform(picture(item)) for item in chosen[start : start + BATCH]]).to(student.device)
             found.append(torch.stack([teacher(batch).argmax(-1), student(batch).argmax(-1)]).cpu())
         return torch.cat(found, dim=1).unbind()
 

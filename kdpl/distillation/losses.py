@@ -9,6 +9,11 @@ def symmetric_kl(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
     The distillation loss of KDPL (Mistretta et al., ECCV 2024, arXiv:2407.03056).
 
+    >>> import math, torch
+    >>> student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[math.log(3.0), 0.0]])
+    >>> round(symmetric_kl(student, teacher).item(), 4)  # half of 3/4 ln 3/2 + 1/4 ln 1/2 and of 1/2 ln 2/3 + 1/2 ln 2
+    0.1373
+
     Args:
         student_logits: (batch, n_cls), multiplied by the logit scale.
         teacher_logits: (batch, n_cls), the same classes in the same order, without gradient.

@@ -70,8 +70,8 @@ class Recipe:
                 f"classnames are {self.classnames}; at least two different ones are needed to tell images apart. "
                 "Leave them out to train without class names (class-agnostic)."
             )
-        if self.classnames is None and self.settings.get("class_specific") and not self.settings["ctx_init"]:
-            raise ValueError("class_specific contexts need class names: give classnames, or share one context.")
+        if self.class_agnostic:
+            self.method.check_class_agnostic(self.settings)
 
     @property
     def class_agnostic(self) -> bool:

@@ -11,7 +11,13 @@ from .prompt_learner import PromptLearner, Prompts
 
 
 class CoCoOpPromptLearner(PromptLearner):
-    """``ctx`` (n_ctx, text width) and ``meta_net``, embed_dim -> embed_dim // 16 -> text width."""
+    """``ctx`` (n_ctx, text width) and ``meta_net``, embed_dim -> embed_dim // 16 -> text width.
+
+    >>> import kdpl
+    >>> learner = CoCoOpPromptLearner(kdpl.load_clip("demo:student"))
+    >>> {name: tuple(p.shape) for name, p in learner.named_parameters() if "weight" in name}
+    {'meta_net.linear1.weight': (4, 64), 'meta_net.linear2.weight': (64, 4)}
+    """
 
     def __init__(self, clip: LoadedCLIP, n_ctx: int = 4, ctx_init: str = "a photo of a", seed: int = 1):
         """

@@ -9,7 +9,12 @@ from .prompt_learner import PromptLearner, Prompts
 
 
 class CoOpPromptLearner(PromptLearner):
-    """``ctx``: (n_ctx, width), or (n_cls, n_ctx, width) with class-specific contexts."""
+    """``ctx``: (n_ctx, width), or (n_cls, n_ctx, width) with class-specific contexts.
+
+    >>> import kdpl
+    >>> CoOpPromptLearner(kdpl.load_clip("demo:student"), ctx_init="a photo of a").ctx.shape
+    torch.Size([4, 64])
+    """
 
     def __init__(
         self,

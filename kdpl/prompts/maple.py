@@ -14,6 +14,11 @@ class MaPLePromptLearner(PromptLearner):
     """``ctx`` and ``compound_prompts_text`` (n_ctx, text width), each with a projection to the vision width.
 
     arXiv:2210.03117.
+
+    >>> import kdpl
+    >>> learner = MaPLePromptLearner(kdpl.load_clip("demo:student"), n_ctx=2)
+    >>> learner().visual.shape  # projected from ctx
+    torch.Size([2, 128])
     """
 
     learns_visual = True

@@ -8,7 +8,13 @@ from .vpt import official_deep_names
 
 
 class PromptSRCPromptLearner(PromptLearner):
-    """``ctx``, ``deep_text`` (n_ctx, text width) and ``visual``, ``deep_visual`` (n_vis, vision width)."""
+    """``ctx``, ``deep_text`` (n_ctx, text width) and ``visual``, ``deep_visual`` (n_vis, vision width).
+
+    >>> import kdpl
+    >>> learner = PromptSRCPromptLearner(kdpl.load_clip("demo:student"))
+    >>> learner.ctx.shape, learner.visual.shape
+    (torch.Size([4, 64]), torch.Size([4, 128]))
+    """
 
     learns_visual = True
 

@@ -6,7 +6,13 @@ from .prompt_learner import PromptLearner, Prompts, deep_blocks, vision_tower
 
 
 class VPTPromptLearner(PromptLearner):
-    """``visual`` and ``deep_visual``, (n_vis, vision width) each; the text is fixed words."""
+    """``visual`` and ``deep_visual``, (n_vis, vision width) each; the text is fixed words.
+
+    >>> import kdpl
+    >>> learner = VPTPromptLearner(kdpl.load_clip("demo:student"), n_vis=8, depth=12)
+    >>> learner.visual.shape, len(learner.deep_visual)  # this tower has three blocks
+    (torch.Size([8, 128]), 2)
+    """
 
     learns_text = False
     learns_visual = True

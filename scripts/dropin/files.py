@@ -14,7 +14,7 @@ LANDMARKS = ("train.py", "trainers/coop.py", "clip/clip.py", "configs/trainers")
 PACKAGES = ("kdpl", "trainers/kdpl", "dassl")  # folders that hold nothing but what we installed
 INSTALLED = "trainers/kdpl/installed.json"  # file: SHA-256 of what was copied
 
-atomic_path = runpy.run_path(str(ROOT / "kdpl/atomic_files.py"))["atomic_path"]  # not imported: kdpl needs torch
+atomic_path = runpy.run_path(str(ROOT / "kdpl" / "atomic_files.py"))["atomic_path"]  # kdpl itself needs torch
 
 
 def check_is_checkout(coop: Path) -> None:

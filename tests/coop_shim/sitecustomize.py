@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-_file = Path(__file__).parents[2] / "kdpl" / "import_guards.py"  # without `compat`, which brings a Dassl along
-_spec = importlib.util.spec_from_file_location("torchvision_guard", _file)
+_file = Path(__file__).parents[2] / "kdpl" / "import_guards.py"  # without `kdpl`: a checkout has its own copy
+_spec = importlib.util.spec_from_file_location("import_guards", _file)
 _guard = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_guard)
 _guard.import_torchvision()

@@ -15,6 +15,7 @@ from kdpl.distillation.teacher import build_teacher, teacher_names
 from kdpl.distillation.vocabulary import load_vocabulary
 from kdpl.prompts.prompt_file import Description
 
+from .config import method_settings
 from .trainer import PromptTrainer
 
 
@@ -31,12 +32,8 @@ class KDPLTrainer(PromptTrainer):
         check_precision(kdpl.PREC, "TRAINER.KDPL.PREC")
         if kdpl.K_MAX < 1:
             raise ValueError(f"TRAINER.KDPL.K_MAX is {kdpl.K_MAX}; at least one class must be kept (published: 1000).")
-        node = cfg.TRAINER[self.method.node]
-        if kdpl.CLASS_AGNOSTIC and node.get("CSC", False) and not node.CTX_INIT:
-            raise ValueError(
-                f"TRAINER.{self.method.node}.CSC and TRAINER.KDPL.CLASS_AGNOSTIC are both True: contexts of the "
-                "vocabulary's names cannot name the dataset's classes. Set one of the two to False."
-            )
+        if kdpl.CLASS_AGNOSTIC:
+            self.method.check_class_agnostic(method_settings(cfg, self.method))
 
     def training_classnames(self) -> list[str]:
         kdpl = self.cfg.TRAINER.KDPL
@@ -82,22 +79,18 @@ class KDPLTrainer(PromptTrainer):
 
     def look_at_agreement(self) -> dict[str, Any]:
         """Measure and print whether the teacher has something to teach."""
-        zero_shot_student = ZeroShotClassifier(
-            self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
-        )
         dataset = self.dm.dataset
         part, labelled = "validation", [item for item in dataset.val or () if item.label >= 0]
         if not labelled:  # the accuracies are told to the user, nothing more
             part, labelled = "training", [item for item in dataset.train_x if item.label >= 0]
-        if self.model.classnames != self.classnames:
-            labelled = []
         found = measure_agreement(
             self.teacher,
-            zero_shot_student,
+            ZeroShotClassifier(
+                self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
+            ),
             [item.impath for item in dataset.train_x],
             build_transform(self.cfg, is_train=False),
-            self.device,
-            [(item.impath, item.label) for item in labelled],
+            [(item.impath, item.label) for item in labelled if self.model.classnames == self.classnames],
         )
         report_agreement(found, part)
         return found
