@@ -179,7 +179,7 @@ def what_next(trainer: "RecordedTrainer", trained: bool) -> str:
         lines.append(f"  as a table: python -m tools.tables {quoted}")
     if trained:
         prompts = f"{folder}/prompts.safetensors"
-        named = trainer.record.facts["visible"]["classnames"] == "dataset"
+        named = trainer.record.visible.classnames == "dataset"
         names = "" if named else " --classnames FILE"
         lines.append(f"Prompts: {prompts}")
         lines.append(f"  classify photos: python -m kdpl predict {shlex.quote(prompts)} PHOTO{names}")

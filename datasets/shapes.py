@@ -1,12 +1,9 @@
 """The demo: 96 drawn classes such as "red striped circle", as posters and as posters in three harder conditions."""
 
-import fcntl
 import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from kdpl.atomic_files import write_json_atomically
+from kdpl.locks import one_at_a_time
 
 from . import shapes_drawing
 from .few_shot import FewShotDataset
@@ -88,8 +86,8 @@ def draw_once(images: Path, split_file: Path, condition: str) -> None:
     if _is_whole(images, split_file, split):
         return
     try:
-        split_file.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(split_file.with_name(f".{split_file.stem}.lock")):
+        waiting = f"Another process draws {images.parent}: waiting until it is done"
+        with one_at_a_time(split_file.with_name(f".{split_file.stem}.lock"), waiting):
             if not _is_whole(images, split_file, split):
                 _draw(images, split, condition)
                 write_json_atomically(split_file, split)  # last: it says that the images are there
@@ -117,14 +115,6 @@ def _is_whole(images: Path, split_file: Path, split: dict[str, list[Item]]) -> b
         return False
     found = {os.path.join(os.path.basename(folder), name) for folder, _, names in os.walk(images) for name in names}
     return all(item.path in found for items in split.values() for item in items)
-
-
-@contextmanager
-def _one_at_a_time(lock: Path) -> Iterator[None]:
-    """Let one process in and have the others wait; the system frees the lock of a process that dies."""
-    with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _draw(images: Path, split: dict[str, list[Item]], condition: str) -> None:

@@ -1,18 +1,39 @@
 """Downloads that end as a whole, verified file or as one message that says what to do."""
 
+import email.utils
+import errno
+import glob
 import hashlib
 import http.client
 import os
-from collections.abc import Iterator
+import shutil
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from .atomic_files import atomic_path
+from .fingerprints import hash_of
+from .google_drive import DRIVE, fetch_from_drive
+from .locks import one_at_a_time
 
-TIMEOUT = 10  # seconds without a single byte
-ATTEMPTS = 20  # connections for one file; each but the first goes on where the last one broke off
+TIMEOUT = 30  # seconds without a single byte
+SLOWEST, PATIENCE = 1000, 60  # a server that sends fewer bytes per second, over so many seconds, is given up
+CONNECTIONS = 20  # for one file; each but the first continues where the last one broke off
+BUSY = (429, 500, 502, 503, 504)  # answers of a server that may give the file later
+BUSY_RETRIES, BACKOFF = 4, 1.0  # how often it is asked again, after 1, 2, 4, 8 times BACKOFF seconds
+LONGEST_WAIT = 60  # seconds, whatever a server asks for
+CHUNK = 1 << 18  # bytes
+MEANINGS = {
+    401: "it wants a login",
+    403: "it refuses this, and may want a login or a browser",
+    404: "the file is not there any more",
+    410: "the file is not there any more",
+    429: "too many requests: try again later",
+}
 
 
 def cache_dir() -> Path:
@@ -20,80 +41,259 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kdpl"
 
 
-def sha256_of(path: str | os.PathLike) -> str:
-    """SHA256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that can be fetched.
+
+    Attributes:
+        name: of the file.
+        urls: mirrors of the same bytes, the best first.
+        hash: "md5:..." or "sha256:...", where it is known.
+        size: in bytes where it is known, else 0.
+        by_hand: what to know if no address works.
+    """
+
+    name: str
+    urls: tuple[str, ...] = ()
+    hash: str = ""
+    size: int = 0
+    by_hand: str = ""
+    space = 1  # how many times its size it will take on the disk
+
+    def fault(self, path: Path) -> str | None:
+        """Why ``path`` is not this file, or None."""
+        with open(path, "rb") as content:
+            head = content.read(512).lstrip().lower()
+        if head.startswith((b"<!doctype html", b"<html", b"<?xml")):
+            return "a web page came in place of the file"
+        size = path.stat().st_size
+        if self.size and size != self.size:
+            return f"{size:,} bytes arrived; the file has {self.size:,}"
+        if self.hash:
+            kind, expected = self.hash.split(":")
+            found = hash_of(path, kind)
+            if found != expected:
+                return f"what arrived has the {kind.upper()} hash {found}, not {expected}"
+        return "an empty file came" if not size else None
+
+    def manual_route(self, path: Path, reasons: list[str]) -> str:
+        """What went wrong with each mirror, and how to get the file to ``path`` by hand."""
+        what = "could not be fetched:" if reasons else "has to be fetched by hand."
+        lines = [f"{self.name} {what}", *reasons, *[self.by_hand] * bool(self.by_hand)]
+        if self.urls:
+            lines += ["By hand: open one of these in a browser,", *(f"  {url}" for url in self.urls)]
+        return "\n".join([*lines, f"put the file at\n  {path}\nand run the same command again."])
 
 
-def download_verified(url: str, path: str | os.PathLike, sha256: str, advice: str = "") -> None:
-    """Fetch ``url`` into ``path``, which appears only when the whole file has arrived with the right hash.
+def download(file: RemoteFile, path: Path, by_hand: Path | None = None) -> None:
+    """Write ``file`` to ``path``, which appears only when the whole file has arrived and is what it should be.
+
+    Of several processes that want it, one fetches and the others wait. A download that broke off is kept beside
+    ``path`` only if the server can continue from there the next time.
 
     Args:
-        url: http or https address.
-        path: the file to write; folders above it are made.
-        sha256: what the file's bytes must hash to, in hexadecimal.
-        advice: sentences for the message of an error: what else can be done than putting the file there by hand.
+        by_hand: where the message of an error says to put the file, if not at ``path``.
 
     Raises:
-        ConnectionError: whatever went wrong, from the network to a full disk. Nothing half-written is left behind.
+        ConnectionError: if no mirror gave the file; every reason, and what can be done by hand.
+        OSError: if the disk is full.
     """
-    path = Path(path)
-    try:
-        with atomic_path(path) as temporary:
-            received = _fetch(url, temporary, path.name)
-            if received != sha256:
-                raise ConnectionError(f"what arrived has the SHA256 {received}, not {sha256}")
-    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: not an address
-        raise ConnectionError(
-            f"{path.name} could not be fetched: {error}. Looked for the file {path}, then for {url} . "
-            f"Check the connection and start again, or put the file there by hand. {advice}".rstrip()
-        ) from error
+    reasons = []
+    waiting = f"  another process fetches {path}: waiting until it is done"
+    with one_at_a_time(path.with_name(f".{path.name}.lock"), waiting):
+        if path.is_file() and file.fault(path) is None:
+            return
+        for url in file.urls:
+            part = path.with_name(f"{path.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
+            try:
+                if url.startswith(DRIVE):
+                    fetch_from_drive(url, part, file.name, TIMEOUT)
+                else:
+                    _fetch_from_server(url, part, file)
+                if fault := file.fault(part):
+                    _discard(part)
+                    raise ConnectionError(fault)
+                _finish(part, path)
+                return
+            except ConnectionError as error:
+                reasons.append(f"  {url}: {_in_words(error)}")
+            except OSError as error:  # the disk: another mirror does not help
+                _discard(part)
+                raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
+            finally:
+                if not _tag_of(part).exists():
+                    part.unlink(missing_ok=True)
+    raise ConnectionError(file.manual_route(by_hand or path, reasons))
 
 
-def _fetch(url: str, path: Path, title: str) -> str:
-    """Download into ``path`` with a progress bar; a connection that breaks off is taken up where it broke.
+def _finish(part: Path, path: Path) -> None:
+    with open(part, "rb") as file:
+        os.fsync(file.fileno())  # a machine that loses power must not leave a renamed, empty file
+    os.replace(part, path)
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.part*"):  # of this mirror and of others
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
-    Returns:
-        SHA256 of what arrived.
-    """
-    digest, received, total = hashlib.sha256(), 0, None
-    with open(path, "wb") as file, tqdm(desc=title, unit="B", unit_scale=True, unit_divisor=1024) as progress:
-        for _ in range(ATTEMPTS):
-            started_at = received
-            request = Request(url, headers={"Range": f"bytes={received}-"} if received else {})
-            with urlopen(request, timeout=TIMEOUT) as response:
-                if response.headers.get_content_type() == "text/html":
-                    raise ConnectionError("a web page was served in its place (a login page, or a filter)")
-                if received and response.status != http.client.PARTIAL_CONTENT:  # it starts at the first byte again
-                    digest, received, started_at = hashlib.sha256(), 0, 0
-                    file.seek(0)
-                    file.truncate()
-                    progress.reset()
-                length = response.headers["Content-Length"]
-                progress.total = total = received + int(length) if length else None
-                for chunk in _chunks(response):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    received += len(chunk)
-                    progress.update(len(chunk))
-            if total is None or received >= total:
-                return digest.hexdigest()
-            if received == started_at:
+
+def _fetch_from_server(url: str, part: Path, file: RemoteFile) -> None:
+    """Download into ``part``; what it holds already from the same version of the file is not fetched again."""
+    if not _tag_of(part).exists():
+        part.unlink(missing_ok=True)
+    idle = busy = total = 0
+    with tqdm(desc=file.name, unit="B", unit_scale=True, unit_divisor=1024) as progress:
+        for _ in range(CONNECTIONS):
+            have = _size(part)
+            try:
+                response = _ask(url, part, have)
+            except ConnectionError:
+                idle += 1
+                if idle == 2:
+                    raise
+                continue
+            with response:
+                if response.status in BUSY and busy < BUSY_RETRIES:
+                    busy += 1
+                    _wait(response, BACKOFF * 2 ** (busy - 1))
+                    continue
+                complete, total = _take(response, part, file, have, progress)
+            if complete:
+                return
+            idle = idle + 1 if _size(part) <= have else 0
+            if idle == 2:
                 break
-    raise ConnectionError(f"the connection broke off after {received:,} of {total:,} bytes")
+    of_total = f" of {total:,}" if total else ""
+    raise ConnectionError(f"the connection broke off after {_size(part):,}{of_total} bytes")
 
 
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """What a response brings until it ends or breaks off."""
-    while True:
+def _ask(url: str, part: Path, have: int) -> http.client.HTTPResponse | HTTPError:
+    """The server's answer to the request for what is missing, whatever its status."""
+    headers, tag = {"User-Agent": "kdpl"}, _tag_of(part)
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    if have and tag.exists():
+        headers["If-Range"] = tag.read_text(encoding="utf-8")
+    try:
+        return urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as answer:
+        return answer
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: not an address
+        raise ConnectionError(str(error)) from error
+
+
+def _wait(response: http.client.HTTPResponse | HTTPError, seconds: float) -> None:
+    """Give a busy server as long as it asks for, but not for ever, and say so."""
+    asked = response.headers.get("Retry-After", "")
+    if asked.isdecimal():
+        seconds = int(asked)
+    elif date := email.utils.parsedate_tz(asked):
+        seconds = max(0.0, email.utils.mktime_tz(date) - time.time())
+    wishes = f" and asks to wait {seconds:.0f} seconds" if seconds > LONGEST_WAIT else ""
+    seconds = min(seconds, LONGEST_WAIT)
+    print(f"  the server is busy ({response.status}){wishes}: asking it again in {seconds:.0f} seconds", flush=True)
+    time.sleep(seconds)
+
+
+def _take(
+    response: http.client.HTTPResponse | HTTPError, part: Path, file: RemoteFile, have: int, progress: tqdm
+) -> tuple[bool, int]:
+    """Add to ``part`` what an answer brings; whether that was all, and how large the file is said to be."""
+    status, tag = response.status, _tag_of(part)
+    if status == 416:  # there is nothing after what we have
+        if response.headers.get("Content-Range", "").removeprefix("bytes */") == str(have):
+            return True, have
+        _discard(part)  # it was another, longer file
+        return False, have
+    if status >= 300:
+        if status not in BUSY:  # then it may continue from here later
+            _discard(part)
+        meaning = "its redirects lead nowhere" if status < 400 else MEANINGS.get(status, response.reason)
+        raise ConnectionError(f"the server answered {status} ({meaning})")
+    if response.headers.get_content_type() == "text/html":
+        _discard(part)
+        raise ConnectionError("a web page came in place of the file (a login, a quota or a filter)")
+    version = _version(response)
+    same = not tag.exists() or version == tag.read_text(encoding="utf-8")  # some servers do not look at If-Range
+    continues = status == 206 and same and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    if status == 206 and not continues:
+        _discard(part)
+        return False, have
+    start = have if continues else 0
+    length = response.headers.get("Content-Length", "")
+    total = start + int(length) if length.isdecimal() else 0
+    if file.size and total and total != file.size:
+        _discard(part)
+        raise ConnectionError(f"the server announces {total:,} bytes; the file has {file.size:,}")
+    check_space(part.parent, (total - start) * file.space, file.name)
+    if version:
+        tag.write_text(version, encoding="utf-8")
+    else:
+        tag.unlink(missing_ok=True)
+    progress.total, progress.n = total or None, start
+    with open(part, "ab" if continues else "wb") as content:
+        return _receive(response, content, total - start if total else None, progress), total
+
+
+def _receive(response: http.client.HTTPResponse, content: BinaryIO, missing: int | None, progress: tqdm) -> bool:
+    """Write what arrives; whether nothing is missing then, which without an announced length only its end tells.
+
+    Raises:
+        ConnectionError: if it arrives too slowly.
+    """
+    since, received = time.monotonic(), 0
+    while missing is None or missing > 0:
         try:
-            chunk = response.read1(1 << 18)
+            chunk = response.read1(CHUNK if missing is None else min(CHUNK, missing))
         except (OSError, http.client.HTTPException):
-            return
+            return False
         if not chunk:
-            return
-        yield chunk
+            return missing is None
+        content.write(chunk)
+        progress.update(len(chunk))
+        received += len(chunk)
+        missing = missing and missing - len(chunk)
+        if time.monotonic() - since > PATIENCE:
+            if received < SLOWEST * PATIENCE:
+                raise ConnectionError(f"the server is too slow: {received:,} bytes in {PATIENCE} seconds")
+            since, received = time.monotonic(), 0
+    return True
+
+
+def _version(response: http.client.HTTPResponse) -> str:
+    """What tells this version of a file from another: a strong tag, or the time of its change; empty without both."""
+    tag = response.headers.get("ETag", "W/")
+    return response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
+
+
+def check_space(folder: Path, needed: int, name: str) -> None:
+    """Refuse to start what the disk cannot hold."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC, f"{name} needs {needed / 2**30:.1f} GB there, and {free / 2**30:.1f} GB are free", str(folder)
+        )
+
+
+def _tag_of(part: Path) -> Path:
+    """Where the version of a file that arrives in ``part`` is noted."""
+    return part.with_name(part.name + ".etag")
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _tag_of(part).unlink(missing_ok=True)
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _in_words(error: Exception) -> str:
+    text = str(error)
+    for sign, words in (
+        ("Connection refused", "the connection was refused"),
+        ("not known", "the server's name is not known here: there is no network, or the server is gone"),
+        ("name resolution", "the server's name is not known here: there is no network"),
+        ("timed out", "the server did not answer in time"),
+    ):
+        if sign in text:
+            return words
+    return " ".join(text.split())[:300] or type(error).__name__

@@ -14,12 +14,13 @@ class LoopbackServer:
         ranges: whether the server can start in the middle of a file.
         cuts: for the next requests in turn: bytes after which the connection is cut.
         delay: seconds before an answer.
+        drip: seconds after each byte of the content, if they come one by one.
         statuses: answer the next requests in turn with these.
         redirects: path to the address that it has moved to.
         etag, last_modified: of all files; where a client's If-Range names another, the whole file is sent.
         heeds_if_range: whether it does so.
         announced: what Content-Length says, where it is not the truth.
-        retry_after: seconds that an answer with another status than 200 asks to wait.
+        retry_after: how long an answer with another status than 200 asks to wait: seconds, or a date.
     """
 
     def __init__(self, files: dict[str, bytes]):
@@ -30,13 +31,14 @@ class LoopbackServer:
         self.ranges = True
         self.cuts: list[int] = []
         self.delay = 0.0
+        self.drip = 0.0
         self.statuses: list[int] = []
         self.redirects: dict[str, str] = {}
         self.etag = ""
         self.last_modified = ""
         self.heeds_if_range = True
         self.announced: int | None = None
-        self.retry_after: int | None = None
+        self.retry_after: int | str | None = None
         self._stopped = threading.Event()
 
     def __enter__(self) -> "LoopbackServer":
@@ -98,4 +100,8 @@ class LoopbackServer:
         if self.last_modified:
             handler.send_header("Last-Modified", self.last_modified)
         handler.end_headers()
+        for byte in content[start:] if self.drip else b"":
+            handler.wfile.write(bytes([byte]))
+            if self._stopped.wait(self.drip):
+                return
         handler.wfile.write(content[start:][: self.cuts.pop(0) if self.cuts else None])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kdpl.run_record import Evaluation, RunRecord
 from tools.base2new_table import accuracies, main, table
 from tools.experiment import choose, slug
 
@@ -21,7 +22,9 @@ from .conftest import ROOT
 def write_record(folder: Path, half: str, correct: int, total: int = 20, **changes: object) -> str:
     per_class = [{"classname": f"{half}_{i}", "correct": 0, "total": total // 2} for i in range(2)]
     record = {
+        "format": 1,
         "status": "finished",
+        "mode": "eval",
         "trainer": "CoOp_KDPL",
         "backbone": "ViT-B/32",
         "dataset": "Caltech101",
@@ -31,7 +34,7 @@ def write_record(folder: Path, half: str, correct: int, total: int = 20, **chang
         "split_sha256": "s",
         "weights_sha256": {"student": "w"},
         "prompts_sha256": "p",
-        "evaluations": [{"correct": correct, "total": total, "per_class": per_class}],
+        "evaluations": [{"dataset": "Caltech101", "correct": correct, "total": total, "per_class": per_class}],
         **changes,
     }
     folder.mkdir()
@@ -64,7 +67,10 @@ def test_the_table_shows_accuracies_and_their_harmonic_mean(rows, capsys):
 
 
 def test_the_harmonic_mean_with_nothing_right_is_zero():
-    base, new = ({"evaluations": [{"correct": correct, "total": 4}]} for correct in (0, 1))
+    base, new = (
+        RunRecord("eval", "CoOp", "DTD", 1, 16, "RN50", evaluations=[Evaluation("DTD", correct=correct, total=4)])
+        for correct in (0, 1)
+    )
     assert accuracies(base, new) == (0.0, 25.0, 0.0)
     assert accuracies(base, base) == (0.0, 0.0, 0.0)
 

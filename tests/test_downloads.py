@@ -1,37 +1,261 @@
-"""Downloads arrive whole and verified, or leave nothing behind but a message."""
+"""Downloads from servers that misbehave: a file comes whole and verified, or nothing stays and everything is named."""
 
+import email.utils
+import errno
 import hashlib
+import multiprocessing
+import random
 import resource
+import shutil
 import socket
+import threading
 import time
 
 import pytest
+import requests
 
-from kdpl import downloads
-from kdpl.downloads import download_verified, sha256_of
+from kdpl import downloads, locks
+from kdpl.downloads import RemoteFile, download
+from kdpl.fingerprints import sha256_of
+from kdpl.google_drive import DRIVE
 from tests.loopback_server import LoopbackServer
 
-CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+CONTENT = random.Random(0).randbytes(3_000_000)
+MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(downloads, "BACKOFF", 0.01)
 
 
 @pytest.fixture
 def server():
-    with LoopbackServer({"/file.bin": CONTENT}) as server:
+    with LoopbackServer({"/a.bin": CONTENT, "/b.bin": CONTENT}) as server:
         yield server
 
 
-def fetch(server, tmp_path, sha256=SHA256, advice=""):
-    download_verified(f"{server.url}/file.bin", tmp_path / "deep" / "file.bin", sha256, advice)
-    return (tmp_path / "deep" / "file.bin").read_bytes()
+def fetch_into(folder, *urls, **facts):
+    file = RemoteFile("a.bin", urls, **{"hash": MD5, **facts})
+    path = folder / "data" / "a.bin"
+    download(file, path)
+    return path
 
 
-def assert_fails_and_leaves_nothing(server, tmp_path, why, **arguments):
-    with pytest.raises(ConnectionError, match=why) as caught:
-        fetch(server, tmp_path, **arguments)
-    assert str(tmp_path / "deep" / "file.bin") in str(caught.value)
-    assert f"{server.url}/file.bin" in str(caught.value)
-    assert list((tmp_path / "deep").iterdir()) == []
+def entries(folder):
+    """What is in the folder of the data, but for locks."""
+    return [path.name for path in (folder / "data").iterdir() if not path.name.endswith(".lock")]
+
+
+def refused(folder, *urls, leaves=0, **facts):
+    """The error of a file that cannot be had; nothing of it may have stayed, or as many entries as ``leaves`` says."""
+    with pytest.raises(ConnectionError) as error:
+        fetch_into(folder, *urls, **facts)
+    assert len(entries(folder)) == leaves
+    message = str(error.value)
+    assert (
+        message.startswith("a.bin could not be fetched:")
+        and f"put the file at\n  {folder / 'data' / 'a.bin'}" in message
+    )
+    assert all(f"\n  {url}\n" in message for url in urls)  # the manual route
+    return message
+
+
+def test_a_whole_file_arrives(server, tmp_path):
+    path = fetch_into(tmp_path, server.url + "/a.bin", size=len(CONTENT))
+    assert path.read_bytes() == CONTENT and entries(tmp_path) == ["a.bin"]
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(server, tmp_path):
+    server.cuts = [1 << 20, 1 << 19]
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert [asked for _, asked in server.requests] == [None, "bytes=1048576-", "bytes=1572864-"]
+
+
+def test_a_server_that_cannot_go_on_in_the_middle_starts_again(server, tmp_path):
+    server.cuts, server.ranges = [1 << 20], False
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+
+
+def test_a_connection_that_always_breaks_is_named(server, tmp_path):
+    server.cuts = [1 << 20] + [0] * 50
+    assert "the connection broke off after 1,048,576 of 3,000,000 bytes" in refused(tmp_path, server.url + "/a.bin")
+
+
+@pytest.mark.parametrize("version", [{"etag": '"v1"'}, {"last_modified": "Mon, 01 Jan 2024 00:00:00 GMT"}])
+def test_a_later_run_goes_on_with_what_an_earlier_one_had(server, tmp_path, version):
+    vars(server).update(version, cuts=[1 << 20] + [0] * 50)
+    with pytest.raises(ConnectionError, match="broke off"):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.cuts = []
+    server.requests.clear()
+    path = fetch_into(tmp_path, server.url + "/a.bin")
+    assert server.requests == [("/a.bin", "bytes=1048576-")]
+    assert path.read_bytes() == CONTENT and entries(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("heeds_if_range", [True, False])
+def test_a_later_run_does_not_go_on_with_another_version(server, tmp_path, heeds_if_range):
+    server.cuts, server.etag, server.heeds_if_range = [1 << 20] + [0] * 50, '"v1"', heeds_if_range
+    server.files["/a.bin"] = bytes(2_000_000)
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.files["/a.bin"], server.cuts, server.etag = CONTENT, [], '"v2"'
+    assert fetch_into(tmp_path, server.url + "/a.bin", hash="").read_bytes() == CONTENT
+
+
+def test_a_file_that_had_arrived_when_the_run_was_killed_is_not_fetched_again(server, tmp_path):
+    server.cuts, server.etag = [len(CONTENT) - 1] + [0] * 50, '"v1"'
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    (part,) = (tmp_path / "data").glob("*.part")
+    part.write_bytes(CONTENT)
+    server.cuts = []
+    server.requests.clear()
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert server.requests == [("/a.bin", "bytes=3000000-")]
+
+
+def test_a_server_that_is_busy_later_costs_nothing_of_what_is_here(server, tmp_path):
+    server.cuts, server.etag, server.statuses = [1 << 20], '"v1"', [200] + [503] * 5
+    with pytest.raises(ConnectionError, match="the server answered 503"):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.requests.clear()
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert server.requests == [("/a.bin", "bytes=1048576-")]
+
+
+def test_what_an_earlier_run_had_of_another_mirror_goes_when_the_file_is_there(server, tmp_path):
+    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/b.bin")
+    server.cuts = []
+    fetch_into(tmp_path, server.url + "/a.bin")
+    assert entries(tmp_path) == ["a.bin"]
+
+
+def test_what_is_kept_of_a_longer_version_is_thrown_away(server, tmp_path):
+    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.files["/a.bin"], server.cuts = CONTENT[:5000], []
+    assert fetch_into(tmp_path, server.url + "/a.bin", hash="").read_bytes() == CONTENT[:5000]
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [(403, "refuses this"), (404, "not there any more"), (429, "try again later"), (500, "Internal")],
+)
+def test_refusals_are_named_and_the_next_mirror_is_tried(server, tmp_path, status, meaning):
+    server.status = status
+    message = refused(tmp_path, server.url + "/a.bin")
+    assert f"the server answered {status} (" in message and meaning in message
+    with LoopbackServer({"/a.bin": CONTENT}) as good:
+        assert fetch_into(tmp_path, server.url + "/a.bin", good.url + "/a.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again(server, tmp_path, status):
+    server.statuses = [status, status]
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert len(server.requests) == 3
+
+
+def test_redirects_are_followed_to_their_end(server, tmp_path):
+    server.redirects = {"/moved": server.url + "/b.bin", "/round": "/round"}
+    assert fetch_into(tmp_path, server.url + "/moved").read_bytes() == CONTENT
+    (tmp_path / "data" / "a.bin").unlink()
+    assert "redirects" in refused(tmp_path, server.url + "/round")
+
+
+def test_a_web_page_in_place_of_the_file_is_named(server, tmp_path):
+    server.files["/a.bin"], server.content_type = b"<html>please sign in</html>", "text/html; charset=utf-8"
+    assert "a web page came in place of the file" in refused(tmp_path, server.url + "/a.bin", hash="")
+    server.content_type = "application/octet-stream"  # a server that does not even say so
+    assert "a web page came in place of the file" in refused(tmp_path, server.url + "/a.bin", hash="")
+
+
+def test_a_wrong_hash_a_short_file_and_an_empty_one_are_named(server, tmp_path):
+    wrong = "md5:" + "0" * 32
+    assert f"has the MD5 hash {MD5[4:]}, not {'0' * 32}" in refused(tmp_path, server.url + "/a.bin", hash=wrong)
+    server.files["/a.bin"] = CONTENT[:1000]
+    message = refused(tmp_path, server.url + "/a.bin", size=len(CONTENT))
+    assert "the server announces 1,000 bytes; the file has 3,000,000" in message
+    server.files["/a.bin"] = b""
+    assert "an empty file came" in refused(tmp_path, server.url + "/a.bin", hash="")
+
+
+def test_a_server_that_lies_about_the_size_is_found_out(server, tmp_path):
+    server.announced, server.ranges = len(CONTENT) + 100, False
+    message = refused(tmp_path, server.url + "/a.bin")
+    assert "the connection broke off after 3,000,000 of 3,000,100 bytes" in message
+    server.announced = 1000  # the rest is never read
+    assert "has the MD5 hash" in refused(tmp_path, server.url + "/a.bin")
+
+
+def test_no_server_at_all_is_named(tmp_path):
+    with LoopbackServer({}) as gone:
+        url = gone.url
+    assert "the connection was refused" in refused(tmp_path, url + "/a.bin")
+    assert "the server's name is not known here" in refused(tmp_path, "http://no-such-server.invalid/a.bin")
+
+
+def test_a_full_disk_is_named_and_nothing_stays(server, tmp_path, monkeypatch):
+    url = server.url + "/a.bin"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    part = folder / f"a.bin.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part"
+    part.symlink_to("/dev/full")  # every write fails as on a full disk
+    part.with_name(part.name + ".etag").write_text('"v1"')
+    server.etag = '"v1"'
+    with pytest.raises(OSError) as error:
+        fetch_into(tmp_path, url)
+    assert error.value.errno == errno.ENOSPC and not entries(tmp_path)
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    with pytest.raises(OSError, match="a.bin needs 0.0 GB there, and 0.0 GB are free") as error:
+        fetch_into(tmp_path, url)
+    assert error.value.errno == errno.ENOSPC and not entries(tmp_path)
+
+
+def test_google_drive_is_asked_through_gdown(tmp_path, monkeypatch):
+    import gdown
+    from gdown.exceptions import FileURLRetrievalError
+
+    def download(id, output, use_cookies, timeout, resume):
+        assert id == "some_id" and timeout and resume
+        with open(output, "wb") as file:
+            file.write(CONTENT)
+        return output
+
+    def broken_off(id, output, **_):
+        with open(output + "12345678.part", "wb") as file:
+            file.write(b"half")
+        raise requests.ConnectionError("the connection was lost")
+
+    def too_many(id, output, **_):
+        raise FileURLRetrievalError("Too many users have viewed or downloaded this file recently.")
+
+    monkeypatch.setattr(gdown, "download", broken_off)
+    assert "Google Drive: " in refused(tmp_path, DRIVE + "some_id", leaves=1)  # gdown goes on from it
+    monkeypatch.setattr(gdown, "download", too_many)
+    assert "Google Drive: Too many users" in refused(tmp_path, DRIVE + "some_id")
+    monkeypatch.setattr(gdown, "download", download)
+    assert fetch_into(tmp_path, DRIVE + "some_id").read_bytes() == CONTENT
+    assert entries(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("form", [str, lambda seconds: email.utils.formatdate(time.time() + seconds, usegmt=True)])
+def test_a_server_that_asks_to_wait_is_heard_for_a_minute_at_most_and_it_is_said(
+    form, server, tmp_path, capsys, monkeypatch
+):
+    waits = []
+    monkeypatch.setattr(downloads.time, "sleep", waits.append)
+    server.statuses, server.retry_after = [429, 503], form(3600)
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert waits == [60, 60]
+    told = capsys.readouterr().out
+    assert "busy (429) and asks to wait 3" in told and "asking it again in 60 seconds" in told and "busy (503)" in told
 
 
 def test_sha256_of_a_file(tmp_path):
@@ -39,73 +263,76 @@ def test_sha256_of_a_file(tmp_path):
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_a_download_arrives_whole_and_shows_its_progress(server, tmp_path, capfd):
-    assert fetch(server, tmp_path) == CONTENT
-    assert "file.bin: 100%" in capfd.readouterr().err
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file.bin"]
+def test_progress_is_shown(server, tmp_path, capfd):
+    fetch_into(tmp_path, server.url + "/a.bin")
+    assert "a.bin: 100%" in capfd.readouterr().err
 
 
-def test_a_connection_cut_on_the_way_is_taken_up_where_it_broke(server, tmp_path):
-    server.cuts = [300_000, 500_000]
-    assert fetch(server, tmp_path) == CONTENT
-    assert [asked for _, asked in server.requests] == [None, "bytes=300000-", "bytes=800000-"]
-
-
-def test_a_server_that_cannot_resume_is_read_from_the_start_again(server, tmp_path):
-    server.cuts, server.ranges = [300_000], False
-    assert fetch(server, tmp_path) == CONTENT
-    assert len(server.requests) == 2
-
-
-def test_a_connection_that_brings_nothing_more_ends_the_download(server, tmp_path):
-    server.cuts = [300_000, 0]
-    assert_fails_and_leaves_nothing(server, tmp_path, "broke off after 300,000 of 1,024,000 bytes")
-
-
-@pytest.mark.parametrize("status", [403, 404, 500])
-def test_a_refusal_is_told_with_its_status(server, tmp_path, status):
-    server.status = status
-    assert_fails_and_leaves_nothing(server, tmp_path, f"HTTP Error {status}")
-
-
-def test_a_web_page_is_not_taken_for_the_file(server, tmp_path):
-    server.content_type = "text/html; charset=utf-8"
-    assert_fails_and_leaves_nothing(server, tmp_path, "web page")
-
-
-def test_a_file_with_another_hash_is_thrown_away_and_an_older_one_kept(server, tmp_path):
-    server.files["/file.bin"] = CONTENT[:-1] + b"x"
-    assert_fails_and_leaves_nothing(server, tmp_path, f"not {SHA256}")
-    (tmp_path / "deep" / "file.bin").write_text("older")
-    with pytest.raises(ConnectionError, match="Name another file"):
-        fetch(server, tmp_path, advice="Name another file.")
-    assert (tmp_path / "deep" / "file.bin").read_text() == "older"
+def test_an_older_file_stays_where_a_new_one_cannot_be_had(server, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.bin").write_text("older")
+    server.files["/a.bin"] = CONTENT[:-1] + b"x"
+    assert "Name another file." in refused(tmp_path, server.url + "/a.bin", leaves=1, by_hand="Name another file.")
+    assert (tmp_path / "data" / "a.bin").read_text() == "older"
 
 
 def test_a_server_that_never_answers_is_given_up(server, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     server.delay = 30
     started = time.monotonic()
-    assert_fails_and_leaves_nothing(server, tmp_path, "timed out")
+    assert "did not answer in time" in refused(tmp_path, server.url + "/a.bin")
     assert time.monotonic() - started < 5
 
 
-def test_a_closed_port_is_noticed_at_once(server, tmp_path):
+def test_a_server_that_sends_byte_by_byte_is_given_up(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "PATIENCE", 0.3)
+    server.drip = 0.05
+    started = time.monotonic()
+    assert "the server is too slow" in refused(tmp_path, server.url + "/a.bin")
+    assert time.monotonic() - started < 5
+
+
+def test_a_closed_port_is_noticed_at_once(tmp_path):
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        server.url = f"http://127.0.0.1:{unused.getsockname()[1]}"  # bound, not listening
-        assert_fails_and_leaves_nothing(server, tmp_path, "refused")
+        unused.bind(("127.0.0.1", 0))  # bound, not listening
+        assert "refused" in refused(tmp_path, f"http://127.0.0.1:{unused.getsockname()[1]}/a.bin")
 
 
-def test_a_full_disk_leaves_nothing_behind(server, tmp_path):
+def test_a_file_that_is_too_large_for_the_disk_is_named(server, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))  # a file may not grow past this
     try:
-        assert_fails_and_leaves_nothing(server, tmp_path, "File too large")
+        with pytest.raises(OSError, match="File too large.*a.bin"):
+            fetch_into(tmp_path, server.url + "/a.bin")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not entries(tmp_path)
 
 
 def test_what_is_no_address_is_an_error_that_shows_it(tmp_path):
-    with pytest.raises(ConnectionError, match="unknown url type.*somewhere/file.bin"):
-        download_verified("somewhere/file.bin", tmp_path / "file.bin", SHA256)
+    assert "unknown url type" in refused(tmp_path, "somewhere/a.bin")
+
+
+def test_of_several_that_want_a_file_one_fetches_it(server, tmp_path, capsys):
+    server.delay = 0.5
+    both = [threading.Thread(target=fetch_into, args=(tmp_path, server.url + "/a.bin")) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert len(server.requests) == 1 and "another process fetches" in capsys.readouterr().out
+
+
+def hold(file, held):
+    with locks.one_at_a_time(file, ""):
+        held.set()
+        time.sleep(60)
+
+
+def test_the_lock_of_a_process_that_is_killed_is_free(server, tmp_path):
+    held = multiprocessing.Event()
+    other = multiprocessing.Process(target=hold, args=(tmp_path / "data" / ".a.bin.lock", held))
+    other.start()
+    assert held.wait(30)
+    other.kill()
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT

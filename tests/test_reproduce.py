@@ -85,7 +85,7 @@ def test_a_number_far_from_it_is_outside_and_what_differs_is_told(tmp_path, caps
 
 def test_where_nothing_was_published_that_is_said(tmp_path, capsys, monkeypatch):
     write_records(tmp_path / "out", tmp_path / "data", {1: 10, 2: 10, 3: 10})
-    monkeypatch.setattr(tools.reproduce, "find_published", lambda *_: None)
+    monkeypatch.setattr("tools.tables.cells.find_published", lambda *_: None)
     assert reproduce(tmp_path) == 0
     assert "not available" in capsys.readouterr().out
 

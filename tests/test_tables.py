@@ -61,9 +61,9 @@ def test_differences_are_of_the_seeds_that_both_have():
 
 
 def test_the_expected_band_by_hand():
-    # s = 1, n = 3: t(2) = 4.303, times sqrt(1/3 + 1/3) = 0.8165, plus 0.055
-    assert expected_band(Sample({1: 70.0, 2: 71.0, 3: 72.0})) == pytest.approx(3.5684, abs=1e-4)
-    # n = 2: s = 0.7071, t(1) = 12.706, sqrt(1/2 + 1/3) = 0.9129
+    # s = 1, n = 3: t(2) = 4.3027, times sqrt(1/3 + 1/3) = 0.8165, plus 0.055
+    assert expected_band(Sample({1: 70.0, 2: 71.0, 3: 72.0})) == pytest.approx(3.5682, abs=1e-4)
+    # n = 2: s = 0.7071, t(1) = 12.7062, sqrt(1/2 + 1/3) = 0.9129
     assert expected_band(Sample({1: 70.0, 2: 71.0})) == pytest.approx(8.2566, abs=1e-3)
     assert expected_band(Sample({1: 70.0})) is None
     assert expected_band(Sample({None: 62.0}), learned=False) == 0.055

@@ -7,16 +7,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
 from kdpl.clip.loading import DEMO_WEIGHTS
-from trainers.kdpl.finished import read_record
-from trainers.kdpl.run_record import FILE_NAME
+from kdpl.run_record import FILE_NAME, Evaluation, RunRecord
+from trainers.kdpl.finished import finished_record
 
 HALVES = ("base", "new")
-Record = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,54 +51,53 @@ def table(rows: Sequence[tuple[str, str, str]]) -> str:
         floatfmt=".1f",
     )
     base, new = (_result(record) for record in first)
-    dataset = first[0]["dataset"]
+    dataset = first[0].dataset
     text += (
-        f"\n\n{dataset}: {base['total']:,} test images of {len(base['per_class'])} base classes, "
-        f"{new['total']:,} of {len(new['per_class'])} new ones"
+        f"\n\n{dataset}: {base.total:,} test images of {len(base.per_class)} base classes, "
+        f"{new.total:,} of {len(new.per_class)} new ones"
     )
-    if first[0]["backbone"] in DEMO_WEIGHTS and not dataset.startswith("Shapes"):
+    if first[0].backbone in DEMO_WEIGHTS and not dataset.startswith("Shapes"):
         text += "\nThese are numbers of the demo pair, which knows drawn shapes only: they say nothing about CLIP."
     return text
 
 
-def accuracies(base: Record, new: Record) -> tuple[float, float, float]:
+def accuracies(base: RunRecord, new: RunRecord) -> tuple[float, float, float]:
     """Percent, from exact counts: base, new, and their harmonic mean, which is 0 if one of them is."""
-    a, b = (100 * _result(record)["correct"] / _result(record)["total"] for record in (base, new))
+    a, b = (_result(record).accuracy for record in (base, new))
     return a, b, 2 * a * b / (a + b) if a and b else 0.0
 
 
-def _pair(*folders: str) -> tuple[Record, Record]:
+def _pair(*folders: str) -> tuple[RunRecord, RunRecord]:
     """The records of base and new."""
     records = []
     for folder, half in zip(folders, HALVES, strict=True):
         file = Path(folder) / FILE_NAME
-        record = read_record(file)
-        if record is None or not record["evaluations"]:
+        record = finished_record(file)
+        if record is None or not record.evaluations:
             raise FileNotFoundError(f"There is no finished evaluation in {file}. Run it first.")
-        if record["subsample"] != half:
-            raise ValueError(f"{file} is of the {record['subsample']} classes, not of the {half} ones.")
+        if record.subsample != half:
+            raise ValueError(f"{file} is of the {record.subsample} classes, not of the {half} ones.")
         records.append(record)
     return tuple(records)
 
 
-def _result(record: Record) -> dict[str, Any]:
-    return record["evaluations"][-1]
+def _result(record: RunRecord) -> Evaluation:
+    return record.evaluations[-1]
 
 
-def _model(record: Record) -> dict[str, object]:
+def _model(record: RunRecord) -> dict[str, object]:
     """What the two halves of a row must share."""
-    student = record["weights_sha256"]["student"]
     return {
-        **{key: record[key] for key in ("trainer", "backbone", "seed", "shots")},
-        "weights": student,
-        "prompts": record["prompts_sha256"],
+        **{key: getattr(record, key) for key in ("trainer", "backbone", "seed", "shots")},
+        "weights": record.weights_sha256["student"],
+        "prompts": record.prompts_sha256,
     }
 
 
-def _images(record: Record) -> dict[str, object]:
+def _images(record: RunRecord) -> dict[str, object]:
     """What one column must share."""
-    images_of_classes = [(row["classname"], row["total"]) for row in _result(record)["per_class"]]
-    return {key: record[key] for key in ("dataset", "split_sha256")} | {"images of each class": images_of_classes}
+    images = [(row["classname"], row["total"]) for row in _result(record).per_class]
+    return {key: getattr(record, key) for key in ("dataset", "split_sha256")} | {"images of each class": images}
 
 
 def _check_equal(title: str, ours: dict[str, object], other_title: str, others: dict[str, object]) -> None:

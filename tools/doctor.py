@@ -88,7 +88,7 @@ def demo_weights() -> str:
 
 def openai_weights() -> str:
     from kdpl.clip.openai import OPENAI_WEIGHTS, openai_cache
-    from kdpl.downloads import sha256_of
+    from kdpl.fingerprints import sha256_of
 
     found = []
     for name, (sha256, filename) in OPENAI_WEIGHTS.items():

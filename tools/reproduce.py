@@ -11,13 +11,12 @@ table's average. The settings are those of the table's file in configs/sweeps.
 """
 
 import argparse
+import itertools
 import os
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from dassl.data.datasets import DATASET_REGISTRY
@@ -25,20 +24,23 @@ from tabulate import tabulate
 
 from kdpl.clip.templates import GENERIC, template_of
 from kdpl.names import did_you_mean
+from kdpl.run_record import FILE_NAME, RunRecord, Visible, read_record
 from tools.sweep.__main__ import SOME_FAILED, USER_ERROR, add_where_and_how, is_finished, listing, run_missing
 from tools.sweep.local_engine import ROOT
 from tools.sweep.plan import cfg_of, plan
 from tools.sweep.runs import Part, Run
 from tools.sweep.spec import FROM_A_SOURCE, METHODS, PROTOCOLS, Block, Spec, read_spec
-from tools.tables.cells import judge
+from tools.tables.cells import Column, fill
+from tools.tables.comparison import Part as TestSet
 from tools.tables.comparison import Row
-from tools.tables.layouts import BASE_TO_NEW, CROSS_DATASET, DOMAINS, FEW_SHOT
-from tools.tables.published import PAPER_TEACHER, Published, find_published
-from tools.tables.records import ZERO_SHOT, Setting
-from tools.tables.seed_statistics import Sample, harmonic_mean_of_averages
+from tools.tables.grid import MISSING, NOT_AVAILABLE
+from tools.tables.layouts import BASE_TO_NEW, CROSS_DATASET, DOMAINS, FEW_SHOT, halves, table_of
+from tools.tables.protocols import results_of
+from tools.tables.published import PAPER_TEACHER, Published
+from tools.tables.records import Setting, read_run, setting_of
+from trainers.kdpl.config import learns
 from trainers.kdpl.configuration import build_cfg
-from trainers.kdpl.finished import read_record
-from trainers.kdpl.run_record import FILE_NAME
+from trainers.kdpl.recorded_trainer import record_of
 
 TABLES = {  # of tools.tables, and the published name of the average
     "base2new": (BASE_TO_NEW, "Average_11"),
@@ -106,7 +108,7 @@ def reproduce(args: argparse.Namespace, root: Path, output: Path) -> int:
         print(listing(runs) + "\n")
     else:
         failures = run_missing(runs, spec, args, output)
-    setting = setting_of(runs)
+    setting = setting_of_cell(runs)
     lines, verdicts = compare(cell, block, runs, setting)
     print(tabulate(lines, headers=["", "here", "seeds", "published", "band", "verdict", "source"], floatfmt=".2f"))
     if not (failures or args.dry_run) and ("inside" not in verdicts or "outside" in verdicts):
@@ -170,71 +172,47 @@ def narrowed(spec: Spec, cell: Cell, student: str | None) -> Block:
     return replace(block, datasets=tuple(name for name in (cell.dataset,) if name != block.source))
 
 
-def setting_of(runs: Sequence[Run]) -> Setting:
-    """What the runs of a cell have in common, in so far as published numbers depend on it."""
+def setting_of_cell(runs: Sequence[Run]) -> Setting:
+    """What the runs of a cell have in common, before there are any records."""
     cfg, _ = cfg_of(runs[0].parts[0].arguments)
-    trainer, kdpl = cfg.TRAINER.NAME, cfg.TRAINER.KDPL
-    distilled = trainer.endswith("_KDPL")
-    trained = trainer not in ZERO_SHOT
-    classnames = "vocabulary" if distilled and kdpl.CLASS_AGNOSTIC else "dataset"
-    return Setting(
-        trainer=trainer,
-        labels_used=trained and not distilled,
-        classnames=classnames if trained else None,
-        teacher=kdpl.TEACHER if distilled else None,
-        backbone=cfg.MODEL.BACKBONE.NAME,
-    )
+    record, kdpl = record_of(cfg), cfg.TRAINER.KDPL
+    distilled = record.trainer.endswith("_KDPL")
+    if learns(record.trainer):
+        classnames = "vocabulary" if distilled and kdpl.CLASS_AGNOSTIC else "dataset"
+        record.visible = Visible(labels_used=not distilled, classnames=classnames)
+        record.teacher = kdpl.TEACHER if distilled else None
+    return setting_of(record)
 
 
 def compare(cell: Cell, block: Block, runs: Sequence[Run], setting: Setting) -> tuple[list[list[Any]], set[str]]:
-    """A line for each number of the cell; the verdicts."""
-    accuracies = accuracies_of(runs)
-    names = {dataset: registered_name(dataset) for dataset in (block.source, *block.datasets) if dataset}
-    wanted = [names[name] for name in (block.datasets if cell.dataset == AVERAGE else [cell.dataset])]
+    """A line for each number of the cell, from tables of the finished runs; the verdicts."""
+    parts = [part for run in filter(is_finished, runs) for part in run.parts]
+    results = results_of([read_run(Path(part.folder) / FILE_NAME) for part in parts])
+    datasets = [registered_name(name) for name in (block.datasets if cell.dataset == AVERAGE else [cell.dataset])]
     protocol, average = TABLES[cell.protocol]
-    published_as = average if cell.dataset == AVERAGE else wanted[0]
-    if cell.protocol == "base2new":
-        halves = [[(name, half) for name in wanted] for half in ("base", "new")]
-        numbers = {"base": halves[0], "new": halves[1], "harmonic mean": halves[0] + halves[1]}
-    else:
-        numbers = {"accuracy": [(name, "all") for name in wanted]}
+    title = average if cell.dataset == AVERAGE else datasets[0]
     lines, verdicts = [], set()
-    for shots in (None,) if cell.setting in ZEROSHOT.values() else block.shots:
-        for metric, tests in numbers.items():
-            combine = harmonic_mean_of_averages if metric == "harmonic mean" else fmean
-            sample = Sample({
-                seed: combine([found[test] for test in tests])
-                for (at, seed), found in accuracies.items()
-                if at == shots and all(test in found for test in tests)
-            })  # fmt: skip
-            published = find_published(protocol, setting, shots, published_as, metric)
-            verdict, band = judge(sample, published, Row(setting))
-            verdicts.add(verdict)
-            title = f"{published_as}, {metric}" + f", {shots} shots" * (len(block.shots) > 1 and shots is not None)
-            value = published.value if published else "not available"
-            around = f"± {band:.2f}" if band is not None else ""
-            mean = sample.mean if sample else "missing"
-            lines.append([title, mean, sample.n, value, around, verdict or "none", _source(published)])
+    for shots in (None,) if setting.zero_shot else block.shots:
+        tests = tuple(TestSet(name, "all", shots if protocol == FEW_SHOT else None) for name in datasets)
+        columns = [Column("accuracy", tests, published_as=(title, "accuracy"))]
+        columns = halves(datasets, title) if protocol == BASE_TO_NEW else columns
+        members = [found for found in results if found.shots == shots and found.evaluation.dataset in datasets]
+        table = table_of(protocol, title, members, columns, None, shots)
+        table.rows = table.rows or [Row(setting)]  # of nothing but the published value
+        fill(table)
+        in_shots = f", {shots} shots" * (len(block.shots) > 1 and shots is not None)
+        for column, number in zip(columns * len(table.rows), itertools.chain(*table.cells), strict=True):
+            verdicts.add(number.verdict)
+            lines.append([
+                f"{title}, {column.title}{in_shots}",
+                number.sample.mean if number.sample else MISSING,
+                number.sample.n,
+                number.published.value if number.published else NOT_AVAILABLE,
+                f"± {number.band:.2f}" if number.band is not None else "",
+                number.verdict or "none",
+                _source(number.published),
+            ])  # fmt: skip
     return lines, verdicts
-
-
-def accuracies_of(runs: Sequence[Run]) -> dict[tuple[int | None, int | None], dict[tuple[str, str], float]]:
-    """Percent by shots and seed, which zero-shot CLIP has not, and then by data set and half of the classes.
-
-    Runs that are not finished are left out.
-    """
-    found: dict[tuple, dict] = defaultdict(dict)
-    for run in filter(is_finished, runs):
-        for part in run.parts:
-            record = record_of(part)
-            drawn = (None, None) if record["trainer"].startswith("Zeroshot") else (record["shots"], record["seed"])
-            for test in record["evaluations"]:
-                found[drawn][test["dataset"], test["subsample"]] = 100 * test["correct"] / test["total"]
-    return found
-
-
-def record_of(part: Part) -> dict[str, Any]:
-    return read_record(Path(part.folder) / FILE_NAME)
 
 
 def registered_name(dataset: str) -> str:
@@ -257,38 +235,34 @@ def protocol_record(runs: Sequence[Run], setting: Setting) -> str:
         if row not in lines:
             lines.append(row)
 
-    for run in runs:
-        for part in run.parts:
-            record, (cfg, _) = record_of(part), cfg_of(part.arguments)
-            name, classes = record["dataset"], record["subsample"]
-            dataset = DATASET_REGISTRY.get(name)
-            if not part.trains:
-                (test,) = record["evaluations"]
-                if classes == "all" and getattr(dataset, "n_images", (0,))[-1]:
-                    line(f"test images of {name}", test["total"], dataset.n_images[-1])
-                    line(f"classes of {name}", len(test["per_class"]), dataset.n_classes or None)
-                line(f"class list of {name}, {classes}", record["classnames_sha256"][:12], None)
-            else:
-                file, node = cfg_of_file(part), record["trainer"].removesuffix("_KDPL").upper()
-                line("epochs", record["epochs"], file.OPTIM.MAX_EPOCH)
-                line("learning rate, batch", _rate_and_batch(cfg), _rate_and_batch(file))
-                line("training images", record["visible"]["train_images"], None)
-                line("precision of the student", precision(cfg.TRAINER[node].PREC, record), file.TRAINER[node].PREC)
-            if setting.zero_shot or (part.trains and record["teacher"]):
-                generic = part.trains and cfg.TRAINER.KDPL.CLASS_AGNOSTIC
-                template = GENERIC if generic else template_of(name, cfg.DATASET.TEMPLATE)
-                line(
-                    f"template of {name}",
-                    template,
-                    None if setting.zero_shot else GENERIC if generic else template_of(name),
-                )
-            line(f"split of {name}", (record["split_sha256"] or "none")[:12], None)
-            if record["teacher"]:
-                line("teacher", record["teacher"], PAPER_TEACHER)
-                line("precision of the teacher", precision(cfg.TRAINER.KDPL.PREC, record), file.TRAINER.KDPL.PREC)
-            line("device", record["device"], None)
-            for package, version in record["versions"].items():
-                line(f"version of {package}", version, None)
+    for part in (part for run in runs for part in run.parts):
+        record, (cfg, _) = read_record(Path(part.folder) / FILE_NAME), cfg_of(part.arguments)
+        name = record.dataset
+        dataset = DATASET_REGISTRY.get(name)
+        if part.trains:
+            file, node = cfg_of_file(part), record.trainer.removesuffix("_KDPL").upper()
+            line("epochs", record.epochs, file.OPTIM.MAX_EPOCH)
+            line("learning rate, batch", _rate_and_batch(cfg), _rate_and_batch(file))
+            line("training images", record.visible.train_images, None)
+            line("precision of the student", precision(cfg.TRAINER[node].PREC, record), file.TRAINER[node].PREC)
+        else:
+            (test,) = record.evaluations
+            if record.subsample == "all" and getattr(dataset, "n_images", (0,))[-1]:
+                line(f"test images of {name}", test.total, dataset.n_images[-1])
+                line(f"classes of {name}", len(test.per_class), dataset.n_classes or None)
+            line(f"class list of {name}, {record.subsample}", record.classnames_sha256[:12], None)
+        if setting.zero_shot or (part.trains and record.teacher):
+            generic = part.trains and cfg.TRAINER.KDPL.CLASS_AGNOSTIC
+            template = GENERIC if generic else template_of(name, cfg.DATASET.TEMPLATE)
+            known = None if setting.zero_shot else GENERIC if generic else template_of(name)
+            line(f"template of {name}", template, known)
+        line(f"split of {name}", (record.split_sha256 or "none")[:12], None)
+        if record.teacher:
+            line("teacher", record.teacher, PAPER_TEACHER)
+            line("precision of the teacher", precision(cfg.TRAINER.KDPL.PREC, record), file.TRAINER.KDPL.PREC)
+        line("device", record.device, None)
+        for package, version in record.versions.items():
+            line(f"version of {package}", version, None)
     lines.sort(key=lambda row: not row[0])
     return tabulate(lines, headers=["", "what", "here", "published"], disable_numparse=True)
 
@@ -299,9 +273,9 @@ def cfg_of_file(part: Part) -> Any:
     return build_cfg([args.dataset_config_file, args.config_file], {})
 
 
-def precision(asked: str, record: dict[str, Any]) -> str:
+def precision(asked: str, record: RunRecord) -> str:
     """What a run computed in: on a CPU half precision becomes fp32."""
-    return "fp32" if record["device"].startswith("cpu") and asked in ("fp16", "amp") else asked
+    return "fp32" if record.device.startswith("cpu") and asked in ("fp16", "amp") else asked
 
 
 def _rate_and_batch(cfg: Any) -> str:

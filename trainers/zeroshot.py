@@ -30,7 +30,7 @@ class ZeroshotCLIP(RecordedTrainer):
             clip, self.classnames, self.templates(), device=self.device,
             pixel_mean=cfg.INPUT.PIXEL_MEAN, pixel_std=cfg.INPUT.PIXEL_STD,
         )  # fmt: skip
-        self.record.facts["weights_sha256"] = {"student": clip.weights_sha256}
+        self.record.weights_sha256 = {"student": clip.weights_sha256}
 
     def train(self) -> None:
         raise ValueError(f"{type(self).__name__} has nothing to train: run it with --eval-only.")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from ..downloads import sha256_of
+from ..fingerprints import sha256_of
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
 from .open_clip_loading import check_open_clip_name, load_open_clip, open_clip_weights_file

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..downloads import download_verified, sha256_of
+from ..downloads import RemoteFile, download
+from ..fingerprints import sha256_of
 from ..import_guards import import_clip
 from .loaded import LoadedCLIP
 from .towers import Preprocessing, openai_towers
@@ -60,13 +61,12 @@ def openai_weights_file(name: str) -> Path:
             return path
         print(f"{path} has the wrong SHA256 (a download that was cut off?); fetching it again")
     mirror = os.environ.get("KDPL_CLIP_MIRROR") or OPENAI_URL
-    download_verified(
-        f"{mirror.rstrip('/')}/{sha256}/{filename}",
-        path,
-        sha256,
-        advice=f"Where {name} was asked for, the path of a local file is taken as well; KDPL_CLIP_CACHE names another "
-        "folder to look in, KDPL_CLIP_MIRROR another server to ask.",
+    advice = (
+        f"Where {name} was asked for, the path of a local file is taken as well; KDPL_CLIP_CACHE names another folder "
+        "to look in, KDPL_CLIP_MIRROR another server to ask."
     )
+    urls = (f"{mirror.rstrip('/')}/{sha256}/{filename}",)
+    download(RemoteFile(filename, urls, f"sha256:{sha256}", by_hand=advice), path)
     return path
 
 

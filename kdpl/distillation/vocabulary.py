@@ -4,19 +4,17 @@ import csv
 import io
 from pathlib import Path
 
-from ..atomic_files import atomic_path
-from ..downloads import cache_dir
+from ..downloads import RemoteFile, cache_dir, download
 
 OPEN_IMAGES_URL = "https://storage.googleapis.com/openimages/v7/oidv7-class-descriptions.csv"
 OPEN_IMAGES_LEAST = 20_000  # names; the published list has 20,9xx, and a shorter file is not it
-TIMEOUT = 20  # seconds without an answer
 
 
 def load_vocabulary(name: str = "", open_images_url: str = OPEN_IMAGES_URL) -> list[str]:
     """Distinct, non-empty names in the order of the file.
 
     Args:
-        name: a text file with a name a line, or a CSV with a column ClassName or DisplayName; empty: Open Images'
+        name: a text file with one name per line, or a CSV with a column ClassName or DisplayName; empty: Open Images'
             class list (Kuznetsova et al., IJCV 2020), fetched once into the cache.
 
     Raises:
@@ -26,38 +24,36 @@ def load_vocabulary(name: str = "", open_images_url: str = OPEN_IMAGES_URL) -> l
     """
     if name and not Path(name).is_file():
         raise FileNotFoundError(
-            f"TRAINER.KDPL.VOCABULARY is {name!r}: no such file. Name a text file with one class name a line, "
+            f"TRAINER.KDPL.VOCABULARY is {name!r}: no such file. Name a text file with one class name per line, "
             "or leave it empty for the names of Open Images."
         )
     file = Path(name) if name else open_images_file(open_images_url)
     names = _names(file.read_text(encoding="utf-8-sig"))
     if not names:
-        raise ValueError(f"The vocabulary {file} holds no names. It needs one class name a line.")
+        raise ValueError(f"The vocabulary {file} holds no names. It needs one class name per line.")
     return names
+
+
+class ClassList(RemoteFile):
+    """The class list of Open Images V7."""
+
+    def fault(self, path: Path) -> str | None:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        n_names = len(_names(text))
+        if text.startswith("LabelName,DisplayName") and n_names >= OPEN_IMAGES_LEAST:
+            return None
+        return (
+            f"what arrived is not the class list of Open Images ({path.stat().st_size} bytes, {n_names} names instead "
+            f"of over {OPEN_IMAGES_LEAST})"
+        )
 
 
 def open_images_file(url: str = OPEN_IMAGES_URL) -> Path:
     """The cached class list of Open Images V7; fetched and checked if it is not there yet."""
     file = cache_dir() / Path(url).name
-    if file.is_file():
-        return file
-    import requests  # rarely needed, and not every environment has it
-
-    by_hand = f"Fetch {url} by hand and put it at {file}, or set TRAINER.KDPL.VOCABULARY to a file of your own."
-    try:
-        answer = requests.get(url, timeout=TIMEOUT)
-        answer.raise_for_status()
-        answer.encoding = "utf-8"
-        n_names = len(_names(answer.text))
-    except requests.RequestException as error:
-        raise ConnectionError(f"The class list of Open Images could not be fetched: {error}. {by_hand}") from error
-    if not answer.text.lstrip("\ufeff").startswith("LabelName,DisplayName") or n_names < OPEN_IMAGES_LEAST:
-        raise ConnectionError(
-            f"What {url} served is not the class list of Open Images ({len(answer.content)} bytes, {n_names} names "
-            f"instead of over {OPEN_IMAGES_LEAST}). {by_hand}"
-        )
-    with atomic_path(file) as temporary:
-        temporary.write_bytes(answer.content)
+    if not file.is_file():
+        advice = "TRAINER.KDPL.VOCABULARY may also name a file of your own."
+        download(ClassList(file.name, (url,), by_hand=advice), file)
     return file
 
 

@@ -16,14 +16,15 @@ import datasets  # noqa: F401  registers them
 from datasets.few_shot import FewShotDataset
 from datasets.splits import PARTS
 from kdpl.atomic_files import write_json_atomically
+from kdpl.downloads import download
+from kdpl.locks import one_at_a_time
 
 from .counting import examine
-from .fetching import fault_of, fetch, manual_route
 from .repairing import repair
 from .sources import FILES, RemoteFile
-from .turns import one_at_a_time
 from .unpacking import remove_leftovers, unpack_into
 
+LOCK = ".fetching"  # held by the process that fetches into a dataset's folder
 CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 
 
@@ -106,7 +107,8 @@ def get(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
     files = sorted(FILES[name], key=lambda file: bool(file.moves))  # lists first: they tell what else is missing
     if all(_is_here(dataset, file) for file in files):
         return fix(dataset, arguments)
-    with one_at_a_time(dataset.folder):
+    waiting = f"  another process fetches into {dataset.folder}: waiting until it is done"
+    with one_at_a_time(dataset.folder / LOCK, waiting):
         remove_leftovers(dataset.folder)
         for file in files:
             if _is_here(dataset, file):
@@ -122,7 +124,9 @@ def get(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 reason = f"  the disk of {dataset.folder} is full: {error.strerror}. Make room, or name another --root."
-                print(manual_route(file, dataset.folder / file.name, [reason]), file=sys.stderr)
+                print(file.manual_route(dataset.folder / file.name, [reason]), file=sys.stderr)
+        for lock in dataset.folder.glob(".*.lock"):  # of single files; nobody but us fetches into this folder
+            lock.unlink()
         return fix(dataset, arguments)
 
 
@@ -130,7 +134,7 @@ def _is_here(dataset: FewShotDataset, file: RemoteFile) -> bool:
     """Whether a file, or all that an archive brings, is in place."""
     if not file.moves:
         path = dataset.folder / file.name
-        return path.is_file() and fault_of(path, file) is None
+        return path.is_file() and file.fault(path) is None
     findings = examine(dataset)
     if not findings.problems:
         return True
@@ -144,7 +148,7 @@ def _is_here(dataset: FewShotDataset, file: RemoteFile) -> bool:
 def _get_file(dataset: FewShotDataset, file: RemoteFile, keep_archive: bool) -> None:
     by_hand = dataset.folder / file.name
     if by_hand.is_file():
-        fault = fault_of(by_hand, file)
+        fault = file.fault(by_hand)
         if fault and file.moves:
             raise ValueError(f"{by_hand} is not the right archive: {fault}. Delete it, or put the right one there.")
         if fault is None:
@@ -152,13 +156,13 @@ def _get_file(dataset: FewShotDataset, file: RemoteFile, keep_archive: bool) -> 
             unpack_into(by_hand, file, dataset.folder)
             return
     if not file.urls:
-        raise ConnectionError(manual_route(file, by_hand, []))
+        raise ConnectionError(file.manual_route(by_hand, []))
     if not file.moves:
-        fetch(file, by_hand, by_hand)
+        download(file, by_hand)
         return
     archive = dataset.folder / f".{file.name}"
-    if not archive.is_file() or fault_of(archive, file):  # it is there if the unpacking was interrupted
-        fetch(file, archive, by_hand)
+    if not archive.is_file() or file.fault(archive):  # it is there if the unpacking was interrupted
+        download(file, archive, by_hand)
     try:
         unpack_into(archive, file, dataset.folder)
     except ValueError:  # it is broken; after a full disk it is still good

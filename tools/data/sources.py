@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kdpl import downloads
+from kdpl.google_drive import DRIVE
+
 SPLITS_MIRROR = (
     "https://raw.githubusercontent.com/linzhiqiu/cross_modal_adaptation/"
     "c7e7e68ae4eeadfab98e7886b2d6c9cf48a7ceb5/splits/"
 )
-DRIVE = "https://drive.google.com/file/d/"  # such addresses are fetched through gdown
 VGG = "https://www.robots.ox.ac.uk/~vgg/data/"
 VGG_MIRROR = "https://thor.robots.ox.ac.uk/"
 CARS = "https://ai.stanford.edu/~jkrause/"
@@ -15,26 +17,22 @@ IMAGENET_TERMS = "ImageNet asks for an account and for its terms to be accepted:
 
 
 @dataclass(frozen=True)
-class RemoteFile:
+class RemoteFile(downloads.RemoteFile):
     """A file, or an archive whose parts are moved to their places.
 
+    Downloaded by hand it is put into the dataset's folder under its name.
+
     Attributes:
-        name: of the file; downloaded by hand it is put into the dataset's folder under this name.
-        urls: mirrors of the same bytes, the best first.
-        hash: "md5:..." or "sha256:..." where one was published; of the split files, that of the published ones.
-        size: in bytes where it was published, else 0.
         moves: for an archive, pairs of a path in it and the place below the dataset's folder ("." for the folder).
         inner: archives in the archive that are unpacked where they lie; "*.tar" means each into a folder of its name.
-        by_hand: what to know where there is no address that works without a person.
     """
 
-    name: str
-    urls: tuple[str, ...] = ()
-    hash: str = ""
-    size: int = 0
     moves: tuple[tuple[str, str], ...] = ()
     inner: str = ""
-    by_hand: str = ""
+
+    @property
+    def space(self) -> int:
+        return 2 if self.moves else 1  # an archive and its content
 
 
 def _split(name: str, drive_id: str, sha256: str = "", size: int = 0) -> RemoteFile:

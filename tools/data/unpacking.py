@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from .fetching import check_space
+from kdpl.downloads import check_space
+
 from .sources import RemoteFile
 
 BROKEN = (  # RuntimeError: a zip with a password, or of a kind that Python does not know; KeyError: a link to nothing

@@ -4,13 +4,12 @@ import functools
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
-from trainers.kdpl.finished import read_record
-from trainers.kdpl.run_record import FILE_NAME
+from kdpl.run_record import FILE_NAME, RunRecord
+from trainers.kdpl.finished import finished_record
 
 from .plan import FINISHED, cfg_of, state_of_part
 from .runs import Part, Run
@@ -60,20 +59,20 @@ def _seconds_an_image(output: Path) -> dict[Kind, float]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _record(file: Path) -> dict[str, Any] | None:
+def _record(file: Path) -> RunRecord | None:
     try:
-        return read_record(file)
+        return finished_record(file)
     except ValueError:
         return None
 
 
-def _seconds(record: dict[str, Any]) -> float:
-    return sum(phase["seconds"] for phase in record["phases"].values())
+def _seconds(record: RunRecord) -> float:
+    return sum(phase["seconds"] for phase in record.phases.values())
 
 
-def _kind_of_record(record: dict[str, Any]) -> Kind:
-    agnostic = record["mode"] == "train" and record["config"]["TRAINER"]["KDPL"]["CLASS_AGNOSTIC"]
-    return record["mode"], record["trainer"], record["backbone"], record["teacher"], agnostic
+def _kind_of_record(record: RunRecord) -> Kind:
+    agnostic = record.trains and record.config["TRAINER"]["KDPL"]["CLASS_AGNOSTIC"]
+    return record.mode, record.trainer, record.backbone, record.teacher, agnostic
 
 
 def _kind_of_part(part: Part, cfg: CfgNode) -> Kind:
@@ -85,11 +84,11 @@ def _kind_of_part(part: Part, cfg: CfgNode) -> Kind:
     )  # fmt: skip
 
 
-def _images_of_record(record: dict[str, Any]) -> int:
+def _images_of_record(record: RunRecord) -> int:
     """Images that went through the models: in all epochs of a training, or in a test."""
-    if record["mode"] == "train":
-        return record["visible"]["train_images"] * record["epochs"]
-    return sum(evaluation["total"] for evaluation in record["evaluations"])
+    if record.trains:
+        return record.visible.train_images * record.epochs
+    return sum(evaluation.total for evaluation in record.evaluations)
 
 
 def _images_of_part(part: Part, cfg: CfgNode) -> float:

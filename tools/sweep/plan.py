@@ -17,6 +17,7 @@ import train
 from kdpl.clip.templates import GENERIC
 from kdpl.distillation import resume
 from kdpl.prompts.inert_files import read_checkpoint
+from kdpl.run_record import FILE_NAME
 from tools.experiment import Experiment, choose, slug
 from tools.run_folders import (
     TEST_BASE,
@@ -29,10 +30,9 @@ from tools.run_folders import (
     run_folder,
     test_from,
 )
-from trainers.kdpl.config import default_settings, settings_of
+from trainers.kdpl.config import default_settings, of_evaluation, settings_of
 from trainers.kdpl.configuration import build_cfg, check_registered
-from trainers.kdpl.finished import is_finished, of_evaluation, read_record
-from trainers.kdpl.run_record import FILE_NAME
+from trainers.kdpl.finished import finished_record, is_finished
 
 from .claims import FILE_NAME as CLAIM
 from .runs import LOG, Part, Run
@@ -196,7 +196,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
     try:
         if is_finished(cfg, args.eval_only, args.model_dir):
             return FINISHED, ""
-        if read_record(record) is not None:
+        if finished_record(record) is not None:
             return STALE, f"{part.folder} is of other settings, weights or prompts"
         if part.trains and unfinished.is_file():
             before = json.loads(read_checkpoint(unfinished)["settings"])

@@ -7,12 +7,15 @@ names (``train_base/caltech101/shots_16/CoOp/vit_b16_ep50/seed1``) have to say i
 import ast
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kdpl.methods import METHODS
+from kdpl.run_record import Evaluation, RunRecord, Visible
+from trainers.kdpl.config import ZERO_SHOT
 
-from .records import ZERO_SHOT, Evaluation, Run, Setting, options_of
+from .records import DASSL_LOG, Run, setting_of
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 FROM_LABELS = tuple(METHODS)
@@ -33,16 +36,14 @@ def read_log(path: Path) -> Run:
     result = _last_test_result(lines)
     if result is None and "Finish training" not in lines:
         raise ValueError("holds neither a result on a test set nor the end of a training: the run was not finished")
-    arguments = _arguments(lines)
-    config = _config(lines)
-    facts = _facts_of_config(config, arguments) if config else _facts_of_folders(path)
-    return Run(
-        path=path,
-        evaluations=(Evaluation(facts["dataset"], facts["subsample"], *result),) if result else (),
-        output_dir=config.get("OUTPUT_DIR") or str(path.parent),
-        model_dir=arguments.get("model_dir"),
-        **facts,
-    )
+    arguments, config = _arguments(lines), _config(lines)
+    record = _of_config(config, arguments) if config else _of_folders(path)
+    if result:
+        accuracy, total = result
+        record.evaluations = [Evaluation(record.dataset, subsample=record.subsample, accuracy=accuracy, total=total)]
+    record.model_dir = arguments.get("model_dir")
+    setting = setting_of(record, DASSL_LOG)
+    return Run(path, record, setting if config else replace(setting, options=_options_of_folders(path, record)))
 
 
 def _last_test_result(lines: Sequence[str]) -> tuple[float, int | None] | None:
@@ -104,25 +105,22 @@ def _value(text: str) -> Any:
         return text
 
 
-def _facts_of_config(config: dict[str, Any], arguments: dict[str, str]) -> dict[str, Any]:
+def _of_config(config: dict[str, Any], arguments: dict[str, str]) -> RunRecord:
     try:
         trainer, dataset = config["TRAINER"]["NAME"], config["DATASET"]
         kdpl = config["TRAINER"].get("KDPL", {})
         classnames = "vocabulary" if kdpl.get("CLASS_AGNOSTIC") and trainer in FROM_TEACHER else "dataset"
-        backbone, options = config["MODEL"]["BACKBONE"]["NAME"], options_of(trainer, config, classnames)
-        return {
-            "trains": arguments.get("eval_only") != "True" and trainer not in ZERO_SHOT,
-            "setting": _setting(trainer, classnames, kdpl.get("TEACHER"), backbone, options),
-            "dataset": dataset["NAME"],
-            "subsample": dataset.get("SUBSAMPLE_CLASSES", "all"),
-            "seed": config["SEED"],
-            "shots": dataset["NUM_SHOTS"],
-        }
+        record = _record(trainer, classnames, dataset["NAME"], config["SEED"], dataset["NUM_SHOTS"])
+        record.mode = "eval" if arguments.get("eval_only") == "True" or trainer in ZERO_SHOT else "train"
+        record.backbone, record.config = config["MODEL"]["BACKBONE"]["NAME"], config
+        record.subsample = dataset.get("SUBSAMPLE_CLASSES", "all")
+        record.teacher = record.teacher and kdpl.get("TEACHER", NOT_RECORDED)
+        return record
     except (KeyError, TypeError) as error:
         raise ValueError(f"has a configuration without {error}") from error
 
 
-def _facts_of_folders(path: Path) -> dict[str, Any]:
+def _of_folders(path: Path) -> RunRecord:
     parts = path.parent.parts
     name = str(path.parent)
     seed, shots = re.search(r"seed(\d+)", name), re.search(r"shots_(\d+)|(\d+)shots", name)
@@ -134,33 +132,30 @@ def _facts_of_folders(path: Path) -> dict[str, Any]:
             "has no configuration in it, and its folders are not CoOp's: "
             "<part>/<dataset>/shots_<number>/<trainer>/<configuration>/seed<number>"
         )
-    half = next((part for part in parts if part in HALVES), None)
-    variant = parts[parts.index(trainers[0]) + 1]
-    options = (("configuration", variant),) * (not variant.startswith("seed"))
     classnames = "dataset" if trainers[0] in FROM_LABELS else None
-    return {
-        "trains": trainers[0] not in ZERO_SHOT and not {"test_base", "test_new", "evaluation"} & set(parts),
-        "setting": _setting(trainers[0], classnames, None, NOT_RECORDED, options),
-        "dataset": datasets[-1],
-        "subsample": HALVES.get(half, "all"),
-        "seed": int(seed[1]),
-        "shots": int(shots[1] or shots[2]) if shots else -1,
-    }
+    drawn = int(shots[1] or shots[2]) if shots else -1
+    record = _record(trainers[0], classnames, datasets[-1], int(seed[1]), drawn)
+    if trainers[0] in ZERO_SHOT or {"test_base", "test_new", "evaluation"} & set(parts):
+        record.mode = "eval"
+    record.subsample = next((HALVES[part] for part in parts if part in HALVES), "all")
+    return record
 
 
-def _setting(
-    trainer: str, classnames: str | None, teacher: str | None, backbone: str, options: tuple[tuple[str, str], ...]
-) -> Setting:
+def _options_of_folders(path: Path, record: RunRecord) -> tuple[tuple[str, str], ...]:
+    parts = path.parent.parts
+    variant = parts[parts.index(record.trainer) + 1]
+    return (("configuration", variant),) * (not variant.startswith("seed"))
+
+
+def _record(trainer: str, classnames: str | None, dataset: str, seed: int, shots: int) -> RunRecord:
     distilled = trainer in FROM_TEACHER
-    return Setting(
-        trainer=trainer,
-        labels_used=True if trainer in FROM_LABELS else False if distilled or trainer in ZERO_SHOT else None,
-        classnames=None if trainer in ZERO_SHOT else classnames,
-        teacher=teacher or NOT_RECORDED if distilled else None,
-        backbone=backbone,
-        options=options,
-        origin="Dassl log",
-    )
+    return RunRecord(
+        mode="train", trainer=trainer, dataset=dataset, seed=seed, shots=shots, backbone=NOT_RECORDED,
+        teacher=NOT_RECORDED if distilled else None,
+        visible=Visible(
+            labels_used=True if trainer in FROM_LABELS else False if distilled else None, classnames=classnames
+        ),
+    )  # fmt: skip
 
 
 def _dataset_names() -> dict[str, str]:

@@ -30,12 +30,12 @@ def all_tables(results: Sequence[Result], baseline: str | None = None) -> list[T
 
 
 def _base_to_new(results: Sequence[Result]) -> list[Table]:
-    halves = [result for result in results if result.evaluation.subsample in ("base", "new")]
+    own_halves = [result for result in results if result.evaluation.subsample in ("base", "new")]
     tables = []
-    for shots in _distinct(result.shots for result in halves):
+    for shots in _distinct(result.shots for result in own_halves):
         here = [
             result
-            for result in halves
+            for result in own_halves
             if result.shots in (shots, None) and result.source in (result.evaluation.dataset, None)
         ]
         own = [result for result in here if not result.setting.zero_shot]
@@ -43,19 +43,24 @@ def _base_to_new(results: Sequence[Result]) -> list[Table]:
         for dataset in datasets:
             members = [result for result in here if result.evaluation.dataset == dataset]
             title = f"Base to new: {dataset}, {in_shots(shots)}"
-            tables.append(_table(BASE_TO_NEW, title, members, _halves([dataset], dataset), dataset, shots))
+            tables.append(table_of(BASE_TO_NEW, title, members, halves([dataset], dataset), dataset, shots))
         averaged = [dataset for dataset in ELEVEN if dataset in datasets]
         if len(averaged) > 1:
             members = [result for result in here if result.evaluation.dataset in averaged]
             published = "Average_11" if len(averaged) == len(ELEVEN) else None
             title = f"Base to new: average over {len(averaged)} of 11 datasets, {in_shots(shots)}"
-            table = _table(BASE_TO_NEW, title, members, _halves(averaged, published), None, shots)
+            table = table_of(BASE_TO_NEW, title, members, halves(averaged, published), None, shots)
             table.notes.append("Datasets: " + ", ".join(averaged) + ".")
             tables.insert(first, table)
     return tables
 
 
-def _halves(datasets: Sequence[str], published: str | None) -> list[Column]:
+def halves(datasets: Sequence[str], published: str | None) -> list[Column]:
+    """Base, new and harmonic mean, averaged over datasets.
+
+    Args:
+        published: the name of the dataset or the average in published tables.
+    """
     base = tuple(Part(dataset, "base") for dataset in datasets)
     new = tuple(Part(dataset, "new") for dataset in datasets)
 
@@ -95,7 +100,7 @@ def _transfer(results: Sequence[Result]) -> list[Table]:
             members = [r for r in [*trained, *_zero_shot(whole)] if r.evaluation.dataset in datasets]
             of = f"{source or 'a training that was not found'}{' (base classes)' * (classes == 'base')}"
             title = f"{protocol.capitalize()}: prompts of {of}, {in_shots(shots)}"
-            tables.append(_table(protocol, title, members, columns, source, shots))
+            tables.append(table_of(protocol, title, members, columns, source, shots))
     return tables
 
 
@@ -124,7 +129,7 @@ def _few_shot(results: Sequence[Result]) -> list[Table]:
         shown = sorted({*FEW_SHOTS, *shots} if shots & {*FEW_SHOTS} else shots)
         columns = [Column(str(n) if n > 0 else "all", (Part(dataset, "all", n),)) for n in shown]
         members = [*trained, *(replace(result, shots=n) for result in zero_shot for n in shown)]
-        tables.append(_table(FEW_SHOT, f"Few-shot: {dataset}, images a class", members, columns, dataset, None))
+        tables.append(table_of(FEW_SHOT, f"Few-shot: {dataset}, images a class", members, columns, dataset, None))
     return tables
 
 
@@ -134,9 +139,8 @@ def _zero_shot_alone(results: Sequence[Result]) -> list[Table]:
         Column(" ".join(word for word in (dataset, half) if word != "all"), (Part(dataset, half),))
         for dataset, half in _distinct((result.evaluation.dataset, result.evaluation.subsample) for result in results)
     ]
-    return [_table(ZERO_SHOT, "Zero-shot, all test sets without trained prompts", results, columns, None, None)] * bool(
-        columns
-    )
+    title = "Zero-shot, all test sets without trained prompts"
+    return [table_of(ZERO_SHOT, title, results, columns, None, None)] if columns else []
 
 
 def _zero_shot(results: Sequence[Result]) -> list[Result]:
@@ -159,7 +163,7 @@ def in_shots(shots: int | None) -> str:
     return f"{shots} shot{'s' * (shots != 1)}" if shots is not None and shots > 0 else "all images"
 
 
-def _table(
+def table_of(
     protocol: str,
     title: str,
     results: Sequence[Result],
@@ -167,6 +171,8 @@ def _table(
     source: str | None,
     shots: int | None,
 ) -> Table:
+    """A table with these columns and a row for each setting of the results; not filled."""
+
     def part_of(result: Result) -> Part:
         evaluation = result.evaluation
         return Part(evaluation.dataset, evaluation.subsample, result.shots if protocol == FEW_SHOT else None)

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .records import Evaluation, Run, Setting
+from kdpl.run_record import Evaluation
+
+from .records import Run, Setting
 
 # The eleven datasets of the base-to-new average (Zhou et al., CVPR 2022); ten of them are the targets of ImageNet.
 ELEVEN = (
@@ -43,11 +45,12 @@ class Result:
 
 def results_of(runs: Sequence[Run]) -> list[Result]:
     """Every evaluation, each with the training of its prompts; in the order of the runs."""
-    trainings = [run for run in runs if run.trains]
+    trainings = [run for run in runs if run.record.trains]
     return [
         _result(run, evaluation, None if run.setting.zero_shot else _training_of(run, trainings))
         for run in runs
-        for evaluation in run.evaluations
+        for evaluation in run.record.evaluations
+        if evaluation.split == "test"
     ]
 
 
@@ -55,51 +58,57 @@ def _result(run: Run, evaluation: Evaluation, training: Run | None) -> Result:
     if run.setting.zero_shot:  # nothing was drawn or learned: no seed, no shots
         setting = replace(run.setting, labels_used=False, classnames=None, teacher=None)
         return Result(setting, evaluation, run.path, None, None, None, None, None, None)
-    if training is None or not run.has_student_of(training):
+    if training is None or not run.record.same_student(training.record):
         origin = OTHER_STUDENT if training else UNKNOWN_TRAINING
         setting = replace(run.setting, labels_used=None, classnames=None, teacher=None, origin=origin)
-        prompts = run.prompts_sha256 or str(run.path)
-        return Result(setting, evaluation, run.path, None, None, run.seed, run.shots, prompts, None)
+        prompts = run.record.prompts_sha256 or str(run.path)
+        return Result(setting, evaluation, run.path, None, None, run.record.seed, run.record.shots, prompts, None)
+    trained = training.record
     return Result(
         setting=training.setting,
         evaluation=evaluation,
         path=run.path,
-        source=training.dataset,
-        source_classes=training.subsample,
-        seed=training.seed,
-        shots=training.shots,
-        prompts=training.prompts_sha256 or str(training.path),
-        split_sha256=training.split_sha256,
+        source=trained.dataset,
+        source_classes=trained.subsample,
+        seed=trained.seed,
+        shots=trained.shots,
+        prompts=trained.prompts_sha256 or str(training.path),
+        split_sha256=trained.split_sha256,
     )
 
 
 def _training_of(run: Run, trainings: Sequence[Run]) -> Run | None:
     """The run that learned the prompts which ``run`` tested: told by their hash, the folder, or else all settings."""
-    if run.trains:
+    record = run.record
+    if record.trains:
         return run
-    if run.prompts_sha256:
-        same = [training for training in trainings if training.prompts_sha256 == run.prompts_sha256]
+    if record.prompts_sha256:
+        same = [training for training in trainings if training.record.prompts_sha256 == record.prompts_sha256]
         if same:
             return same[0]
-        trainings = [training for training in trainings if not training.prompts_sha256]
-    if run.model_dir:
-        return next((one for one in trainings if _folder(one.output_dir) == _folder(run.model_dir)), None)
+        trainings = [training for training in trainings if not training.record.prompts_sha256]
+    if record.model_dir:
+        return next((one for one in trainings if _output(one) == _folder(record.model_dir)), None)
     alike = [training for training in trainings if _may_have_trained(training, run)]
     return alike[0] if len(alike) == 1 else None
 
 
-def _folder(path: str | None) -> str | None:
-    return path and path.removeprefix("./").rstrip("/")
+def _output(run: Run) -> str:
+    return _folder(run.record.config.get("OUTPUT_DIR") or str(run.path.parent))
+
+
+def _folder(path: str) -> str:
+    return path.removeprefix("./").rstrip("/")
 
 
 def _may_have_trained(training: Run, run: Run) -> bool:
     """Whether nothing that both runs tell speaks against it; halves of the classes are tested on their own dataset."""
-    ours, others = training.setting, run.setting
-    halves = run.subsample != "all"
+    trained, tested, halves = training.record, run.record, run.record.subsample != "all"
     return (
-        (ours.trainer, ours.backbone, ours.origin) == (others.trainer, others.backbone, others.origin)
-        and training.seed == run.seed
-        and run.shots in (training.shots, -1)  # CoOp's tests on other datasets do not tell the shots
-        and halves == (training.subsample == "base")
-        and (training.dataset == run.dataset or not halves)
+        (trained.trainer, trained.backbone) == (tested.trainer, tested.backbone)
+        and training.setting.origin == run.setting.origin
+        and trained.seed == tested.seed
+        and tested.shots in (trained.shots, -1)  # CoOp's tests on other datasets do not tell the shots
+        and halves == (trained.subsample == "base")
+        and (trained.dataset == tested.dataset or not halves)
     )

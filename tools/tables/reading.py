@@ -4,8 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kdpl.run_record import FILE_NAME
+
 from .dassl_logs import read_log
-from .records import RECORD, Run, read_record
+from .records import Run, read_run
 
 
 def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -25,7 +27,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
     runs, problems = [], []
     for path in _records_and_logs(folders):
         try:
-            run = read_record(path) if path.name == RECORD else read_log(path)
+            run = read_run(path) if path.name == FILE_NAME else read_log(path)
         except ValueError as error:
             problems.append(f"{path}: {error}")
         else:
@@ -34,7 +36,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
         where = ", ".join(str(folder.absolute()) for folder in folders)
         seen = "\n  ".join(["Files that are no finished runs:", *problems]) + "\n" if problems else ""
         raise FileNotFoundError(
-            f"No finished run ({RECORD}, or log.txt of Dassl) below {where}. {seen}{_what_to_run()}"
+            f"No finished run ({FILE_NAME}, or log.txt of Dassl) below {where}. {seen}{_what_to_run()}"
         )
     return runs, problems
 
@@ -49,7 +51,7 @@ def _records_and_logs(folders: Sequence[Path]) -> Iterator[Path]:
         for directory, subfolders, files in os.walk(folder):
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
             logs = sorted(name for name in files if name == "log.txt" or name.startswith("log.txt-"))
-            for name in [RECORD] if RECORD in files else logs:
+            for name in [FILE_NAME] if FILE_NAME in files else logs:
                 path = Path(directory, name)
                 if path.resolve() not in seen:
                     seen.add(path.resolve())

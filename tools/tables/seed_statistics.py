@@ -1,12 +1,14 @@
 """Numbers over seeds: mean, spread, paired differences, and the band in which a published mean is expected."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom; further ones are taken as the last.
-T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+from scipy.stats import t as student_t
+
+CONFIDENCE = 0.95
 PUBLISHED_SEEDS = 3
 PUBLISHED_ROUNDING = 0.055  # points: accuracies were rounded to 0.1 before, and their mean to 0.01 after averaging
 
@@ -42,9 +44,7 @@ class Sample:
 
 def harmonic_mean(accuracies: Sequence[float]) -> float:
     """Of two or more accuracies; 0 if one of them is 0."""
-    if min(accuracies) <= 0:
-        return 0.0
-    return len(accuracies) / sum(1 / accuracy for accuracy in accuracies)
+    return statistics.harmonic_mean(accuracies)
 
 
 def harmonic_mean_of_averages(accuracies: Sequence[float]) -> float:
@@ -75,5 +75,5 @@ def expected_band(sample: Sample, learned: bool = True) -> float | None:
         return PUBLISHED_ROUNDING
     if sample.spread is None:
         return None
-    t = T_QUANTILES[min(sample.n - 1, len(T_QUANTILES)) - 1]
+    t = float(student_t.ppf((1 + CONFIDENCE) / 2, sample.n - 1))
     return PUBLISHED_ROUNDING + t * sample.spread * math.sqrt(1 / sample.n + 1 / PUBLISHED_SEEDS)

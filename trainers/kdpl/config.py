@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from enum import Flag, auto
 from functools import cache
 from typing import Any
 
@@ -10,17 +11,34 @@ from yacs.config import CfgNode
 
 from kdpl.methods import METHODS, Method
 
-NO_INFLUENCE = {  # settings without influence on the prompts
-    "OUTPUT_DIR",
-    "RESUME",
-    "VERBOSE",
-    "USE_CUDA",
-    "DATASET.ROOT",
-    "DATALOADER.NUM_WORKERS",
-    "TRAIN.PRINT_FREQ",
-    "TRAIN.CHECKPOINT_FREQ",
-    "TEST.PER_IMAGE_FILE",
-}
+ZERO_SHOT = ("ZeroshotCLIP", "ZeroshotCLIP2")  # trainers that learn nothing
+
+
+class Changes(Flag):
+    """What another value of a setting may change: what a training learns, what an evaluation gives."""
+
+    NOTHING = 0
+    TRAINING = auto()
+    EVALUATION = auto()
+    BOTH = TRAINING | EVALUATION
+
+
+CHANGES = {  # by the beginning of the key; the first that fits decides, and what none fits changes both
+    Changes.NOTHING: (
+        "OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ",
+        "TRAIN.CHECKPOINT_FREQ", "TEST.PER_IMAGE_FILE",
+    ),
+    Changes.TRAINING: (
+        "OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL",
+    ),
+    Changes.EVALUATION: ("TEST.", "DATALOADER.TEST."),
+}  # fmt: skip
+TOLD_ELSEWHERE = (  # by other facts of a record
+    "SEED", "DATASET.NAME", "DATASET.NUM_SHOTS", "DATASET.SUBSAMPLE_CLASSES", "DATASET.FOLDER.", "MODEL.BACKBONE.NAME",
+    "TRAINER.NAME", "TRAINER.KDPL.TEACHER", "TRAINER.KDPL.CLASS_AGNOSTIC", "TEST.NO_TEST", "TEST.SPLIT",
+    "DATALOADER.TEST.",  # exact counts do not depend on it
+)  # fmt: skip
+CLASS_AGNOSTIC_ONLY = ("TRAINER.KDPL.K_MAX", "TRAINER.KDPL.VOCABULARY")
 # Where a CoOp checkout has declared a node already (TRAINER.COOP, TRAINER.COCOOP, ...), its values stay.
 
 
@@ -73,10 +91,47 @@ def flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
+def changes(key: str) -> Changes:
+    """What another value of a setting may change."""
+    return next((what for what, starts in CHANGES.items() if key.startswith(starts)), Changes.BOTH)
+
+
+def learns(trainer: str) -> bool:
+    """Whether a trainer learns anything; zero-shot CLIP does not."""
+    return trainer not in ZERO_SHOT
+
+
 def settings_of(config: Mapping[str, Any]) -> dict[str, object]:
-    """The settings of a configuration that prompts depend on, by dotted key, as they look when read from JSON."""
-    settings = {key: value for key, value in flat(config).items() if key not in NO_INFLUENCE}
+    """The settings of a configuration that results depend on, by dotted key, as they look when read from JSON."""
+    settings = {key: value for key, value in flat(config).items() if changes(key)}
     return json.loads(json.dumps(settings))  # tuples become lists, as in a file
+
+
+def of_evaluation(settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings that an evaluation depends on; for zero-shot CLIP no method's are among them.
+
+    Of a training it sees only the prompts that came out, and those are compared themselves.
+    """
+    learned = learns(settings["TRAINER.NAME"])
+    return {
+        key: value
+        for key, value in settings.items()
+        if Changes.EVALUATION in changes(key) and (learned or key == "TRAINER.NAME" or not key.startswith("TRAINER."))
+    }
+
+
+def of_result(trainer: str, config: Mapping[str, Any], class_agnostic: bool) -> dict[str, object]:
+    """The settings that tell the results of one trainer apart; what a record does not have counts as the default."""
+    wanted = Changes.TRAINING if learns(trainer) else Changes.EVALUATION
+    nodes = (f"TRAINER.{trainer.removesuffix('_KDPL').upper()}.",) + ("TRAINER.KDPL.",) * trainer.endswith("_KDPL")
+    left_out = TOLD_ELSEWHERE + CLASS_AGNOSTIC_ONLY * (not class_agnostic)
+    return {
+        key: value
+        for key, value in (default_settings() | settings_of(config)).items()
+        if wanted in changes(key)
+        and (key.startswith(nodes) or not key.startswith("TRAINER."))
+        and not key.startswith(left_out)
+    }
 
 
 @cache

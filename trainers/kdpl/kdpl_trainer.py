@@ -60,8 +60,8 @@ class KDPLTrainer(PromptTrainer):
             pixel_std=cfg.INPUT.PIXEL_STD,
             logit_scale=self.model.logit_scale,
         )
-        self.record.facts["teacher"] = kdpl.TEACHER
-        self.record.facts["weights_sha256"]["teacher"] = self.teacher.weights_sha256
+        self.record.teacher = kdpl.TEACHER
+        self.record.weights_sha256["teacher"] = self.teacher.weights_sha256
         max_classes = kdpl.K_MAX if kdpl.CLASS_AGNOSTIC else None
         return DistillationObjective(self.model, self.teacher, max_classes, self.build_regulariser())
 
@@ -74,7 +74,7 @@ class KDPLTrainer(PromptTrainer):
         super().before_train()
         if self.start_epoch == 0:
             with self.record.phase("prepare"):
-                self.record.facts["agreement"] = self.look_at_agreement()
+                self.record.agreement = self.look_at_agreement()
 
     def look_at_agreement(self) -> dict[str, Any]:
         """Measure and print whether the teacher has something to teach."""

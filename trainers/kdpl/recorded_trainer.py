@@ -16,15 +16,16 @@ from kdpl.console import counts_table, details_in_log_only
 from kdpl.determinism import numerics
 from kdpl.evaluation import Counts
 from kdpl.fingerprints import fingerprint, tensors_fingerprint
+from kdpl.run_record import RunRecord
+from kdpl.versions import versions
 
 from .config import plain_config
-from .run_record import RunRecord
 
 PREDICTIONS = "predictions.csv"  # one line per image, with TEST.PER_IMAGE_FILE
 
 
 class RecordedTrainer(TrainerX):
-    """Adds ``results.json`` (see :mod:`run_record`) to Dassl's trainer: written last, by ``train`` or by ``test``.
+    """Adds ``results.json`` (see :mod:`kdpl.run_record`) to Dassl's trainer: written last, by ``train`` or by ``test``.
 
     Attributes:
         uses_labels: whether training reads labels.
@@ -33,17 +34,15 @@ class RecordedTrainer(TrainerX):
     uses_labels: bool = True
 
     def __init__(self, cfg: CfgNode):
-        self.record = RunRecord({"mode": "eval", **_settings(cfg)})
+        self.record = record_of(cfg)
         with self.record.phase("load"):
             super().__init__(cfg)
         dataset = self.dm.dataset
-        self.record.facts |= {
-            "dataset": self.dataset_name,
-            "classnames_sha256": fingerprint(self.classnames),
-            "split_sha256": getattr(dataset, "split_sha256", None),
-            "device": device_name(self.device),
-            "numerics": numerics(),
-        }
+        self.record.dataset = self.dataset_name
+        self.record.classnames_sha256 = fingerprint(self.classnames)
+        self.record.split_sha256 = getattr(dataset, "split_sha256", None)
+        self.record.device = device_name(self.device)
+        self.record.numerics = numerics()
 
     @property
     def dataset_name(self) -> str:
@@ -80,7 +79,7 @@ class RecordedTrainer(TrainerX):
                 f"{self.cfg.TRAINER.NAME} learns from labels, and images for training of {name} have none. "
                 f"Take {self.cfg.TRAINER.NAME}_KDPL, which learns from a teacher, or label them."
             )
-        self.record.facts["mode"] = "train"
+        self.record.mode = "train"
         super().train()
         self.save_final_prompts()
         self.finish_record()
@@ -107,7 +106,7 @@ class RecordedTrainer(TrainerX):
             split = "test"
         loader = self.val_loader if split == "val" else self.test_loader
         if not _all_labelled(loader.dataset.data_source):
-            if self.record.facts["mode"] == "eval":
+            if not self.record.trains:
                 hint = " DATASET.FOLDER.DIVIDE True keeps some back." if self.cfg.DATASET.NAME == "Folder" else ""
                 raise ValueError(f"There are no labelled {split} images: there is nothing to evaluate.{hint}")
             print(f"There are no labelled {split} images: nothing to evaluate")
@@ -130,17 +129,17 @@ class RecordedTrainer(TrainerX):
             counts.write_images(Path(self.output_dir) / PREDICTIONS, self.cfg.DATASET.ROOT)
             print(f"Predictions saved to {Path(self.output_dir) / PREDICTIONS}")
         if final:
-            where = {"dataset": self.dataset_name, "split": split, "subsample": self.cfg.DATASET.SUBSAMPLE_CLASSES}
-            self.record.evaluations.append(where | result)
-            if self.record.facts["mode"] == "eval":
+            self.record.add_evaluation(split, result)
+            if not self.record.trains:
                 self.finish_record()
         return result["accuracy"]
 
     def finish_record(self) -> None:
         """Write the record, with a hash that tells which prompts the results belong to, whatever folder had them."""
         learned = {name: self._models[name].state_dict() for name in self.get_model_names()}  # none in zero-shot CLIP
-        self.record.facts["prompts_sha256"] = tensors_fingerprint(*learned.values()) if learned else None
-        self.record.finish(self.output_dir)
+        self.record.prompts_sha256 = tensors_fingerprint(*learned.values()) if learned else None
+        self.record.versions = versions()
+        self.record.write(self.output_dir)
 
     def evaluation(self) -> AbstractContextManager:
         """The context of a pass over a test set."""
@@ -156,15 +155,15 @@ def _all_labelled(items: Sequence[Any]) -> bool:
     return all(item.label >= 0 for item in items)
 
 
-def _settings(cfg: CfgNode) -> dict[str, Any]:
-    return {
-        "trainer": cfg.TRAINER.NAME,
-        "dataset": cfg.DATASET.NAME,
-        "subsample": cfg.DATASET.SUBSAMPLE_CLASSES,
-        "seed": cfg.SEED,
-        "shots": cfg.DATASET.NUM_SHOTS,
-        "backbone": cfg.MODEL.BACKBONE.NAME,
-        "teacher": None,
-        "epochs": 0,
-        "config": plain_config(cfg),
-    }
+def record_of(cfg: CfgNode) -> RunRecord:
+    """The record of a run that has not begun."""
+    return RunRecord(
+        mode="eval",
+        trainer=cfg.TRAINER.NAME,
+        dataset=cfg.DATASET.NAME,
+        subsample=cfg.DATASET.SUBSAMPLE_CLASSES,
+        seed=cfg.SEED,
+        shots=cfg.DATASET.NUM_SHOTS,
+        backbone=cfg.MODEL.BACKBONE.NAME,
+        config=plain_config(cfg),
+    )

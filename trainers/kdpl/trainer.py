@@ -25,6 +25,7 @@ from kdpl.methods import Method
 from kdpl.prompts import prompt_file
 from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
 from kdpl.prompts.prompted_clip import PromptedCLIP
+from kdpl.run_record import Visible
 
 from .config import default_settings, method_settings, settings_of
 from .dassl_repairs import mend_dassl
@@ -88,8 +89,8 @@ class PromptTrainer(RecordedTrainer):
         self.optim = build_optimizer(learner, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.method.registered_name, learner, self.optim, self.sched)
-        self.record.facts["weights_sha256"] = {"student": self.student.weights_sha256}
-        self.record.facts["student_fingerprint"] = self.student.fingerprint
+        self.record.weights_sha256 = {"student": self.student.weights_sha256}
+        self.record.student_fingerprint = self.student.fingerprint
 
     # Training
 
@@ -102,14 +103,12 @@ class PromptTrainer(RecordedTrainer):
                 self.method.build_average(self.settings, self.max_epoch),
             )  # fmt: skip
         super().before_train()
-        self.record.facts |= {
-            "epochs": self.max_epoch,
-            "visible": {
-                "train_images": len(self.dm.dataset.train_x),
-                "labels_used": self.uses_labels,
-                "classnames": "dataset" if self.model.classnames == self.classnames else "vocabulary",
-            },
-        }
+        self.record.epochs = self.max_epoch
+        self.record.visible = Visible(
+            train_images=len(self.dm.dataset.train_x),
+            labels_used=self.uses_labels,
+            classnames="dataset" if self.model.classnames == self.classnames else "vocabulary",
+        )
 
     def training_classnames(self) -> list[str]:
         """The names that training tells apart."""
@@ -155,7 +154,7 @@ class PromptTrainer(RecordedTrainer):
             {
                 "best_result": float(self.best_result),
                 "phases": self.record.phases,
-                "agreement": self.record.facts.get("agreement", {}),
+                "agreement": self.record.agreement or {},
             },
         )
 
@@ -182,7 +181,7 @@ class PromptTrainer(RecordedTrainer):
         self.best_result = state["best_result"]
         self.record.phases |= {name: phase for name, phase in state["phases"].items() if name == "train"}
         if agreement := state.get("agreement"):  # files of earlier versions have none
-            self.record.facts["agreement"] = agreement
+            self.record.agreement = agreement
         print(f"Resuming from {Path(directory) / FILE_NAME} after epoch {state['epoch']}")
         return state["epoch"]
 
@@ -198,7 +197,7 @@ class PromptTrainer(RecordedTrainer):
             dataset={"name": self.dataset_name, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
             shots=cfg.DATASET.NUM_SHOTS, seed=cfg.SEED, epoch=epoch, epochs=self.max_epoch,
             accuracies=[
-                {key: result[key] for key in ("dataset", "split", "subsample", "accuracy", "correct", "total")}
+                {key: getattr(result, key) for key in ("dataset", "split", "subsample", "accuracy", "correct", "total")}
                 for result in self.record.evaluations
             ],
         )  # fmt: skip

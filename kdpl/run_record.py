@@ -1,0 +1,195 @@
+"""The record of a run, ``results.json``: what was done, on what, with which result; written last, when all is done."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .atomic_files import write_json_atomically
+
+FILE_NAME = "results.json"
+FORMAT = 1
+
+
+class Unfinished(ValueError):
+    """A record says that its run was not finished."""
+
+
+@dataclass
+class Evaluation:
+    """One accuracy on one test set.
+
+    Attributes:
+        subsample: all, base, new.
+        accuracy: percent; None is worked out from the counts.
+        total: images; None where a log does not tell, as the counts.
+        per_class: class name, correct and total images of each class.
+        details: further numbers by name.
+    """
+
+    dataset: str
+    split: str = "test"
+    subsample: str = "all"
+    correct: int | None = None
+    total: int | None = None
+    accuracy: float | None = None
+    per_class: list[dict[str, Any]] | None = None
+    classnames_sha256: str | None = None
+    split_sha256: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.total is not None and not self.total > 0:
+            raise ValueError(f"was evaluated on {self.total} images of {self.dataset}")
+        if self.accuracy is None and self.total and self.correct is not None:
+            self.accuracy = 100.0 * self.correct / self.total
+
+    @property
+    def test_set(self) -> tuple[int | None, str | None]:
+        """Results on different images or classes are not comparable."""
+        return self.total, self.classnames_sha256
+
+
+@dataclass
+class Visible:
+    """What a training saw: ``classnames`` are those of the "dataset" or of a "vocabulary"; None: not recorded."""
+
+    train_images: int | None = None
+    labels_used: bool | None = None
+    classnames: str | None = None
+
+
+@dataclass
+class RunRecord:
+    """What is known of a run; facts that were recorded later than the first edition are optional.
+
+    Attributes:
+        mode: "train" or "eval".
+        visible: of a training.
+        numerics: which kinds of kernels were allowed.
+        prompts_sha256: tells which prompts the results belong to, whatever folder had them.
+        model_dir: of an evaluation: the output folder of its training.
+        phases: seconds and peak memory of each phase.
+    """
+
+    mode: str
+    trainer: str
+    dataset: str
+    seed: int
+    shots: int
+    backbone: str
+    subsample: str = "all"
+    teacher: str | None = None
+    epochs: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    classnames_sha256: str | None = None
+    split_sha256: str | None = None
+    device: str | None = None
+    numerics: dict[str, Any] | None = None
+    weights_sha256: dict[str, str] = field(default_factory=dict)
+    student_fingerprint: str | None = None
+    visible: Visible | None = None
+    agreement: dict[str, Any] | None = None
+    prompts_sha256: str | None = None
+    model_dir: str | None = None
+    evaluations: list[Evaluation] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    phases: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def trains(self) -> bool:
+        return self.mode == "train"
+
+    def same_student(self, other: "RunRecord") -> bool:
+        """Whether two runs are of one student: its tensors where both tell, else its weights file."""
+        if self.student_fingerprint and other.student_fingerprint:
+            return self.student_fingerprint == other.student_fingerprint
+        ours, theirs = self.weights_sha256.get("student"), other.weights_sha256.get("student")
+        return ours == theirs or None in (ours, theirs)
+
+    def add_evaluation(self, split: str, numbers: dict[str, Any]) -> None:
+        """Add the numbers of an evaluation on the dataset and the classes of this run."""
+        where = {"dataset": self.dataset, "split": split, "subsample": self.subsample}
+        self.evaluations.append(evaluation_of(where | numbers))
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Measure seconds and peak memory of a phase; what it took earlier counts in."""
+        import torch  # not needed to read records
+
+        from .clip.device import peak_memory
+
+        start = time.monotonic()
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()
+        try:
+            yield
+        finally:
+            earlier = self.phases.get(name, {"seconds": 0.0, "peak_memory_mb": 0.0})
+            self.phases[name] = {
+                "seconds": round(earlier["seconds"] + time.monotonic() - start, 3),
+                "peak_memory_mb": max(earlier["peak_memory_mb"], round(peak_memory() / 2**20, 1)),
+            }
+
+    def write(self, directory: str | Path) -> None:
+        """Write ``results.json``, atomically; it says that the run is finished."""
+        evaluations = []
+        for evaluation in self.evaluations:
+            entry = asdict(evaluation)
+            evaluations.append(_without_none(entry | entry.pop("details")))
+        content = {"format": FORMAT, "status": "finished", **asdict(self), "evaluations": evaluations}
+        optional = {"numerics", "student_fingerprint", "visible", "agreement", "model_dir"}
+        content = {key: value for key, value in content.items() if value is not None or key not in optional}
+        write_json_atomically(Path(directory) / FILE_NAME, content)
+
+
+def read_record(file: Path) -> RunRecord:
+    """The record of a finished run.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        Unfinished: if the run was not finished.
+        ValueError: if the file is something else.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"is no JSON ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"is no record of the known format {FORMAT}")
+    if content.get("status") != "finished":
+        raise Unfinished(f"is not finished (status {content.get('status')!r})")
+    try:
+        record = RunRecord(**_known(RunRecord, content))
+        record.weights_sha256 = record.weights_sha256 or {}
+        record.visible = record.visible and Visible(**_known(Visible, record.visible))
+        record.evaluations = [_evaluation(entry, record) for entry in record.evaluations]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"is not whole ({type(error).__name__}: {error})") from error
+    return record
+
+
+def _evaluation(entry: Mapping[str, Any], record: RunRecord) -> Evaluation:
+    evaluation = evaluation_of(entry)
+    if (evaluation.dataset, evaluation.subsample) == (record.dataset, record.subsample):
+        evaluation.classnames_sha256 = evaluation.classnames_sha256 or record.classnames_sha256
+        evaluation.split_sha256 = evaluation.split_sha256 or record.split_sha256
+    return evaluation
+
+
+def evaluation_of(entry: Mapping[str, Any]) -> Evaluation:
+    """An evaluation from numbers by name."""
+    known = _known(Evaluation, entry)
+    return Evaluation(**known, details={key: entry[key] for key in entry if key not in known})
+
+
+def _known(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {key: value for key, value in content.items() if key in names}
+
+
+def _without_none(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if value is not None}
