@@ -10,12 +10,16 @@ Later settings win: defaults, dataset file, method file, flags, KEY VALUE pairs.
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from yacs.config import CfgNode
+
+    from kdpl.methods import Method
+    from trainers.kdpl.recorded_trainer import RecordedTrainer
 
 FLAGS = {  # flag: the key that it sets
     "root": "DATASET.ROOT",
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """CoOp's flags, and ``--skip-finished``."""
+    """CoOp's flags, ``--deterministic`` and ``--skip-finished``."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -80,6 +84,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--model-dir", default="", help="output folder of the training to evaluate")
     add("--load-epoch", type=int, help="evaluate the checkpoint of this epoch (default: the best or the last)")
     add("--no-train", action="store_true", help="build everything and stop")
+    add("--deterministic", action="store_true", help="on GPUs, too, the same bits every time; slower")
     add("--skip-finished", action="store_true", help="do nothing if the output folder holds this run's results")
     add("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings, after all flags: OPTIM.MAX_EPOCH 10")
     return parser.parse_args(arguments)
@@ -96,6 +101,8 @@ def run(args: argparse.Namespace) -> None:
     from dassl.data.datasets import DATASET_REGISTRY  # isort: skip
     from dassl.engine import TRAINER_REGISTRY, build_trainer  # isort: skip
     from dassl.utils import collect_env_info, set_random_seed, setup_logger  # isort: skip
+    from kdpl.console import log_only  # isort: skip
+    from kdpl.determinism import make_deterministic  # isort: skip
     from trainers.kdpl.configuration import build_cfg, check_registered
 
     files = [file for file in (args.dataset_config_file, args.config_file) if file]
@@ -116,10 +123,13 @@ def run(args: argparse.Namespace) -> None:
         print(f"Setting fixed seed: {cfg.SEED}")
         set_random_seed(cfg.SEED)
     setup_logger(cfg.OUTPUT_DIR)
-    if torch.cuda.is_available() and cfg.USE_CUDA:
+    if args.deterministic:
+        make_deterministic()
+    elif torch.cuda.is_available() and cfg.USE_CUDA:
         torch.backends.cudnn.benchmark = True
-    print_settings(args, cfg)
-    print(f"Collecting env info ...\n** System info **\n{collect_env_info()}\n")
+    log_only(all_settings(args, cfg))
+    log_only(f"Collecting env info ...\n** System info **\n{collect_env_info()}\n")
+    print(main_settings(args, cfg, getattr(trainer_class, "method", None)))
 
     trainer = build_trainer(cfg)
     if args.eval_only:
@@ -127,15 +137,55 @@ def run(args: argparse.Namespace) -> None:
         trainer.test()
     elif not args.no_train:
         trainer.train()
+    if not args.no_train or args.eval_only:
+        print(what_next(trainer, trained=not args.eval_only))
 
 
-def print_settings(args: argparse.Namespace, cfg: "CfgNode") -> None:
+def all_settings(args: argparse.Namespace, cfg: "CfgNode") -> str:
     """Arguments and configuration, as CoOp prints them."""
-    print("***************\n** Arguments **\n***************")
-    for name, value in sorted(vars(args).items()):
-        print(f"{name}: {value}")
-    print("************\n** Config **\n************")
-    print(cfg)
+    arguments = "\n".join(f"{name}: {value}" for name, value in sorted(vars(args).items()))
+    return (
+        f"***************\n** Arguments **\n***************\n{arguments}\n"
+        f"************\n** Config **\n************\n{cfg}"
+    )
+
+
+def main_settings(args: argparse.Namespace, cfg: "CfgNode", method: "Method | None") -> str:
+    """The settings that tell runs apart, one per line; of a zero-shot classifier the method is None."""
+    trains = method is not None and not args.eval_only
+    lines = {"Trainer": cfg.TRAINER.NAME, "Student": cfg.MODEL.BACKBONE.NAME}
+    if method is not None:
+        lines["Student"] += f", {cfg.TRAINER[method.node].PREC}"
+    if trains and cfg.TRAINER.NAME.endswith("_KDPL"):
+        lines["Teacher"] = f"{cfg.TRAINER.KDPL.TEACHER}, {cfg.TRAINER.KDPL.PREC}"
+    if trains:
+        shots = f"{cfg.DATASET.NUM_SHOTS} images per class" if cfg.DATASET.NUM_SHOTS > 0 else "all images"
+        lines["Training"] = f"{cfg.OPTIM.MAX_EPOCH} epochs on {shots}"
+    lines["Classes"] = cfg.DATASET.SUBSAMPLE_CLASSES
+    if trains and cfg.TRAINER.NAME.endswith("_KDPL") and cfg.TRAINER.KDPL.CLASS_AGNOSTIC:
+        lines["Classes"] += "; the training does not know their names"
+    if args.eval_only and args.model_dir:
+        lines["Prompts"] = args.model_dir
+    lines["Output"] = f"{cfg.OUTPUT_DIR} (its log.txt has all settings)"
+    return "\n".join(f"{name}: {value}" for name, value in lines.items())
+
+
+def what_next(trainer: "RecordedTrainer", trained: bool) -> str:
+    """Where the results are, and commands that do something with them."""
+    folder = trainer.output_dir
+    quoted = shlex.quote(folder)
+    lines = [f"Results: {folder}/results.json"]
+    if trainer.record.evaluations:
+        lines.append(f"  as a table: python -m tools.tables {quoted}")
+    if trained:
+        prompts = f"{folder}/prompts.safetensors"
+        named = trainer.record.visible.classnames == "dataset"
+        names = "" if named else " --classnames FILE"
+        lines.append(f"Prompts: {prompts}")
+        lines.append(f"  classify photos: python -m kdpl predict {shlex.quote(prompts)} PHOTO{names}")
+    if trained and trainer.cfg.TEST.NO_TEST:
+        lines.append(f"  evaluate: the same command with --eval-only --model-dir {quoted} and another --output-dir")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,16 @@ from yacs.config import CfgNode
 
 from .image_check import check_images
 from .kept_files import keep_json
+from .published_draws import read_published_draw
 from .splits import MOST_VAL_SHOTS, Item, Split, by_label, few_shot_draw, half_of_classes, read_split
 
 
 class FewShotDataset(DatasetBase):
     """Images in ``DATASET.ROOT/<dataset_dir>/<image_dir>``, divided as ``<dataset_dir>/<split_file>`` says.
 
-    ``DATASET.NUM_SHOTS`` images a class are drawn with ``SEED``, then ``DATASET.SUBSAMPLE_CLASSES`` keeps all classes
-    or one half. A dataset states facts in the attributes below; one without a split file overrides :meth:`read_split`.
+    ``DATASET.NUM_SHOTS`` images per class are drawn with ``SEED``, or read from files that ``DATASET.DRAW`` names, then
+    ``DATASET.SUBSAMPLE_CLASSES`` keeps all classes or one half. A dataset states facts in the attributes below; one
+    without a split file overrides :meth:`read_split`.
 
     Attributes:
         dataset_dir: its folder below the data root.
@@ -54,7 +56,10 @@ class FewShotDataset(DatasetBase):
         self.check_layout()
         split = self.read_split()
         self.split_sha256 = split.sha256
-        split = self.few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED)
+        if cfg.DATASET.DRAW and cfg.DATASET.NUM_SHOTS > 0 and not self.test_only:
+            split = read_published_draw(self.folder, cfg.DATASET.DRAW, split, cfg.DATASET.NUM_SHOTS, cfg.SEED)
+        else:
+            split = self.few_shot(split, cfg.DATASET.NUM_SHOTS, cfg.SEED)
         split = half_of_classes(split, cfg.DATASET.SUBSAMPLE_CLASSES)
         split = self.with_usable_images(split, opens_test=not cfg.TEST.NO_TEST)
         self.names = split.classnames

@@ -20,6 +20,7 @@ from .splits import PARTS, UNKNOWN, Item, Split, by_label, few_shot_draw
 
 CLASSNAMES_FILE = "classnames.txt"
 LABEL_FILES = ("labels.csv", "labels.json")
+USUAL_SHARES = (0.5, 0.2, 0.3)
 PLACEHOLDER = "object"  # class-agnostic training has no names, and a CLIP is built with at least one
 
 
@@ -34,8 +35,12 @@ class Folder(FewShotDataset):
 
     Class names are the lines of ``classnames.txt`` or DATASET.FOLDER.CLASSNAMES, else the classes found, sorted. Labels
     that are numbers stand for these lines, from 0. Without any, only class-agnostic distillation can train. Labelled
-    images that nothing divides into parts are divided by DATASET.FOLDER.SHARES. Files that cannot be read are reported
-    and left out.
+    images that nothing divides into parts are all for training, or divided by DATASET.FOLDER.SHARES if
+    DATASET.FOLDER.DIVIDE says so. Files that cannot be read are reported and left out.
+
+    Attributes:
+        title: the collection's name in records and tables, DATASET.FOLDER.NAME or that of its folder.
+        nameless: whether there are no class names.
     """
 
     dataset_dir = ""
@@ -45,7 +50,9 @@ class Folder(FewShotDataset):
             raise ValueError("DATASET.NAME Folder needs the folder of your images: --root, or DATA=... for scripts.")
         self.settings = cfg.DATASET.FOLDER
         self.left_out: dict[str, str] = {}
+        self.undivided = False  # whether images with labels could have been kept for testing
         super().__init__(cfg)
+        self.title = f"Folder {self.settings.NAME or os.path.basename(os.path.normpath(self.root))}"
         if self.nameless and not cfg.TRAINER.KDPL.CLASS_AGNOSTIC:
             raise ValueError(
                 f"{self.root} has images, but neither class folders nor labels nor class names. Put a file "
@@ -76,8 +83,11 @@ class Folder(FewShotDataset):
         self.nameless = not (names or found)
         names = names or found or [PLACEHOLDER]
         parts = {part: _items(listed, part, names) for part in (None, *PARTS)}
-        if parts[None]:  # nothing says what is for training and what for testing
+        if parts[None] and (self.settings.DIVIDE or tuple(self.settings.SHARES) != USUAL_SHARES):
             train, val, test = divide(parts[None], self.settings.SHARES, self.settings.SPLIT_SEED)
+        elif parts[None]:  # nothing says what is for training and what for testing
+            train, val, test = parts[None], [], []
+            self.undivided = any(item.label != UNKNOWN for item in train)
         else:
             train, val, test = (parts[part] for part in PARTS)
         if not train:
@@ -140,9 +150,10 @@ class Folder(FewShotDataset):
         for part, data in (("training", self.train_x), ("validation", self.val), ("testing", self.test)):
             labelled = sum(datum.label != UNKNOWN for datum in data or [])
             unlabelled = len(data or []) - labelled
-            if part == "testing" and unlabelled:
-                print("Images for testing: none with labels; accuracy cannot be measured")
-            else:
+            if part == "testing" and not labelled:
+                hint = " unless DATASET.FOLDER.DIVIDE True keeps some back" if self.undivided else ""
+                print(f"Images for testing: none with labels; accuracy cannot be measured{hint}")
+            elif data:
                 print(f"Images for {part}: {labelled:,} labelled, {unlabelled:,} unlabelled")
         if self.nameless:
             print("Classes: unknown; the training is class-agnostic")

@@ -1,36 +1,90 @@
-"""Exact counts of an evaluation."""
+"""What an evaluation finds out: exact counts, which classes are confused, how well probabilities are calibrated."""
 
+import csv
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from .atomic_files import atomic_path
+
+N_BINS = 15  # of confidence, of equal width, as usual for the calibration error
+TOP = 5  # classes in the line of an image
+
 
 class Counts:
-    """Correct and total images of every class, gathered on the device."""
+    """Gathers on the device what :meth:`result` tells of an evaluation; no batch waits for the device.
 
-    def __init__(self, classnames: Sequence[str], device: torch.device):
+    Args:
+        per_image: whether to keep the likeliest classes of every image, for :meth:`write_images`.
+    """
+
+    def __init__(self, classnames: Sequence[str], device: torch.device, per_image: bool = False):
         self.classnames = list(classnames)
+        self.per_image = per_image
         self.confusion = torch.zeros(len(classnames), len(classnames), dtype=torch.long, device=device)
+        self.edges = torch.linspace(0, 1, N_BINS + 1, dtype=torch.float64, device=device)[1:-1]
+        self.bins = torch.zeros(3, N_BINS, dtype=torch.float64, device=device)  # images, correct, sum of confidence
+        self.paths: list[str] = []
+        self.top: list[tuple[Tensor, Tensor, Tensor]] = []  # of a batch: labels, probabilities and classes
 
-    def add(self, logits: Tensor, label: Tensor) -> None:
-        """(batch, n_cls) and (batch,), without waiting for the device."""
-        cell = label * len(self.classnames) + logits.argmax(dim=-1)
+    def add(self, logits: Tensor, label: Tensor, paths: Sequence[str] = ()) -> None:
+        """(batch, n_cls) and (batch,); the paths are needed with ``per_image`` only."""
+        predicted = logits.argmax(dim=-1)
+        cell = label * len(self.classnames) + predicted
         self.confusion.view(-1).index_add_(0, cell, torch.ones_like(cell))
+        probabilities = logits.double().softmax(dim=-1)
+        confidence = probabilities.max(dim=-1).values  # (batch,)
+        which_bin = torch.bucketize(confidence, self.edges)[:, None] == torch.arange(N_BINS, device=label.device)
+        facts = torch.stack([torch.ones_like(confidence), (predicted == label).double(), confidence])  # (3, batch)
+        self.bins += facts @ which_bin.double()
+        if self.per_image:
+            self.paths += paths
+            self.top.append((label, *probabilities.topk(min(TOP, len(self.classnames)))))
 
     def result(self) -> dict[str, Any]:
-        """Accuracy and macro F1 in percent, exact counts, and the counts of each class."""
+        """The evaluation as a record has it.
+
+        Returns:
+            ``correct``, ``total``; in percent ``accuracy``, ``macro_f1`` and ``ece``, the expected calibration error
+            over 15 bins of confidence; ``per_class`` counts; ``confusion`` as triples of label, predicted label and
+            number of images, without the pairs that never occur.
+        """
         confusion = self.confusion.cpu()
         correct, totals, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
         f1 = (2 * correct / (totals + predicted))[totals > 0]  # of the classes that have images, as Dassl counts
+        total = int(totals.sum())
+        _, correct_in_bin, confidence_in_bin = self.bins.cpu()
         return {
             "correct": int(correct.sum()),
-            "total": int(totals.sum()),
-            "accuracy": 100.0 * int(correct.sum()) / max(1, int(totals.sum())),
+            "total": total,
+            "accuracy": 100.0 * int(correct.sum()) / max(1, total),
             "macro_f1": 100.0 * float(f1.double().mean()) if len(f1) else 0.0,
+            "ece": 100.0 * float((correct_in_bin - confidence_in_bin).abs().sum()) / max(1, total),
             "per_class": [
                 {"classname": name, "correct": int(c), "total": int(t)}
                 for name, c, t in zip(self.classnames, correct, totals, strict=True)
             ],
+            "confusion": [[*cell, int(confusion[tuple(cell)])] for cell in confusion.nonzero().tolist()],
         }
+
+    def write_images(self, file: Path, root: str) -> None:
+        """Write a CSV with one line per image, whole or not at all: path, label, and the five likeliest classes.
+
+        Args:
+            root: the folder that paths are told from, where they lie below it.
+        """
+        root = os.path.abspath(os.path.expanduser(root))
+        labels, probabilities, classes = (torch.cat(parts).tolist() for parts in zip(*self.top, strict=True))
+        ranks = range(1, len(classes[0]) + 1)
+        with atomic_path(file) as temporary, open(temporary, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            columns = [f"{column}_{rank}" for rank in ranks for column in ("class", "probability")]
+            writer.writerow(["path", "label", *columns])
+            for path, label, *top in zip(self.paths, labels, probabilities, classes, strict=True):
+                path = os.path.relpath(path, root) if Path(root) in Path(path).parents else path
+                likeliest = [cell for p, c in zip(*top, strict=True) for cell in (self.classnames[c], f"{p:.6f}")]
+                writer.writerow([path, self.classnames[label], *likeliest])

@@ -73,6 +73,7 @@ class RunRecord:
     Attributes:
         mode: "train" or "eval".
         visible: of a training.
+        numerics: which kinds of kernels were allowed.
         prompts_sha256: tells which prompts the results belong to, whatever folder had them.
         model_dir: of an evaluation: the output folder of its training.
         phases: seconds and peak memory of each phase.
@@ -91,6 +92,7 @@ class RunRecord:
     classnames_sha256: str | None = None
     split_sha256: str | None = None
     device: str | None = None
+    numerics: dict[str, Any] | None = None
     weights_sha256: dict[str, str] = field(default_factory=dict)
     student_fingerprint: str | None = None
     visible: Visible | None = None
@@ -147,7 +149,7 @@ class RunRecord:
             entry = asdict(evaluation)
             evaluations.append(_without_none(entry | entry.pop("details")))
         content = {"format": FORMAT, "status": "finished", **asdict(self), "evaluations": evaluations}
-        optional = {"student_fingerprint", "visible", "agreement", "model_dir"}
+        optional = {"numerics", "student_fingerprint", "visible", "agreement", "model_dir"}
         content = {key: value for key, value in content.items() if value is not None or key not in optional}
         write_json_atomically(Path(directory) / FILE_NAME, content)
 

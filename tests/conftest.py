@@ -12,8 +12,6 @@ import pytest
 import compat  # noqa: F401
 from kdpl.import_guards import import_clip
 
-from .tiny_datasets import tiny_split, write_jpeg
-
 import_clip()  # tests that import clip themselves need no pkg_resources either
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +44,8 @@ def run_train() -> Callable[..., subprocess.CompletedProcess]:
 @pytest.fixture
 def data(tmp_path) -> Path:
     """A data root with a small Caltech101 of real JPEGs: 4 classes of 6, 5 and 2 images."""
+    from .tiny_datasets import tiny_split, write_jpeg  # brings Dassl, which tests of the library do without
+
     split = tiny_split(n_classes=4)
     folder = tmp_path / "data" / "caltech-101"
     for n, (path, *_) in enumerate(split["train"] + split["val"] + split["test"]):

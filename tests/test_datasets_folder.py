@@ -43,18 +43,29 @@ def labels(data):
     return [datum.label for datum in data]
 
 
-def test_a_folder_a_class_is_divided_by_shares(tmp_path, capsys):
+def test_all_images_of_class_folders_are_trained_on_unless_some_are_asked_for_testing(tmp_path, capsys):
     fill_folder(tmp_path, "dog*10", "big_cat*10")
-    dataset = folder(tmp_path, template="a drawing of a {}.")
+    dataset = folder(tmp_path)
+    assert len(dataset.train_x) == 20 and dataset.val is None
+    assert labels(dataset.train_x) == [0] * 10 + [1] * 10 and set(labels(dataset.test)) == {UNKNOWN}
+    report = capsys.readouterr().out
+    assert "Images for training: 20 labelled, 0 unlabelled" in report and "for validation" not in report
+    assert "Images for testing: none with labels; accuracy cannot be measured unless DATASET.FOLDER.DIVIDE" in report
+    assert len(folder(tmp_path, shots=3).train_x) == 6
+
+
+def test_a_folder_per_class_is_divided_by_shares(tmp_path, capsys):
+    fill_folder(tmp_path, "dog*10", "big_cat*10")
+    dataset = folder(tmp_path, template="a drawing of a {}.", divide=True)
     assert dataset.classnames == ["big_cat", "dog"] and sizes(dataset) == (10, 4, 6)
     assert labels(dataset.train_x) == [0] * 5 + [1] * 5
     report = capsys.readouterr().out
     assert "Images for training: 10 labelled, 0 unlabelled" in report and "Classes: 2 (big_cat, dog)" in report
     assert "Prompts: a drawing of a big cat. | a drawing of a dog." in report
-    other = folder(tmp_path, split_seed=2)
+    other = folder(tmp_path, split_seed=2, divide=True)
     assert {d.impath for d in other.test} != {d.impath for d in dataset.test}
     assert sizes(folder(tmp_path, shares=(0.8, 0.0, 0.2))) == (16, 0, 4)
-    assert sizes(folder(tmp_path, shots=2)) == (4, 4, 6)
+    assert sizes(folder(tmp_path, shots=2, divide=True)) == (4, 4, 6)
 
 
 def test_the_division_does_not_depend_on_seed_or_order_and_hardly_on_new_images():

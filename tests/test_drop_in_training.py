@@ -12,7 +12,7 @@ import torch
 
 from tests.coop_checkout import COMPAT_DASSL, Checkout, accuracy, contents, home, install
 
-OURS = ["CoOp_KDPL", "CoCoOp_KDPL", "VPT_KDPL", "MaPLe_KDPL", "PromptSRC_KDPL"]
+OURS = ["CoOp_KDPL", "CoCoOp_KDPL", "KgCoOp_KDPL", "VPT_KDPL", "MaPLe_KDPL", "PromptSRC_KDPL"]
 THEIRS = [
     ("COOP_HOME", "CoOp"),
     ("COOP_HOME", "CoCoOp"),

@@ -44,7 +44,8 @@ def test_unlabelled_photos_give_the_prompts_that_any_labels_would_give(photos, t
     assert "teacher and student agree on" in printed and "nothing to evaluate" in printed
     record = json.loads((tmp_path / "none" / "results.json").read_text())
     assert record["visible"] == {"train_images": 12, "labels_used": False, "classnames": "dataset"}
-    assert record["evaluations"] == []
+    assert record["evaluations"] == [] and record["dataset"] == "Folder photos"
+    assert "# classes  3\n# train_x  12\n# test     0\n" in printed
     rows = [f"{n:02}.jpg,{NAMES[n % 3]},train" for n in range(12)] + [f"{n:02}.jpg,{NAMES[0]},test" for n in range(3)]
     (photos / "labels.csv").write_text("path,label,split\n" + "\n".join(rows))
     assert train.main(command(photos, tmp_path / "some")) == 0
@@ -91,6 +92,7 @@ def test_no_names_at_all_train_class_agnostic(photos, tmp_path, capsys):
     assert train.main(command(photos, tmp_path / "out", *pairs)) == 0
     printed = capsys.readouterr().out
     assert "Classes: unknown; the training is class-agnostic" in printed and "deep.png: not an image" in printed
+    assert "# classes  unknown\n" in printed and printed.splitlines()[-1].endswith("PHOTO --classnames FILE")
     record = json.loads((tmp_path / "out" / "results.json").read_text())
     assert record["visible"]["classnames"] == "vocabulary"
     assert train.main(command(photos, tmp_path / "named")) == 2
@@ -99,12 +101,11 @@ def test_no_names_at_all_train_class_agnostic(photos, tmp_path, capsys):
 
 def test_training_from_labels_that_are_not_there_is_refused(photos, tmp_path, capsys):
     assert train.main(command(photos, tmp_path / "out", trainer="CoOp")) == 2
-    assert (
-        "CoOp learns from labels, and images for training of Folder have none. Take CoOp_KDPL"
-        in capsys.readouterr().err
-    )
+    message = "CoOp learns from labels, and images for training of Folder photos have none. Take CoOp_KDPL"
+    assert message in capsys.readouterr().err
     assert train.main([*command(photos, tmp_path / "eval")[:-6], "--eval-only"]) == 2
-    assert "no labels: there is nothing to evaluate" in capsys.readouterr().err
+    message = "no labelled test images: there is nothing to evaluate. DATASET.FOLDER.DIVIDE True"
+    assert message in capsys.readouterr().err
 
 
 def test_cifar10_labelled_through_the_real_command_line(shared, tmp_path, run_train):
@@ -122,3 +123,34 @@ def test_cifar10_labelled_through_the_real_command_line(shared, tmp_path, run_tr
     assert "Left out, because they cannot be read: 1\n  train/dog/empty.jpg: empty, 0 bytes\n" in done.stdout
     result = json.loads((tmp_path / "out" / "results.json").read_text())["evaluations"][0]
     assert result["total"] == len(list((root / "test").rglob("*.jpg"))) and len(result["per_class"]) == 10
+
+
+def test_collections_have_names_so_that_their_results_stay_apart(tmp_path, capsys):
+    for place, *pairs in (
+        ("birds",), ("insects", "DATASET.FOLDER.NAME", "beetles"), ("mine/birds", "DATASET.FOLDER.NAME", "my birds"),
+    ):  # fmt: skip
+        root = tmp_path / place
+        for name in NAMES:
+            for n in range(4):
+                write_jpeg(root / name.replace(" ", "_") / f"{n}.jpg", n, size=(64, 64))
+        pairs = ("DATASET.FOLDER.DIVIDE", "True", *pairs)
+        assert train.main(command(root, tmp_path / "out" / place, *pairs, trainer="CoOp")) == 0
+    printed = capsys.readouterr().out
+    assert "Dataset    Folder birds\n# classes  3\n# train_x  6\n# val      3\n# test     3\n" in printed
+    records = [json.loads(file.read_text()) for file in sorted((tmp_path / "out").rglob("results.json"))]
+    assert [record["dataset"] for record in records] == ["Folder birds", "Folder beetles", "Folder my birds"]
+    assert all(record["evaluations"][0]["dataset"] == record["dataset"] for record in records)
+
+
+def test_a_record_from_before_collections_had_names_is_still_that_of_its_run(photos, tmp_path, capsys):
+    assert train.main(command(photos, tmp_path / "out")) == 0
+    file = tmp_path / "out" / "results.json"
+    record = json.loads(file.read_text())
+    for key in ("NAME", "DIVIDE"):
+        del record["config"]["DATASET"]["FOLDER"][key]
+    del record["config"]["DATASET"]["DRAW"], record["config"]["TEST"]["PER_IMAGE_FILE"]
+    file.write_text(json.dumps(record | {"dataset": "Folder"}))
+    capsys.readouterr()
+    again = command(photos, tmp_path / "out")
+    assert train.main([*again[:2], "--skip-finished", *again[2:]]) == 0
+    assert "holds the results of this run already" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """train.py through the real command line: what it does, and what it says to whoever gets it wrong."""
 
+import csv
 import json
 import os
 import signal
@@ -60,9 +61,7 @@ def refused(result: subprocess.CompletedProcess) -> str:
 def test_training_evaluation_and_repetition(command, run_train, tmp_path):
     trained = run_train(*command())
     assert trained.returncode == 0, trained.stderr
-    for line in ("** Arguments **", "** Config **", "** System info **", "Setting fixed seed: 1", "epoch [2/2]"):
-        assert line in trained.stdout
-    assert trained.stdout == "Setting fixed seed: 1\n" + (tmp_path / "output" / "log.txt").read_text()
+    check_console(trained.stdout, (tmp_path / "output" / "log.txt").read_text(), tmp_path / "output")
     record = json.loads((tmp_path / "output" / "results.json").read_text())
     assert record["config"]["TRAINER"]["NAME"] == "CoOp_KDPL" and record["evaluations"][0]["total"] == 8
 
@@ -72,15 +71,72 @@ def test_training_evaluation_and_repetition(command, run_train, tmp_path):
     evaluated = json.loads((tmp_path / "new" / "results.json").read_text())
     assert evaluated["evaluations"][0]["total"] == 4 and evaluated["prompts_sha256"] == record["prompts_sha256"]
 
+    base = command(pairs=("DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True"), output="base")
+    trained_on_base = run_train(*base)
+    assert "evaluate: the same command with --eval-only --model-dir" in trained_on_base.stdout
+    together = command("--eval-only", "--model-dir", tmp_path / "base", output="all")
+    assert run_train(*together).returncode == 0  # base and new judged together
+    evaluated = json.loads((tmp_path / "all" / "results.json").read_text())["evaluations"][0]
+    assert evaluated["subsample"] == "all" and [row["total"] for row in evaluated["per_class"]] == [2, 2, 2, 2]
+
     again = run_train(*command(output="again"))
     assert again.returncode == 0
     assert json.loads((tmp_path / "again" / "results.json").read_text())["prompts_sha256"] == record["prompts_sha256"]
 
 
+def check_console(printed: str, log: str, output: Path) -> None:
+    """On the console stands what matters, in the log also all settings, the system and the transforms, once each."""
+    details = ["** Arguments **", "** Config **", "** System info **", "Building transform_train", "+ random flip"]
+    assert all(log.count(line) == 1 and line not in printed for line in details)
+    lines = printed.splitlines()
+    assert len(lines) < 60 and set(lines[1:]) <= set(log.splitlines())
+    for line in ("Setting fixed seed: 1", "Trainer: CoOp_KDPL", "Training: 2 epochs on 2 images per class"):
+        assert line in lines
+    assert f"Checkpoint saved to {output}/prompt_learner/model.pth.tar-2" in lines
+    epochs = [line for line in lines if line.startswith("epoch [")]
+    assert epochs[-1].startswith("epoch [2/2]") and " loss " in epochs[-1] and " acc " not in epochs[-1]
+    assert lines[-4:] == [
+        f"Results: {output}/results.json",
+        f"  as a table: python -m tools.tables {output}",
+        f"Prompts: {output}/prompts.safetensors",
+        f"  classify photos: python -m kdpl predict {output}/prompts.safetensors PHOTO",
+    ]
+
+
+def test_an_evaluation_records_calibration_confusion_and_on_request_every_image(command, tmp_path):
+    pairs = ("TEST.PER_IMAGE_FILE", "True")
+    assert train.main(list(map(str, command("--eval-only", trainer="CoOp", pairs=pairs)))) == 0
+    (evaluation,) = json.loads((tmp_path / "output" / "results.json").read_text())["evaluations"]
+    assert 0 <= evaluation["ece"] <= 100
+    confusion = {(label, predicted): count for label, predicted, count in evaluation["confusion"]}
+    assert sum(confusion.values()) == evaluation["total"] == 8
+    with open(tmp_path / "output" / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["path"] for row in rows) == [
+        f"caltech-101/101_ObjectCategories/class_{c}/test_{i}.jpg" for c in range(4) for i in range(2)
+    ]
+    assert all(row["path"].split("/")[2] == row["label"] for row in rows)
+    assert sum(row["label"] == row["class_1"] for row in rows) == evaluation["correct"]
+    for row in rows:
+        probabilities = [float(row[f"probability_{rank}"]) for rank in range(1, 5)]
+        assert sorted(probabilities, reverse=True) == probabilities and sum(probabilities) == pytest.approx(1, abs=1e-5)
+
+
+def test_deterministic_kernels_are_used_on_request_and_recorded(command, run_train, tmp_path):
+    for name, flags in (("usual", ()), ("fixed", ("--deterministic",))):
+        done = run_train(*command(*flags, output=name))
+        assert done.returncode == 0, done.stderr
+    usual, fixed = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("usual", "fixed"))
+    assert fixed["numerics"] == {"deterministic": True, "cudnn_benchmark": False, "tf32": False}
+    assert usual["numerics"]["deterministic"] is False and usual["numerics"]["tf32"] is True
+    assert usual["prompts_sha256"] == fixed["prompts_sha256"]
+
+
 def test_flags_win_over_files_and_pairs_over_flags(command, tmp_path, capsys):
     pairs = ("OPTIM.LR", "0.125", "SEED", "7")
     assert train.main(list(map(str, command("--no-train", pairs=pairs)))) == 0
-    config = capsys.readouterr().out.split("** Config **")[1]
+    assert "** Config **" not in capsys.readouterr().out
+    config = (tmp_path / "output" / "log.txt").read_text().split("** Config **")[1]
     for setting in (
         "NAME: Caltech101",  # the data set's file over the default
         "LR_SCHEDULER: cosine",  # the method's file over the default

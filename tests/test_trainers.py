@@ -164,7 +164,7 @@ def test_workers_do_not_change_the_prompts(workers, files, tmp_path):
 def test_the_saved_prompts_give_the_recorded_result_again(name, files, tmp_path, monkeypatch):
     trained(files, name, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "results.json").read_text())
-    monkeypatch.setattr("trainers.kdpl.trainer.build_teacher", None)  # not needed to evaluate
+    monkeypatch.setattr("trainers.kdpl.kdpl_trainer.build_teacher", None)  # not needed to evaluate
     run = trainer_of(configuration(files, name, tmp_path / "eval"))
     run.load_model(str(tmp_path / "run"), epoch=3)
     accuracy = run.test()

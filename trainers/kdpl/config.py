@@ -26,7 +26,7 @@ class Changes(Flag):
 CHANGES = {  # by the beginning of the key; the first that fits decides, and what none fits changes both
     Changes.NOTHING: (
         "OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ",
-        "TRAIN.CHECKPOINT_FREQ", "TEST.PER_CLASS_RESULT", "TEST.COMPUTE_CMAT",
+        "TRAIN.CHECKPOINT_FREQ", "TEST.PER_CLASS_RESULT", "TEST.COMPUTE_CMAT", "TEST.PER_IMAGE_FILE",
     ),
     Changes.TRAINING: ("OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL"),
     Changes.EVALUATION: ("TEST.", "DATALOADER.TEST."),
@@ -43,11 +43,15 @@ def extend_cfg(cfg: CfgNode) -> None:
     """Add to Dassl's defaults what our trainers read; keys that a CoOp checkout has declared keep their values."""
     cfg.DATASET.setdefault("SUBSAMPLE_CLASSES", "all")  # all, or one half of the classes: base, new
     cfg.DATASET.setdefault("TEMPLATE", "")  # "a photo of a {}." for teacher and zero-shot; empty: the dataset's own
+    cfg.DATASET.setdefault("DRAW", "")  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them
+    cfg.TEST.setdefault("PER_IMAGE_FILE", False)  # write predictions.csv: label and likeliest classes of each image
 
     folder = cfg.DATASET.setdefault("FOLDER", CfgNode())  # of DATASET.NAME Folder: images of one's own in --root
+    folder.setdefault("NAME", "")  # of the collection, in records and tables; empty: the name of its folder
     folder.setdefault("CLASSNAMES", "")  # file with one name per line; empty: classnames.txt if it is there
     folder.setdefault("LABELS", "")  # CSV or JSON of path, label and, optionally, split; empty: labels.csv, labels.json
-    folder.setdefault("SHARES", (0.5, 0.2, 0.3))  # of a class for training, validation, test, if no folders say so
+    folder.setdefault("DIVIDE", False)  # labelled images that nothing divides: by SHARES; False: all are for training
+    folder.setdefault("SHARES", (0.5, 0.2, 0.3))  # of a class for training, validation, test; others than these divide
     folder.setdefault("SPLIT_SEED", 1)  # of that division; the same for all SEEDs
 
     for method in METHODS.values():

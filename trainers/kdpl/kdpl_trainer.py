@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from dassl.data.transforms import build_transform
 from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name
@@ -89,7 +88,7 @@ class KDPLTrainer(PromptTrainer):
                 self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
             ),
             [item.impath for item in dataset.train_x],
-            build_transform(self.cfg, is_train=False),
+            self.test_loader.dataset.transform,
             [(item.impath, item.label) for item in labelled if self.model.classnames == self.classnames],
         )
         report_agreement(found, part)

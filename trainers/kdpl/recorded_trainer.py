@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,12 +12,16 @@ from tqdm import tqdm
 from yacs.config import CfgNode
 
 from kdpl.clip.device import device_name
+from kdpl.console import counts_table, details_in_log_only
+from kdpl.determinism import numerics
 from kdpl.evaluation import Counts
 from kdpl.fingerprints import fingerprint, tensors_fingerprint
 from kdpl.run_record import RunRecord
 from kdpl.versions import versions
 
 from .config import plain_config
+
+PREDICTIONS = "predictions.csv"  # one line per image, with TEST.PER_IMAGE_FILE
 
 
 class RecordedTrainer(TrainerX):
@@ -33,14 +38,32 @@ class RecordedTrainer(TrainerX):
         with self.record.phase("load"):
             super().__init__(cfg)
         dataset = self.dm.dataset
+        self.record.dataset = self.dataset_name
         self.record.classnames_sha256 = fingerprint(self.classnames)
         self.record.split_sha256 = getattr(dataset, "split_sha256", None)
         self.record.device = device_name(self.device)
+        self.record.numerics = numerics()
+
+    @property
+    def dataset_name(self) -> str:
+        """What records and tables call the dataset: a collection of one's own has a name of its own."""
+        return getattr(self.dm.dataset, "title", self.cfg.DATASET.NAME)
 
     @property
     def classnames(self) -> list[str]:
         """The dataset's class names in label order."""
         return [self.lab2cname[label] for label in range(self.num_classes)]
+
+    def build_data_loader(self) -> None:
+        """As Dassl does; transforms are listed in the log only, and counts are those of what the run can use."""
+        cfg = self.cfg
+        self.cfg = CfgNode({**cfg, "VERBOSE": False})  # Dassl would count a test set without labels, too
+        with details_in_log_only("Building transform_", "+ "):
+            super().build_data_loader()
+        self.cfg, dataset = cfg, self.dm.dataset
+        n_classes = None if getattr(dataset, "nameless", False) else self.num_classes
+        n_test = sum(item.label >= 0 for item in dataset.test)
+        print(counts_table(self.dataset_name, n_classes, len(dataset.train_x), len(dataset.val or ()), n_test))
 
     def train(self) -> None:
         """Train, test, and write the record.
@@ -48,7 +71,7 @@ class RecordedTrainer(TrainerX):
         Raises:
             ValueError: if the dataset is for testing only, or has no labels and training needs them.
         """
-        dataset, name = self.dm.dataset, self.cfg.DATASET.NAME
+        dataset, name = self.dm.dataset, self.dataset_name
         if getattr(dataset, "test_only", False):
             raise ValueError(f"{name} is for testing only: train on ImageNet, then test here with --eval-only.")
         if self.uses_labels and not _all_labelled(dataset.train_x):
@@ -84,22 +107,27 @@ class RecordedTrainer(TrainerX):
         loader = self.val_loader if split == "val" else self.test_loader
         if not _all_labelled(loader.dataset.data_source):
             if not self.record.trains:
-                raise ValueError(f"The {split} images have no labels: there is nothing to evaluate.")
-            print(f"The {split} images have no labels: nothing to evaluate")
+                hint = " DATASET.FOLDER.DIVIDE True keeps some back." if self.cfg.DATASET.NAME == "Folder" else ""
+                raise ValueError(f"There are no labelled {split} images: there is nothing to evaluate.{hint}")
+            print(f"There are no labelled {split} images: nothing to evaluate")
             return 0.0
         print(f"Evaluate on the *{split}* set")
         self.set_model_mode("eval")
         self.evaluator.reset()
-        counts = Counts(self.classnames, self.device)
+        counts = Counts(self.classnames, self.device, per_image=final and self.cfg.TEST.PER_IMAGE_FILE)
         with self.record.phase("test"), self.evaluation():
             for batch in tqdm(loader):
                 image, label = self.parse_batch_test(batch)
                 logits = self.model_inference(image)
                 self.evaluator.process(logits, label)
-                counts.add(logits, label)
+                counts.add(logits, label, batch["impath"])
         for name, value in self.evaluator.evaluate().items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         result = counts.result()
+        print(f"* calibration error: {result['ece']:.1f}%")
+        if counts.per_image:
+            counts.write_images(Path(self.output_dir) / PREDICTIONS, self.cfg.DATASET.ROOT)
+            print(f"Predictions saved to {Path(self.output_dir) / PREDICTIONS}")
         if final:
             self.record.add_evaluation(split, result)
             if not self.record.trains:

@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dassl.data.transforms import build_transform
 from dassl.optim import build_lr_scheduler, build_optimizer
 from torch import Tensor
 from yacs.config import CfgNode
@@ -67,7 +66,7 @@ class PromptTrainer(RecordedTrainer):
         cfg, items = self.cfg, self.dm.dataset.train_x
         self.train_loader_x = seeded_loader(
             [item.impath for item in items],
-            build_transform(cfg, is_train=True),
+            self.train_loader_x.dataset.transform,
             cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
             cfg.DATALOADER.NUM_WORKERS,
             seed=self.seed,
@@ -192,7 +191,7 @@ class PromptTrainer(RecordedTrainer):
             trainer=cfg.TRAINER.NAME, labels_used=self.uses_labels, template=template_of(*self.dataset_and_template),
             # A vocabulary has tens of thousands of names: its hash tells it from others.
             classnames=names if names == self.classnames else None, classnames_sha256=fingerprint(names),
-            dataset={"name": cfg.DATASET.NAME, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
+            dataset={"name": self.dataset_name, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
             shots=cfg.DATASET.NUM_SHOTS, seed=cfg.SEED, epoch=epoch, epochs=self.max_epoch,
             accuracies=[
                 {key: getattr(result, key) for key in ("dataset", "split", "subsample", "accuracy", "correct", "total")}
@@ -208,12 +207,12 @@ class PromptTrainer(RecordedTrainer):
             path = f"{directory}/{self.method.registered_name}/{name}"
             settings = {"val_result": val_result}
             save_checkpoint(path, self.model.prompt_learner, self.describe(epoch + 1), settings)
-            print(f"Prompts saved to {path}")
+            print(f"Checkpoint saved to {path}")
 
     def save_final_prompts(self) -> None:
         path = Path(self.output_dir) / prompt_file.FILE_NAME
         prompt_file.save_prompt_file(path, self.model.prompt_learner, self.describe(self.max_epoch))
-        print(f"Prompts and what they belong to saved to {path}")
+        print(f"Prompt file saved to {path}")
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Take the prompts of a finished run, ours or a published one; without an epoch the best, else the latest.
