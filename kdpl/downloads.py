@@ -81,7 +81,8 @@ class RemoteFile:
         what = "could not be fetched:" if reasons else "has to be fetched by hand."
         lines = [f"{self.name} {what}", *reasons, *[self.by_hand] * bool(self.by_hand)]
         if self.urls:
-            lines += ["By hand: open one of these in a browser,", *(f"  {url}" for url in self.urls)]
+            advice = "Check the connection, or do it by hand" if reasons else "By hand"
+            lines += [f"{advice}: open one of these in a browser,", *(f"  {url}" for url in self.urls)]
         return "\n".join([*lines, f"put the file at\n  {path}\nand run the same command again."])
 
 

@@ -1,6 +1,7 @@
 """The record of a run, ``results.json``: what was done, on what, with which result; written last, when all is done."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .atomic_files import write_json_atomically
+from .clip.device import peak_memory, reset_peak_memory
+from .clip.loading import DEMO_WEIGHTS
+from .fingerprints import sha256_of
 
 FILE_NAME = "results.json"
 FORMAT = 1
@@ -110,6 +114,15 @@ class RunRecord:
         ours, theirs = self.weights_sha256.get("student"), other.weights_sha256.get("student")
         return ours == theirs or None in (ours, theirs)
 
+    def weights_now(self) -> dict[str, str]:
+        """The hashes of the weights, those of files taken anew: names of OpenAI and open_clip stay what they are."""
+        weights = dict(self.weights_sha256)
+        for role, name in (("student", self.backbone), ("teacher", self.teacher)):
+            file = DEMO_WEIGHTS.get(name, name)
+            if role in weights and os.path.isfile(file):
+                weights[role] = sha256_of(file)
+        return weights
+
     def add_evaluation(self, split: str, numbers: dict[str, Any]) -> None:
         """Add the numbers of an evaluation on the dataset and the classes of this run."""
         where = {"dataset": self.dataset, "split": split, "subsample": self.subsample}
@@ -118,13 +131,8 @@ class RunRecord:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Measure seconds and peak memory of a phase; what it took earlier counts in."""
-        import torch  # not needed to read records
-
-        from .clip.device import peak_memory
-
         start = time.monotonic()
-        if torch.cuda.is_initialized():
-            torch.cuda.reset_peak_memory_stats()
+        reset_peak_memory()
         try:
             yield
         finally:
@@ -170,6 +178,20 @@ def read_record(file: Path) -> RunRecord:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"is not whole ({type(error).__name__}: {error})") from error
     return record
+
+
+def finished_record(file: Path) -> RunRecord | None:
+    """The record of a finished run; None if there is none.
+
+    Raises:
+        ValueError: if the file is something else.
+    """
+    try:
+        return read_record(file)
+    except (FileNotFoundError, NotADirectoryError, Unfinished):
+        return None
+    except ValueError as error:
+        raise ValueError(f"{file} is not a record of a run: it {error}. Remove it to run again.") from error
 
 
 def _evaluation(entry: Mapping[str, Any], record: RunRecord) -> Evaluation:

@@ -215,7 +215,7 @@ def test_without_network_the_message_says_what_where_and_what_to_do(tmp_path, mo
     for part in (
         tmp_path / "cache" / filename,
         f"{mirror}/{sha256}/{filename}",
-        "By hand",
+        "by hand",
         "KDPL_CLIP_MIRROR",
         "local file",
     ):

@@ -76,7 +76,7 @@ def test_what_is_not_the_list_leaves_nothing_behind(answer, message, server, tmp
     answers["/list.csv"] = answer
     with pytest.raises(ConnectionError, match=message) as error:
         load_vocabulary("", f"{url}/list.csv")
-    assert "By hand" in str(error.value)
+    assert "by hand" in str(error.value)
     assert not [file for file in vocabulary.cache_dir().rglob("*") if file.is_file() and file.suffix != ".lock"]
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from kdpl.clip.loading import DEMO_WEIGHTS
-from kdpl.run_record import FILE_NAME, Evaluation, RunRecord
-from trainers.kdpl.finished import finished_record
+from kdpl.run_record import FILE_NAME, Evaluation, RunRecord, finished_record
 
 HALVES = ("base", "new")
 

@@ -35,6 +35,12 @@ def device_name(device: torch.device) -> str:
     return f"cpu, {torch.get_num_threads()} threads"
 
 
+def reset_peak_memory() -> None:
+    """Let a new phase begin."""
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def peak_memory() -> int:
     """Bytes: of the card since the phase began, or of the whole process so far on a CPU."""
     if torch.cuda.is_initialized():

@@ -8,8 +8,7 @@ from statistics import fmean, median
 from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
-from kdpl.run_record import FILE_NAME, RunRecord
-from trainers.kdpl.finished import finished_record
+from kdpl.run_record import FILE_NAME, RunRecord, finished_record
 
 from .plan import FINISHED, cfg_of, state_of_part
 from .runs import Part, Run

@@ -17,7 +17,7 @@ import train
 from kdpl.clip.templates import GENERIC
 from kdpl.distillation import resume
 from kdpl.prompts.inert_files import read_checkpoint
-from kdpl.run_record import FILE_NAME
+from kdpl.run_record import FILE_NAME, finished_record
 from tools.experiment import Experiment, choose, slug
 from tools.run_folders import (
     TEST_BASE,
@@ -32,7 +32,7 @@ from tools.run_folders import (
 )
 from trainers.kdpl.config import default_settings, of_evaluation, settings_of
 from trainers.kdpl.configuration import build_cfg, check_registered
-from trainers.kdpl.finished import finished_record, is_finished
+from trainers.kdpl.finished import is_finished
 
 from .claims import FILE_NAME as CLAIM
 from .runs import LOG, Part, Run

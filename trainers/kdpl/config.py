@@ -26,11 +26,9 @@ class Changes(Flag):
 CHANGES = {  # by the beginning of the key; the first that fits decides, and what none fits changes both
     Changes.NOTHING: (
         "OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ",
-        "TRAIN.CHECKPOINT_FREQ", "TEST.PER_IMAGE_FILE",
+        "TRAIN.CHECKPOINT_FREQ", "TEST.PER_CLASS_RESULT", "TEST.COMPUTE_CMAT", "TEST.PER_IMAGE_FILE",
     ),
-    Changes.TRAINING: (
-        "OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL",
-    ),
+    Changes.TRAINING: ("OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL"),
     Changes.EVALUATION: ("TEST.", "DATALOADER.TEST."),
 }  # fmt: skip
 TOLD_ELSEWHERE = (  # by other facts of a record
@@ -39,11 +37,10 @@ TOLD_ELSEWHERE = (  # by other facts of a record
     "DATALOADER.TEST.",  # exact counts do not depend on it
 )  # fmt: skip
 CLASS_AGNOSTIC_ONLY = ("TRAINER.KDPL.K_MAX", "TRAINER.KDPL.VOCABULARY")
-# Where a CoOp checkout has declared a node already (TRAINER.COOP, TRAINER.COCOOP, ...), its values stay.
 
 
 def extend_cfg(cfg: CfgNode) -> None:
-    """Add to Dassl's defaults what the trainers of this package read; keys that exist already are left alone."""
+    """Add to Dassl's defaults what our trainers read; keys that a CoOp checkout has declared keep their values."""
     cfg.DATASET.setdefault("SUBSAMPLE_CLASSES", "all")  # all, or one half of the classes: base, new
     cfg.DATASET.setdefault("TEMPLATE", "")  # "a photo of a {}." for teacher and zero-shot; empty: the dataset's own
     cfg.DATASET.setdefault("DRAW", "")  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them

@@ -1,14 +1,11 @@
 """Whether a run has been done already: the same settings, weights and prompts, and a record that says finished."""
 
-import os
 from pathlib import Path
 
 from yacs.config import CfgNode
 
-from kdpl.clip.loading import DEMO_WEIGHTS
 from kdpl.distillation.resume import changed_settings, check_settings
-from kdpl.fingerprints import sha256_of
-from kdpl.run_record import FILE_NAME, RunRecord, Unfinished, read_record
+from kdpl.run_record import FILE_NAME, finished_record
 
 from .config import default_settings, learns, of_evaluation, settings_of
 
@@ -27,7 +24,7 @@ def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> b
     if record is None or record.trains == eval_only:
         return False
     before = settings_of(record.config) | {"weights": record.weights_sha256}
-    now = settings_of(cfg) | {"weights": _weights_now(record)}
+    now = settings_of(cfg) | {"weights": record.weights_now()}
     if not eval_only:
         check_settings(file, before, now, default_settings())
         return True
@@ -39,27 +36,3 @@ def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> b
     if trained is None or trained.prompts_sha256 != record.prompts_sha256:
         return False
     return trained.same_student(record)  # of other weights, the evaluation was of prompts that do not belong to them
-
-
-def finished_record(file: Path) -> RunRecord | None:
-    """The record of a finished run; None if there is none.
-
-    Raises:
-        ValueError: if the file is something else.
-    """
-    try:
-        return read_record(file)
-    except (FileNotFoundError, NotADirectoryError, Unfinished):
-        return None
-    except ValueError as error:
-        raise ValueError(f"{file} is not a record of a run: it {error}. Remove it to run again.") from error
-
-
-def _weights_now(record: RunRecord) -> dict[str, str]:
-    """The hashes of a record's weights, those of files taken anew: names of OpenAI and open_clip stay what they are."""
-    weights = dict(record.weights_sha256)
-    for role, name in (("student", record.backbone), ("teacher", record.teacher)):
-        file = DEMO_WEIGHTS.get(name, name)
-        if role in weights and os.path.isfile(file):
-            weights[role] = sha256_of(file)
-    return weights

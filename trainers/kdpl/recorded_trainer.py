@@ -158,12 +158,6 @@ def _all_labelled(items: Sequence[Any]) -> bool:
 def record_of(cfg: CfgNode) -> RunRecord:
     """The record of a run that has not begun."""
     return RunRecord(
-        mode="eval",
-        trainer=cfg.TRAINER.NAME,
-        dataset=cfg.DATASET.NAME,
-        subsample=cfg.DATASET.SUBSAMPLE_CLASSES,
-        seed=cfg.SEED,
-        shots=cfg.DATASET.NUM_SHOTS,
-        backbone=cfg.MODEL.BACKBONE.NAME,
-        config=plain_config(cfg),
-    )
+        mode="eval", trainer=cfg.TRAINER.NAME, dataset=cfg.DATASET.NAME, subsample=cfg.DATASET.SUBSAMPLE_CLASSES,
+        seed=cfg.SEED, shots=cfg.DATASET.NUM_SHOTS, backbone=cfg.MODEL.BACKBONE.NAME, config=plain_config(cfg),
+    )  # fmt: skip

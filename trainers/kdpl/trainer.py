@@ -104,11 +104,8 @@ class PromptTrainer(RecordedTrainer):
             )  # fmt: skip
         super().before_train()
         self.record.epochs = self.max_epoch
-        self.record.visible = Visible(
-            train_images=len(self.dm.dataset.train_x),
-            labels_used=self.uses_labels,
-            classnames="dataset" if self.model.classnames == self.classnames else "vocabulary",
-        )
+        names = "dataset" if self.model.classnames == self.classnames else "vocabulary"
+        self.record.visible = Visible(len(self.dm.dataset.train_x), self.uses_labels, names)
 
     def training_classnames(self) -> list[str]:
         """The names that training tells apart."""
