@@ -107,6 +107,12 @@ class RunRecord:
     def trains(self) -> bool:
         return self.mode == "train"
 
+    @property
+    def accuracies(self) -> list[dict[str, Any]]:
+        """What prompt files say about the evaluations."""
+        facts = ("dataset", "split", "subsample", "accuracy", "correct", "total")
+        return [{name: getattr(result, name) for name in facts} for result in self.evaluations]
+
     def same_student(self, other: "RunRecord") -> bool:
         """Whether two runs are of one student: its tensors where both tell, else its weights file."""
         if self.student_fingerprint and other.student_fingerprint:

@@ -21,8 +21,8 @@ from kdpl.clip.loading import check_clip_name, load_clip
 from kdpl.clip.openai import OPENAI_WEIGHTS, openai_weights_file
 from kdpl.distillation.teacher import teacher_names
 from kdpl.methods import METHODS
-from kdpl.names import OPEN_CLIP_PREFIX
-from trainers.kdpl.configuration import build_cfg, check_registered
+from kdpl.names import OPEN_CLIP_PREFIX, check_known
+from trainers.kdpl.configuration import build_cfg
 from trainers.kdpl.kdpl_trainer import KDPLTrainer
 from trainers.kdpl.trainer import PromptTrainer
 
@@ -110,7 +110,7 @@ def choose(
     Raises:
         ValueError, FileNotFoundError: if there is no such dataset, trainer, configuration or CLIP, or they do not fit.
     """
-    check_registered(trainer, TRAINER_REGISTRY, "trainer", "TRAINER")
+    check_known(trainer, TRAINER_REGISTRY.registered_names(), "trainer", "TRAINER")
     trainer_class = TRAINER_REGISTRY.get(trainer)
     if not issubclass(trainer_class, PromptTrainer):
         raise ValueError(f"{trainer} has nothing to train. Name a method, such as CoOp_KDPL.")
@@ -131,7 +131,7 @@ def choose(
     asked = build_cfg(files, {"TRAINER.NAME": trainer, "MODEL.BACKBONE.NAME": student}, pairs)
     if asked.OPTIM.MAX_EPOCH < 1:
         raise ValueError(f"A training has at least one epoch, and {asked.OPTIM.MAX_EPOCH} are asked for.")
-    check_registered(asked.DATASET.NAME, DATASET_REGISTRY, "dataset", "DATASET.NAME")
+    check_known(asked.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
     trainer_class.check_cfg(object.__new__(trainer_class), asked)
     for name in teacher_names(teacher):  # a supervised trainer has not looked at it
         check_clip_name(name)

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import io
 import itertools
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 import train
 from kdpl.clip.templates import GENERIC
 from kdpl.distillation import resume
-from kdpl.prompts.inert_files import read_checkpoint
+from kdpl.names import check_known
 from kdpl.run_record import FILE_NAME, finished_record
 from tools.experiment import Experiment, choose, slug
 from tools.run_folders import (
@@ -31,7 +30,7 @@ from tools.run_folders import (
     test_from,
 )
 from trainers.kdpl.config import default_settings, of_evaluation, settings_of
-from trainers.kdpl.configuration import build_cfg, check_registered
+from trainers.kdpl.configuration import build_cfg
 from trainers.kdpl.finished import is_finished
 
 from .claims import FILE_NAME as CLAIM
@@ -72,7 +71,7 @@ def _check_datasets_and_options(block: Block) -> None:
     """What nobody else looks at before the trainings are done, or fails each of them."""
     for dataset in dict.fromkeys((block.source, *block.datasets) if block.source else block.datasets):
         cfg = build_cfg([f"configs/datasets/{dataset}.yaml"], {}, _pairs(block.options))
-        check_registered(cfg.DATASET.NAME, DATASET_REGISTRY, "dataset", "DATASET.NAME")
+        check_known(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
 
 
 def _pairs(options: Mapping[str, Any]) -> list[str]:
@@ -199,8 +198,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
         if finished_record(record) is not None:
             return STALE, f"{part.folder} is of other settings, weights or prompts"
         if part.trains and unfinished.is_file():
-            before = json.loads(read_checkpoint(unfinished)["settings"])
-            resume.check_settings(unfinished, before, settings_of(cfg), default_settings())
+            resume.read_resume_state(unfinished, settings_of(cfg), default_settings(), settings_of)
             return UNFINISHED, ""
     except ValueError as error:
         return STALE, str(error)
