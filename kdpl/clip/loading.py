@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from weakref import WeakValueDictionary
@@ -43,19 +44,35 @@ def load_clip(name: str) -> LoadedCLIP:
     """
     check_clip_name(name)
     if name.startswith(OPEN_CLIP_PREFIX):
-        return _open_clip_loading().load_open_clip(name)
-    path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
-    sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
-    if (name, sha256) not in _in_use:
-        _in_use[name, sha256] = loaded = _load_file(path, name, sha256)
+        open_clip_loading = _open_clip_loading()
+        files = open_clip_loading.fetch_files(name)
+        path, load = files.weights, partial(open_clip_loading.load_open_clip, name, files)
     else:
-        loaded = _in_use[name, sha256]
+        path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
+        load = partial(_load_file, name, path)
+    sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
+    loaded = _in_use.get((name, sha256)) or load(sha256)
+    _in_use[name, sha256] = loaded
     for clips in _kept:
         clips.append(loaded)
     return loaded
 
 
-def _load_file(path: Path, name: str, sha256: str) -> LoadedCLIP:
+@cache
+def fetch_clip(name: str) -> None:
+    """Bring the weights of ``name`` onto this machine, without loading them; once in a process.
+
+    Raises:
+        ValueError, ConnectionError: as :func:`load_clip`.
+    """
+    check_clip_name(name)
+    if name.startswith(OPEN_CLIP_PREFIX):
+        _open_clip_loading().fetch_files(name)
+    elif name in OPENAI_WEIGHTS:
+        openai_weights_file(name)
+
+
+def _load_file(name: str, path: Path, sha256: str) -> LoadedCLIP:
     if name in DEMO_WEIGHTS:
         from .demo_weights import load_demo_state_dict
 

@@ -2,10 +2,11 @@
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -13,7 +14,7 @@ import huggingface_hub
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..downloads import TIMEOUT, sha256_of
+from ..downloads import TIMEOUT
 from ..import_guards import import_torchvision
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
@@ -43,28 +44,53 @@ def check_open_clip_name(name: str) -> None:
         )
 
 
-def load_open_clip(name: str) -> LoadedCLIP:
-    """A CLIP called "open_clip:<model>/<tag or checkpoint file>"; see ``load_clip``."""
+class Files(NamedTuple):
+    """What a CLIP of open_clip is made of."""
+
+    tag: dict[str, Any]  # empty when a checkpoint is named by its file
+    weights: Path
+    tokenizer: Any
+
+
+def fetch_files(name: str) -> Files:
+    """Find or fetch the checkpoint and the tokenizer of "open_clip:<model>/<tag or checkpoint file>".
+
+    Raises:
+        ConnectionError: if they are not on this machine and cannot be fetched.
+    """
     model_name, source = _split(name)
-    tag = open_clip.get_pretrained_cfg(model_name, source)  # empty when source is a file
-    try:
-        path = _weights_file(tag) if tag else Path(source)
-        model = _create_model(model_name, path, tag)
-        tokenizer = open_clip.get_tokenizer(model_name)
-    except OSError as error:
-        raise ConnectionError(
-            f"{name} could not be fetched: {error}. Looked in {huggingface_hub.constants.HF_HUB_CACHE}, then at "
-            f"{huggingface_hub.constants.ENDPOINT}/{tag.get('hf_hub', '')} . Check the connection and start again, or "
-            f"name a checkpoint fetched elsewhere, {OPEN_CLIP_PREFIX}{model_name}/<file>. HF_ENDPOINT names a mirror."
-        ) from error
+    tag = open_clip.get_pretrained_cfg(model_name, source)
+    with _fetching(name, tag):
+        return Files(tag, _weights_file(tag) if tag else Path(source), open_clip.get_tokenizer(model_name))
+
+
+def load_open_clip(name: str, files: Files, sha256: str) -> LoadedCLIP:
+    """The CLIP of these files; see ``load_clip``."""
+    tag, path, tokenizer = files
+    with _fetching(name, tag):  # some text towers bring their configuration from the hub
+        model = _create_model(_split(name)[0], path, tag)
     return LoadedCLIP(
         name=name,
         model=model.requires_grad_(False).eval(),
         tokenize=partial(_tokenize, tokenizer=tokenizer),
         describe=_towers,
         preprocessing=_preprocessing(open_clip.get_model_preprocess_cfg(model)),
-        weights_sha256=sha256_of(path),
+        weights_sha256=sha256,
     )
+
+
+@contextmanager
+def _fetching(name: str, tag: dict[str, Any]) -> Iterator[None]:
+    """Say where files of open_clip were looked for, if they cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        raise ConnectionError(
+            f"{name} could not be fetched: {error}. Looked in {huggingface_hub.constants.HF_HUB_CACHE}, then at "
+            f"{huggingface_hub.constants.ENDPOINT}/{tag.get('hf_hub', '')} . Check the connection and start again, or "
+            f"name a checkpoint fetched elsewhere, {OPEN_CLIP_PREFIX}{_split(name)[0]}/<file>. HF_ENDPOINT names a "
+            "mirror."
+        ) from error
 
 
 def _towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> Towers:
