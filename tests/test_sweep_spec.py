@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from tools.sweep.spec import METHODS, parse_spec, read_spec
+from tools.sweep.protocols import NAMES, SHIFTED
+from tools.sweep.spec import parse_spec, read_spec
 
 from .conftest import ROOT
 
@@ -13,6 +14,7 @@ SMALL = {
     "students": {"ViT-B/32": ["CoOp"]},
     "settings": ["labels", "kdpl"],
 }
+OF_THE_PAPER = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
 ELEVEN = {
     "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101", "fgvc_aircraft", "sun397",
     "dtd", "eurosat", "ucf101",
@@ -24,6 +26,23 @@ def test_a_block_has_the_papers_seeds_and_shots_unless_it_says_otherwise():
     assert (block.seeds, block.shots) == ((1, 2, 3), (16,))
     (block,) = parse_spec(SMALL | {"seeds": 2, "shots": [1, 4, 1]}).blocks
     assert (block.seeds, block.shots) == ((2,), (1, 4))
+
+
+def test_a_protocol_knows_its_datasets_and_shots():
+    def block(**changes):
+        spec = {key: value for key, value in SMALL.items() if key != "datasets"} | changes
+        return parse_spec(spec).blocks[0]
+
+    assert set(block().datasets) == ELEVEN and block(protocol="few_shot").shots == (1, 2, 4, 8, 16)
+    assert block(protocol="cross_dataset", source="shapes").datasets[-1] == "shapes_sketch"
+    assert set(block(protocol="domain_generalization", source="imagenet").datasets) == set(SHIFTED["imagenet"])
+    with pytest.raises(ValueError, match="shifted datasets of imagenet and shapes; for dtd name those to test"):
+        block(protocol="domain_generalization", source="dtd")
+
+
+@pytest.mark.parametrize("file, name", NAMES.items())
+def test_the_names_of_datasets_are_those_of_their_files(file, name):
+    assert yaml.safe_load((ROOT / "configs" / "datasets" / f"{file}.yaml").read_text())["DATASET"]["NAME"] == name
 
 
 def test_blocks_share_what_stands_beside_them_and_may_overrule_it():
@@ -98,7 +117,7 @@ def test_the_papers_tables_are_whole():
     assert set(shifts.datasets) == {"imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r"}
     assert read_spec(folder / "paper_transfer.yaml").blocks == (transfer, shifts)
     for block in (base2new, transfer, shifts):
-        assert block.students == {"ViT-B/32": METHODS, "RN50": ("CoOp", "CoCoOp")}
+        assert block.students == {"ViT-B/32": OF_THE_PAPER, "RN50": ("CoOp", "CoCoOp")}
         assert (block.seeds, block.shots) == ((1, 2, 3), (16,))
         assert block.teacher == "open_clip:ViT-H-14-quickgelu/dfn5b"
         assert {"labels", "kdpl", "kdpl_ca", "zeroshot_student", "zeroshot_teacher"} <= set(block.settings)
@@ -108,7 +127,7 @@ def test_the_demo_has_all_protocols_methods_and_settings_with_two_seeds():
     blocks = read_spec(ROOT / "configs" / "sweeps" / "demo.yaml").blocks
     assert {block.protocol for block in blocks} == {"base2new", "cross_dataset", "domain_generalization"}
     for block in blocks:
-        assert block.students == {"demo:student": METHODS} and block.seeds == (1, 2)
+        assert block.students == {"demo:student": OF_THE_PAPER} and block.seeds == (1, 2)
         assert set(block.settings) == {"labels", "kdpl", "kdpl_ca", "zeroshot_student", "zeroshot_teacher"}
 
 

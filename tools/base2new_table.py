@@ -1,10 +1,5 @@
-"""Base, new and harmonic mean of finished evaluations, a row for every pair of output folders.
+"""Base, new and harmonic mean of finished evaluations, a row for every pair of output folders."""
 
-    python -m tools.base2new_table --row "zero-shot student" FOLDER_OF_BASE FOLDER_OF_NEW --row ...
-"""
-
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,18 +12,6 @@ from trainers.kdpl.run_record import FILE_NAME
 
 HALVES = ("base", "new")
 Record = dict[str, Any]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; 2 for what the user can mend."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--row", nargs=3, action="append", required=True, metavar=("TITLE", "BASE", "NEW"))
-    try:
-        print(table(parser.parse_args(arguments).row))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 def table(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -110,7 +93,3 @@ def _check_equal(title: str, ours: dict[str, object], other_title: str, others: 
                 f"{title!r} and {other_title!r} do not belong into one table: the {key} of the first are {value}, "
                 f"those of the second {others[key]}."
             )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

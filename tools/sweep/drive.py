@@ -9,7 +9,7 @@ from typing import Protocol
 from .claims import claimed_by
 from .runs import LOG, Run
 from .view import View
-from .work import CLAIMED
+from .work import CLAIMED, USER_ERROR
 
 SECONDS_TO_WAIT_FOR_OTHERS = 2.0
 LINES_OF_LOG = 15
@@ -46,7 +46,7 @@ class Failure:
 def drive(
     runs: Sequence[Run], engine: Engine, is_finished: Callable[[Run], bool], retries: int, view: View
 ) -> list[Failure]:
-    """Work on runs until each is finished or has failed ``retries`` times more than once.
+    """Work on runs until each is finished, has failed ``retries`` times more than once, or has a user's error.
 
     Whether a run is finished is what its records say, not how its process ended; so it does not matter which of several
     sweeps has worked on it. A run that another process has claimed is waited for, and taken over if that dies.
@@ -82,7 +82,7 @@ def drive(
                     waiting[run] = time.monotonic() + SECONDS_TO_WAIT_FOR_OTHERS
                 else:
                     attempts[run] += 1
-                    again = attempts[run] <= retries
+                    again = attempts[run] <= retries and code != USER_ERROR
                     failure = Failure(run, code, _end_of_log(run, process.message() + UNFIT * (code == 0)))
                     view.failed(failure.run, failure.end_of_log, again)
                     if again:
