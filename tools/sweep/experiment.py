@@ -16,8 +16,9 @@ from pathlib import Path
 
 from kdpl.clip.loading import fetch_clip
 from kdpl.distillation.teacher import teacher_names
-from tools.base2new_table import table
+from tools.tables.__main__ import main as tables
 
+from .base2new_table import table
 from .choice import DEMO_STUDENT, Choice, choose
 from .here import run_here
 from .local_engine import ROOT
@@ -67,8 +68,6 @@ def run(args: argparse.Namespace) -> int:
     if args.protocol == "base2new":
         print(table([(title_of(run), *(part.folder for part in run.parts[-2:])) for run in runs]))
         return 0
-    from tools.tables.__main__ import main as tables  # it takes a while to import
-
     return tables([str(output / "all_classes"), "--format", "terminal"])
 
 

@@ -1,10 +1,10 @@
 """Runs one after the other in this process, which loads each CLIP once; for the single experiments of the scripts."""
 
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Sequence
-from typing import TextIO
 
 from kdpl.clip.loading import clips_kept
 
@@ -25,40 +25,33 @@ def run_here(runs: Sequence[Run]) -> int:
     """
     for problem in unmet_needs(runs).values():
         raise ValueError(problem)
-    with clips_kept(), contextlib.redirect_stdout(Progress(sys.stderr)):
+    with clips_kept(), contextlib.redirect_stdout(Progress()):
         return next((code for code in map(_run, runs) if code), 0)
 
 
 def _run(run: Run) -> int:
-    told = False
+    waits = False
     while True:
         with claim(run.folder) as ours:
             if ours:
                 return do(run)
-        if not told:
+        if not waits:
             print(f"{run.name}: waiting for {claimed_by(run.folder) or 'another process'}", file=sys.stderr)
-            told = True
+        waits = True
         time.sleep(SECONDS_TO_WAIT_FOR_OTHERS)
 
 
-class Progress:
+class Progress(io.StringIO):
     """Standard output that passes on the lines which say how far a run is."""
 
-    def __init__(self, console: TextIO):
-        self.console, self.line = console, ""
+    line = ""
 
     def write(self, text: str) -> int:
         *lines, self.line = (self.line + text).split("\n")
         for line in lines:
             if line.startswith(SHOWN):
-                print(line, file=self.console, flush=True)
+                print(line, file=sys.stderr, flush=True)
         return len(text)
-
-    def flush(self) -> None:
-        self.console.flush()
 
     def close(self) -> None:
         """Stock Dassl's logger closes what it writes to; the next run needs it."""
-
-    def isatty(self) -> bool:
-        return False
