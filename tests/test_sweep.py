@@ -15,6 +15,7 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
+from tools.sweep import experiment
 from tools.sweep.__main__ import main, make_engine, parse
 from tools.sweep.estimates import seconds_of_run
 from tools.sweep.plan import FINISHED, STALE, UNFINISHED, plan, state_of_part, state_of_run
@@ -293,6 +294,24 @@ def test_halves_of_classes_have_the_folders_of_the_script(tmp_path):
             for name in ("ViT-B-32", "ViT-B-32__template_generic", "ViT-L-14")
         ),
     ]
+
+
+def test_each_of_several_teachers_is_tested_zero_shot(tmp_path):
+    spec = {"protocol": "base2new", "datasets": "dtd", "students": {"ViT-B/32": ["CoOp"]}, "teacher": "RN50, ViT-L/14"}
+    runs = plan(parse_spec(spec | {"settings": "zeroshot_teacher"}), tmp_path, tmp_path)
+    assert [run.folder.parent.name for run in runs] == ["RN50", "ViT-L-14"]
+
+
+def test_an_experiment_is_a_sweep_of_one_method_beside_zero_shot_clip(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = "domain_generalization shapes 3 VPT_KDPL --epochs 2 --class-agnostic --targets shapes_night"
+    block = experiment.block_of(experiment.parse(words.split()))
+    assert (block.source, block.datasets, block.students) == ("shapes", ("shapes_night",), {"demo:student": ("VPT",)})
+    assert block.settings == ("zeroshot_student", "zeroshot_teacher", "kdpl_ca")
+    assert (block.seeds, block.shots, block.epochs, block.cfgs) == ((3,), (16,), {"VPT": 2}, {"VPT": "demo"})
+    assert experiment.block_of(experiment.parse(["few_shot", "shapes", "1"])).shots == (1, 2, 4, 8, 16)
+    with pytest.raises(ValueError, match="base2new takes one number of shots"):
+        experiment.block_of(experiment.parse(["base2new", "shapes", "1", "--shots", "1", "2"]))
 
 
 @pytest.mark.skipif(

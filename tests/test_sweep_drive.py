@@ -216,4 +216,4 @@ def test_slots_take_the_cards_in_turn(cards, seen, tmp_path, monkeypatch):
     processes = [engine.start(run) for run in runs_below(tmp_path, 4)]
     for process in processes:
         process.stop()
-    assert [process.message().strip() for process in processes] == seen
+    assert [process.said.strip() for process in processes] == seen

@@ -19,8 +19,9 @@ UNFIT = "\nThis ended well, and left something else than was asked for. Have con
 class Process(Protocol):
     """A run that an engine has started."""
 
+    said: str  # after its end: what is not in the run's log
+
     def poll(self) -> int | None: ...  # the exit code; None while it works
-    def message(self) -> str: ...  # after its end: what it had to say that is not in the run's log
     def stop(self) -> None: ...
 
 
@@ -83,7 +84,7 @@ def drive(
                 else:
                     attempts[run] += 1
                     again = attempts[run] <= retries and code != USER_ERROR
-                    failure = Failure(run, code, _end_of_log(run, process.message() + UNFIT * (code == 0)))
+                    failure = Failure(run, code, _end_of_log(run, process.said + UNFIT * (code == 0)))
                     view.failed(failure.run, failure.end_of_log, again)
                     if again:
                         waiting[run] = 0.0

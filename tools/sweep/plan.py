@@ -126,9 +126,8 @@ class _RunsOfBlock:
 
         def part(title: str, name: str, on: str, classes: str, *flags: str, pairs: tuple = ()) -> Part:
             folder = run_folder(name, on, shots, trainer, chosen.folder, seed)
-            flags = ("--trainer", trainer, "--backbone", chosen.student, *flags)
-            pairs = chosen.pairs + pairs
-            return self.part(title, folder, on, f"{trainer}/{chosen.cfg}", shots, seed, classes, flags, pairs)
+            model = (f"{trainer}/{chosen.cfg}", trainer, chosen.student)
+            return self.part(title, folder, on, classes, shots, seed, *model, flags, chosen.pairs + pairs)
 
         no_test = ("TEST.NO_TEST", "True")  # the evaluations are parts of their own
         if self.block.protocol == "base2new":
@@ -152,10 +151,9 @@ class _RunsOfBlock:
         def part(clip: str, name: str, on: str, classes: str) -> Part:
             variant = slug(clip) + "__template_generic" * bool(pairs)
             folder = run_folder(name, on, self.zeroshot_shots, "ZeroshotCLIP", variant, ZEROSHOT_SEED)
-            flags = ("--eval-only", "--trainer", "ZeroshotCLIP", "--backbone", clip)
-            numbers = (self.zeroshot_shots, ZEROSHOT_SEED)
-            title = f"zero-shot {clip} on {classes} classes"
-            return self.part(title, folder, on, f"{trainer}/{chosen.cfg}", *numbers, classes, flags, pairs)
+            model = (f"{trainer}/{chosen.cfg}", "ZeroshotCLIP", clip)
+            what = (f"zero-shot {clip} on {classes} classes", folder, on, classes)
+            return self.part(*what, self.zeroshot_shots, ZEROSHOT_SEED, *model, ("--eval-only",), pairs)
 
         for clip in teacher_names(chosen.teacher) if setting == "zeroshot_teacher" else [chosen.student]:
             if self.block.protocol == "base2new":
@@ -165,15 +163,15 @@ class _RunsOfBlock:
                     yield self.run(part(clip, ZEROSHOT_ALL, on, "all"))
 
     def part(
-        self, title: str, folder: str, on: str, cfg: str, shots: int, seed: int, classes: str, flags: tuple,
-        pairs: tuple,
+        self, title: str, folder: str, on: str, classes: str, shots: int, seed: int, cfg: str, trainer: str,
+        backbone: str, flags: tuple, pairs: tuple,
     ) -> Part:  # fmt: skip
         """The command line of train.py for one dataset and one half of its classes."""
         folder = str(self.output / folder)
         return Part(folder, (
             "--root", str(self.root), "--seed", str(seed), "--output-dir", folder,
             "--dataset-config-file", f"configs/datasets/{on}.yaml",
-            "--config-file", f"configs/trainers/{cfg}.yaml", *flags,
+            "--config-file", f"configs/trainers/{cfg}.yaml", "--trainer", trainer, "--backbone", backbone, *flags,
             "DATASET.NUM_SHOTS", str(shots), "DATASET.SUBSAMPLE_CLASSES", classes, *pairs, *_pairs(self.block.options),
         ), title)  # fmt: skip
 
