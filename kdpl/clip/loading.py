@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from weakref import WeakValueDictionary
@@ -44,14 +44,13 @@ def load_clip(name: str) -> LoadedCLIP:
     """
     check_clip_name(name)
     if name.startswith(OPEN_CLIP_PREFIX):
-        open_clip_loading = _open_clip_loading()
-        files = open_clip_loading.fetch_files(name)
-        path, load = files.weights, partial(open_clip_loading.load_open_clip, name, files)
+        load = _open_clip_loading().load_open_clip
+        path = _open_clip_loading().open_clip_weights_file(name)
     else:
+        load = _load_file
         path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
-        load = partial(_load_file, name, path)
     sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
-    loaded = _in_use.get((name, sha256)) or load(sha256)
+    loaded = _in_use.get((name, sha256)) or load(name, path, sha256)
     _in_use[name, sha256] = loaded
     for clips in _kept:
         clips.append(loaded)
@@ -67,7 +66,7 @@ def fetch_clip(name: str) -> None:
     """
     check_clip_name(name)
     if name.startswith(OPEN_CLIP_PREFIX):
-        _open_clip_loading().fetch_files(name)
+        _open_clip_loading().open_clip_weights_file(name)
     elif name in OPENAI_WEIGHTS:
         openai_weights_file(name)
 

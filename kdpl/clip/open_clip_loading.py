@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -44,31 +44,25 @@ def check_open_clip_name(name: str) -> None:
         )
 
 
-class Files(NamedTuple):
-    """What a CLIP of open_clip is made of."""
-
-    tag: dict[str, Any]  # empty when a checkpoint is named by its file
-    weights: Path
-    tokenizer: Any
-
-
-def fetch_files(name: str) -> Files:
-    """Find or fetch the checkpoint and the tokenizer of "open_clip:<model>/<tag or checkpoint file>".
+def open_clip_weights_file(name: str) -> Path:
+    """The checkpoint of "open_clip:<model>/<tag or checkpoint file>", fetched if it is not on this machine yet.
 
     Raises:
-        ConnectionError: if they are not on this machine and cannot be fetched.
+        ConnectionError: if it cannot be fetched.
     """
     model_name, source = _split(name)
-    tag = open_clip.get_pretrained_cfg(model_name, source)
+    tag = open_clip.get_pretrained_cfg(model_name, source)  # empty when source is a file
     with _fetching(name, tag):
-        return Files(tag, _weights_file(tag) if tag else Path(source), open_clip.get_tokenizer(model_name))
+        return _weights_file(tag) if tag else Path(source)
 
 
-def load_open_clip(name: str, files: Files, sha256: str) -> LoadedCLIP:
-    """The CLIP of these files; see ``load_clip``."""
-    tag, path, tokenizer = files
-    with _fetching(name, tag):  # some text towers bring their configuration from the hub
-        model = _create_model(_split(name)[0], path, tag)
+def load_open_clip(name: str, path: Path, sha256: str) -> LoadedCLIP:
+    """The CLIP called ``name`` with the weights in ``path``; see ``load_clip``."""
+    model_name, source = _split(name)
+    tag = open_clip.get_pretrained_cfg(model_name, source)
+    with _fetching(name, tag):  # some text towers and tokenizers come from the hub, too
+        model = _create_model(model_name, path, tag)
+        tokenizer = open_clip.get_tokenizer(model_name)
     return LoadedCLIP(
         name=name,
         model=model.requires_grad_(False).eval(),

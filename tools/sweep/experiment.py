@@ -11,24 +11,29 @@ import contextlib
 import io
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdpl.clip.loading import fetch_clip
+from kdpl.clip.loading import clips_kept, fetch_clip
 from kdpl.distillation.teacher import teacher_names
 from tools.tables.__main__ import main as tables
 
 from .base2new_table import table
 from .choice import DEMO_STUDENT, Choice, choose
-from .here import run_here
+from .claims import claim, claimed_by
+from .drive import SECONDS_TO_WAIT_FOR_OTHERS
 from .local_engine import ROOT
+from .needs import unmet_needs
 from .plan import cfg_of, plan
 from .protocols import FROM_A_SOURCE, PROTOCOLS, datasets_of, shots_of
 from .runs import Run
 from .spec import Block, Spec
+from .work import do
 
 EXPERIMENTS = (*PROTOCOLS, "zeroshot")
 COMPARED = ("zeroshot_student", "zeroshot_teacher")
+SHOWN = ("epoch", "Resuming", "Zero-shot", "On validation", "Warning")  # starts of lines; log.txt has all of them
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -127,3 +132,44 @@ def title_of(run: Run) -> str:
     if not run.parts[0].trains:
         return f"zero-shot {cfg.MODEL.BACKBONE.NAME}"
     return f"{cfg.TRAINER.NAME} ({run.folder.parent.name}, seed {cfg.SEED})"
+
+
+def run_here(runs: Sequence[Run]) -> int:
+    """Bring runs to their end, one after the other in this process; the first exit code of train.py that is not 0.
+
+    Raises:
+        ValueError: if the machine lacks something that they need.
+    """
+    for problem in unmet_needs(runs).values():
+        raise ValueError(problem)
+    with clips_kept(), contextlib.redirect_stdout(Progress()):
+        return next((code for code in map(do_once_free, runs) if code), 0)
+
+
+def do_once_free(run: Run) -> int:
+    """Do a run, after waiting for another process that works on it."""
+    waits = False
+    while True:
+        with claim(run.folder) as ours:
+            if ours:
+                return do(run)
+        if not waits:
+            print(f"{run.name}: waiting for {claimed_by(run.folder) or 'another process'}", file=sys.stderr)
+        waits = True
+        time.sleep(SECONDS_TO_WAIT_FOR_OTHERS)
+
+
+class Progress(io.StringIO):
+    """Standard output that passes on the lines which say how far a run is."""
+
+    line = ""
+
+    def write(self, text: str) -> int:
+        *lines, self.line = (self.line + text).split("\n")
+        for line in lines:
+            if line.startswith(SHOWN):
+                print(line, file=sys.stderr, flush=True)
+        return len(text)
+
+    def close(self) -> None:
+        """Stock Dassl's logger closes what it writes to; the next run needs it."""
