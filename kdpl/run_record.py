@@ -123,6 +123,11 @@ class RunRecord:
                 weights[role] = sha256_of(file)
         return weights
 
+    def accuracies(self) -> list[dict[str, Any]]:
+        """Where the run was evaluated, and with which result."""
+        keys = ("dataset", "split", "subsample", "accuracy", "correct", "total")
+        return [{key: getattr(evaluation, key) for key in keys} for evaluation in self.evaluations]
+
     def add_evaluation(self, split: str, numbers: dict[str, Any]) -> None:
         """Add the numbers of an evaluation on the dataset and the classes of this run."""
         where = {"dataset": self.dataset, "split": split, "subsample": self.subsample}
