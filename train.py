@@ -103,13 +103,15 @@ def run(args: argparse.Namespace) -> None:
     from dassl.utils import collect_env_info, set_random_seed, setup_logger  # isort: skip
     from kdpl.console import log_only  # isort: skip
     from kdpl.determinism import make_deterministic  # isort: skip
-    from trainers.kdpl.configuration import build_cfg, check_registered
+    from kdpl.names import check_known
+    from trainers.kdpl.configuration import build_cfg
 
     files = [file for file in (args.dataset_config_file, args.config_file) if file]
     flags = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
     cfg = build_cfg(files, flags, args.opts)
-    check_registered(cfg.TRAINER.NAME, TRAINER_REGISTRY, "trainer", "--trainer")
-    check_registered(cfg.DATASET.NAME, DATASET_REGISTRY, "dataset", "DATASET.NAME (in configs/datasets/<name>.yaml)")
+    check_known(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names(), "trainer", "--trainer")
+    where = "DATASET.NAME (in configs/datasets/<name>.yaml)"
+    check_known(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", where)
     trainer_class = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
     trainer_class.check_cfg(object.__new__(trainer_class), cfg)  # the trainer does so, too, but has a log by then
     if args.skip_finished:

@@ -13,7 +13,7 @@ from .clip.device import resolve_device
 from .clip.loading import load_clip
 from .clip.templates import GENERIC
 from .distillation.recipe import Recipe, list_of_names
-from .distillation.resume import FILE_NAME, check_settings, read_resume_state, save_resume_state
+from .distillation.resume import FILE_NAME, read_resume_state, save_resume_state
 from .distillation.training import Progress, Training
 from .distillation.vocabulary import load_vocabulary
 from .fingerprints import fingerprint
@@ -22,6 +22,7 @@ from .images.seeded_loader import seeded_loader
 from .images.transforms import evaluation_transform, training_transform
 from .methods import find_method
 from .prompts.prompt_file import read_prompt_file, save_prompt_file
+from .settings import check_settings
 
 REPORTS_PER_EPOCH = 4
 
@@ -115,7 +116,7 @@ def _train(training: Training, output: Path | None, depends_on: dict[str, Any], 
     """Run the epochs that are missing, keeping the state after each."""
     file = None if output is None else _resume_file(output)
     if file is not None and file.exists():
-        training.load_state_dict(read_resume_state(file, depends_on, {}))
+        training.load_state_dict(read_resume_state(file, depends_on))
         print(f"Resuming from {file} after epoch {training.epoch}")
     n_batches = len(training.loader)
     with tqdm(total=training.n_epochs * n_batches, unit="batch", disable=not progress) as bar:

@@ -107,6 +107,12 @@ class RunRecord:
     def trains(self) -> bool:
         return self.mode == "train"
 
+    @property
+    def accuracies(self) -> list[dict[str, Any]]:
+        """What prompt files say about the evaluations."""
+        facts = ("dataset", "split", "subsample", "accuracy", "correct", "total")
+        return [{name: getattr(result, name) for name in facts} for result in self.evaluations]
+
     def same_student(self, other: "RunRecord") -> bool:
         """Whether two runs are of one student: its tensors where both tell, else its weights file."""
         if self.student_fingerprint and other.student_fingerprint:
@@ -122,11 +128,6 @@ class RunRecord:
             if role in weights and os.path.isfile(file):
                 weights[role] = sha256_of(file)
         return weights
-
-    def accuracies(self) -> list[dict[str, Any]]:
-        """Where the run was evaluated, and with which result."""
-        keys = ("dataset", "split", "subsample", "accuracy", "correct", "total")
-        return [{key: getattr(evaluation, key) for key in keys} for evaluation in self.evaluations]
 
     def add_evaluation(self, split: str, numbers: dict[str, Any]) -> None:
         """Add the numbers of an evaluation on the dataset and the classes of this run."""

@@ -39,7 +39,7 @@ def do(run) -> int:
     if fails.exists() and (left := int(fails.read_text())):
         _write(fails, str(left - 1))
         print("epoch [1/4] all went well\nerror: this run was told to fail")
-        return 2
+        return 1
     for part in run.parts:
         folder = Path(part.folder)
         if (folder / "results.json").is_file():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from kdpl.run_record import Evaluation, RunRecord
-from tools.base2new_table import accuracies, main, table
-from tools.experiment import choose, slug
+from tools.sweep.base2new_table import accuracies, table
+from tools.sweep.choice import choose
 
 from .conftest import ROOT
 
@@ -56,9 +57,8 @@ def rows(tmp_path) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_the_table_shows_accuracies_and_their_harmonic_mean(rows, capsys):
-    assert main([word for row in rows for word in ("--row", *row)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+def test_the_table_shows_accuracies_and_their_harmonic_mean(rows):
+    lines = table(rows).splitlines()
     assert lines[0].split() == ["accuracy", "in", "%", "base", "new", "harmonic", "mean"]
     assert lines[2].split() == ["student", "50.0", "80.0", "61.5"]  # 2 * 50 * 80 / 130
     assert lines[3].split() == ["prompts", "75.0", "25.0", "37.5"]  # 2 * 75 * 25 / 100
@@ -84,7 +84,7 @@ def test_numbers_of_the_demo_pair_on_photos_are_called_so(tmp_path):
 @pytest.mark.parametrize(
     "half, changes, said",
     [
-        ("new", {"dataset": "UCF101"}, "the dataset of the first are UCF101, those of the second Caltech101"),
+        ("new", {"dataset": "UCF101"}, "The dataset of .* are UCF101, and those of .* Caltech101"),
         ("new", {"split_sha256": "other"}, "split_sha256"),
         ("new", {"total": 22}, "images of each class"),
         ("new", {"prompts_sha256": "other"}, "prompts"),
@@ -94,11 +94,11 @@ def test_numbers_of_the_demo_pair_on_photos_are_called_so(tmp_path):
         ("new", {"status": "running"}, "no finished evaluation"),
     ],
 )
-def test_records_that_do_not_belong_together_are_refused(rows, tmp_path, capsys, half, changes, said):
+def test_records_that_do_not_belong_together_are_refused(rows, tmp_path, half, changes, said):
     other = write_record(tmp_path / "other", half, 5, **changes)
     rows[1] = (*rows[1][:2], other)
-    assert main([word for row in rows for word in ("--row", *row)]) == 2
-    assert said in capsys.readouterr().err
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        table(rows)
 
 
 # The choice of models and configuration
@@ -163,12 +163,73 @@ def test_what_cannot_be_is_refused_before_anything_is_fetched(monkeypatch, argum
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["ViT-L/14@336px", "demo:student", "open_clip:ViT-H-14-quickgelu/dfn5b", "/a b/c.pt"])
-def test_scripts_and_tools_name_a_model_alike(name):
-    function = 'source <(sed -n "/^zeroshot_folder/,/^}/p" "$0"); folder() { echo "$3"; }; zeroshot_folder x "$1"'
-    common = ROOT / "scripts" / "kdpl" / "common.sh"
-    printed = subprocess.run(["bash", "-c", function, common, name], capture_output=True, text=True)
-    assert printed.stdout == slug(name) + "\n"
+# The command line of the scripts
+
+
+@pytest.mark.parametrize(
+    "script, arguments, settings, said",
+    [
+        ("base2new", "", {}, "There are 0 arguments"),
+        ("base2new", "shapes", {}, "There are 1 arguments"),
+        ("base2new", "shapes 1 CoOp demo more", {}, "There are 5 arguments"),
+        ("base2new", "shapes one", {}, "The seed is 'one'; it takes a whole number"),
+        ("base2new", "shappes 1", {}, "no dataset 'shappes'; choose from caltech101 .* shapes "),
+        ("cross_dataset", "dtd 1 CoOp_KDLP", {}, "no trainer 'CoOp_KDLP'; choose from .* CoOp_KDPL "),
+        ("few_shot", "dtd 1 CoOp vit", {}, "no configuration 'vit'; choose from .* vit_b32_ctxv1"),
+        ("cross_dataset", "imagenet 1", {"TARGETS": "dtd mnist"}, "no dataset 'mnist'"),
+        ("domain_generalization", "dtd 1", {}, "shifted datasets of imagenet and shapes; for dtd name the test sets"),
+        ("base2new", "shapes 1", {"SHOTS": "1 4"}, "SHOTS is '1 4'"),
+        ("few_shot", "shapes 1", {"SHOTS": "1 0"}, "SHOTS is '1 0'"),
+        ("zeroshot", "dtd 1", {"EPOCHS": "0"}, "EPOCHS is '0'; .* at least 1"),
+        ("zeroshot", "", {}, "There are 0 arguments"),
+        ("base2new", "dtd 1", {"CLASS_AGNOSTIC": "yes"}, "CLASS_AGNOSTIC is 'yes'; it takes 1 or 0"),
+        ("sweep", "configs/sweeps/dmo.yaml", {}, "no sweep .*; configs/sweeps holds demo.yaml "),
+    ],
+)
+def test_a_wrong_command_line_is_told_before_any_python_starts(tmp_path, script, arguments, settings, said):
+    done = run_script(script, *arguments.split(), KDPL_PYTHON=str(tmp_path / "not started"), **settings)
+    assert done.returncode == 2 and done.stdout == ""
+    usage, error = done.stderr.splitlines()
+    assert usage.startswith(f"usage: bash scripts/kdpl/{script}.sh ") and re.search(said, error)
+
+
+def test_a_script_says_how_it_is_used(tmp_path):
+    done = run_script("zeroshot", "--help", KDPL_PYTHON=str(tmp_path / "not started"))
+    assert done.returncode == 0 and done.stdout.startswith("usage: bash scripts/kdpl/zeroshot.sh DATASET [SEED]")
+
+
+@pytest.mark.parametrize(
+    "script, arguments, settings, passed_on",
+    [
+        ("base2new", "dtd 3", {}, "base2new dtd 3 CoOp_KDPL"),
+        ("base2new", "dtd 3 CoOp vit_b32_ctxv1", {"EPOCHS": "2"}, "base2new dtd 3 CoOp vit_b32_ctxv1 --epochs 2"),
+        ("few_shot", "dtd 1", {"SHOTS": "1 4", "CLASS_AGNOSTIC": "1"}, "--shots 1 4 --class-agnostic"),
+        ("cross_dataset", "dtd 1", {"TARGETS": "eurosat ucf101"}, "--targets eurosat ucf101"),
+        ("few_shot", "shapes 1", {"BACKBONE": "ViT-B/16", "TEACHER": "RN50"}, "--student ViT-B/16 --teacher RN50"),
+        ("zeroshot", "dtd", {"CLASS_AGNOSTIC": "0"}, "zeroshot dtd 1 CoOp_KDPL --root"),
+        ("sweep", "spec.yaml --jobs 2", {}, "spec.yaml --tables --jobs 2 --root"),
+    ],
+)
+def test_a_script_is_one_call_of_tools_sweep(tmp_path, script, arguments, settings, passed_on):
+    python = tmp_path / "python"  # env.sh is content with it
+    python.write_text('#!/bin/sh\ncase "$*" in -m*) echo "$@";; esac\n')
+    python.chmod(0o755)
+    (tmp_path / "spec.yaml").touch()
+    copy = tmp_path / "repository"  # env.sh writes down what it has found
+    shutil.copytree(ROOT / "scripts", copy / "scripts")
+    (copy / "configs").symlink_to(ROOT / "configs")
+    settings |= {"KDPL_PYTHON": str(python), "DATA": "data"}
+    done = run_script(script, *arguments.split(), root=copy, cwd=tmp_path, **settings)
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("-m tools.sweep ") and passed_on in line
+    assert line.endswith(f"--root {tmp_path}/data --output {copy}/output")
+
+
+def run_script(
+    script: str, *arguments: str, root: Path = ROOT, cwd: Path | None = None, **settings: str
+) -> subprocess.CompletedProcess:
+    command = ["bash", str(root / "scripts" / "kdpl" / f"{script}.sh"), *arguments]
+    return subprocess.run(command, cwd=cwd, env={**os.environ, **settings}, capture_output=True, text=True)
 
 
 # The script itself, on a few small photos
@@ -215,6 +276,7 @@ def test_without_weights_of_clip_the_demo_pair_goes_all_the_way_and_only_what_is
     process = start("output")
     assert process.communicate()[0] == table and process.returncode == 0
     assert prompts.read_bytes() == before
+    assert "\n== training CoOp_KDPL on base classes (" in said
     again = {file for file, time in written.items() if file.stat().st_mtime_ns != time}
     assert again == {train_base / "results.json", test_new / "results.json"}
 

@@ -16,11 +16,10 @@ import yaml
 from safetensors.torch import save_file
 
 from kdpl.methods import METHODS
-from tools.experiment import slug
-from tools.run_folders import TEST_NEW, run_folder
+from tools.sweep import experiment
 from tools.sweep.__main__ import main, make_engine, parse
 from tools.sweep.estimates import seconds_of_run
-from tools.sweep.plan import FINISHED, STALE, UNFINISHED, cfg_of, plan, state_of_part, state_of_run
+from tools.sweep.plan import FINISHED, STALE, UNFINISHED, plan, state_of_part, state_of_run
 from tools.sweep.runs import LOG
 from tools.sweep.spec import parse_spec
 
@@ -220,12 +219,25 @@ def test_a_broken_record_is_stale_and_an_interrupted_training_unfinished(root, c
     assert state_of_part(training) == (UNFINISHED, "")
 
 
+def test_what_a_machine_lacks_is_told_once_and_the_other_runs_are_done(sweep_here, root, copy):
+    shutil.rmtree(copy / "all_classes")
+    blocks = [{}, {"source": "dtd", "datasets": ["food101"], "settings": ["kdpl"], "seeds": [1, 2]}]
+    done = sweep_here(small_spec(root) | {"settings": "zeroshot_student", "blocks": blocks}, root, copy)
+    assert done.returncode == 1
+    _, _, named = done.stderr.partition("FAILED, not started:\n")
+    first, second, problem, *_ = named.splitlines()
+    assert first.endswith("/seed1") and second.endswith("/seed2") and problem.startswith("Food101 needs ")
+    assert "tried again" not in done.stderr and "2 runs finished, 2 failed" in done.stderr
+    assert done.stderr.count("Food101 needs ") == 1
+    assert not (copy / "all_classes" / "train" / "dtd").exists()
+
+
 def test_a_run_that_fails_is_reported_with_the_end_of_its_log(sweep_here, root, copy):
     shutil.rmtree(copy / "all_classes")
-    done = sweep_here(small_spec(root) | {"datasets": ["dtd", "food101"], "settings": "zeroshot_student"}, root, copy)
-    assert done.returncode == 1
-    assert "it is tried again" in done.stderr and "2 runs finished, 1 failed" in done.stderr
-    assert done.stderr.count("Food101 needs ") >= 2
+    spec = small_spec(root, **{"DATALOADER.TEST.BATCH_SIZE": 0}) | {"settings": "zeroshot_student"}
+    done = sweep_here(spec, root, copy)
+    assert done.returncode == 1 and "0 runs finished, 2 failed" in done.stderr
+    assert "tried again" not in done.stderr and done.stderr.count("batch_size=0") >= 2
 
 
 @pytest.mark.parametrize(
@@ -285,55 +297,22 @@ def test_halves_of_classes_have_the_folders_of_the_script(tmp_path):
     ]
 
 
-def of_scripts(script: str, output: Path, **settings: str) -> list[str]:
-    """What a piece of shell prints that may use the functions of the scripts."""
-    environment = {**os.environ, "KDPL_PYTHON": sys.executable, "OUTPUT": str(output), **settings}
-    source = "set -eu; source scripts/kdpl/common.sh; source scripts/kdpl/all_classes.sh; "
-    command = ["bash", "-c", source + script]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+def test_each_of_several_teachers_is_tested_zero_shot(tmp_path):
+    spec = {"protocol": "base2new", "datasets": "dtd", "students": {"ViT-B/32": ["CoOp"]}, "teacher": "RN50, ViT-L/14"}
+    runs = plan(parse_spec(spec | {"settings": "zeroshot_teacher"}), tmp_path, tmp_path)
+    assert [run.folder.parent.name for run in runs] == ["RN50", "ViT-L-14"]
 
 
-def test_scripts_and_sweeps_name_folders_alike(tmp_path):
-    clips = ["ViT-B/32", "ViT-L/14@336px", "demo:student", "open_clip:ViT-H-14-quickgelu/dfn5b", "/a b/c.safetensors"]
-    show = "dataset=dtd; folder base2new/test_new CoOp_KDPL variant 3; SHOTS=16; "
-    show += "; ".join(f"zeroshot_folder base2new/test_new '{clip}'" for clip in clips)
-    assert of_scripts(show, tmp_path, SHOTS="4") == [
-        f"{tmp_path}/{run_folder(TEST_NEW, 'dtd', 4, 'CoOp_KDPL', 'variant', 3)}",
-        *(f"{tmp_path}/{run_folder(TEST_NEW, 'dtd', 16, 'ZeroshotCLIP', slug(clip), 1)}" for clip in clips),
-    ]
-
-
-def test_scripts_and_sweeps_do_the_same(tmp_path):
-    spec = {
-        "protocol": "domain_generalization",
-        "source": "shapes",
-        "datasets": ["shapes_night", "shapes_sketch"],
-        "students": {"demo:student": ["VPT"]},
-        "settings": ["kdpl_ca", "zeroshot_student", "zeroshot_teacher"],
-        "epochs": {"VPT": 2},
-        "seeds": 3,
-    }
-    parts = [part for run in plan(parse_spec(spec), tmp_path / "data", tmp_path) for part in run.parts]
-    # train.py is not called; its command lines are shown instead, one a line
-    show = 'exec 3>&1; PYTHON=show; show() { shift 2; echo "$*"; }; awk() { cat >&3; }; '
-    show += "transfer 3 shapes_night shapes_sketch"
-    shown = of_scripts(
-        f"choose_models shapes VPT_KDPL; {show}", tmp_path, DATA=str(tmp_path / "data"), EPOCHS="2", CLASS_AGNOSTIC="1"
-    )
-    assert {settings_of_line(tuple(line.split())) for line in shown} == {
-        settings_of_line(part.arguments) for part in parts
-    }
-    assert len(shown) == len(parts) == 1 + 3 + 2 * 3
-
-
-def settings_of_line(arguments: tuple[str, ...]) -> str:
-    """All that a command line of train.py makes of itself."""
-    cfg, args = cfg_of(arguments)
-    if args.trainer == "ZeroshotCLIP":  # whatever method stands in its configuration
-        return f"{cfg.OUTPUT_DIR} {cfg.MODEL} {cfg.DATASET} {cfg.INPUT} {cfg.SEED} {args.eval_only}"
-    return f"{cfg} {args.eval_only} {args.model_dir}"
+def test_an_experiment_is_a_sweep_of_one_method_beside_zero_shot_clip(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = "domain_generalization shapes 3 VPT_KDPL --epochs 2 --class-agnostic --targets shapes_night"
+    block = experiment.block_of(experiment.parse(words.split()))
+    assert (block.source, block.datasets, block.students) == ("shapes", ("shapes_night",), {"demo:student": ("VPT",)})
+    assert block.settings == ("zeroshot_student", "zeroshot_teacher", "kdpl_ca")
+    assert (block.seeds, block.shots, block.epochs, block.cfgs) == ((3,), (16,), {"VPT": 2}, {"VPT": "demo"})
+    assert experiment.block_of(experiment.parse(["few_shot", "shapes", "1"])).shots == (1, 2, 4, 8, 16)
+    with pytest.raises(ValueError, match="base2new takes one number of shots"):
+        experiment.block_of(experiment.parse(["base2new", "shapes", "1", "--shots", "1", "2"]))
 
 
 @pytest.mark.skipif(

@@ -127,7 +127,7 @@ def test_a_run_that_fails_again_is_reported_with_the_end_of_its_log_and_the_othe
     runs = runs_below(tmp_path, 3)
     let_fail(runs[1], times=2)
     (failure,) = drive_here(tmp_path, runs)
-    assert failure.run == runs[1] and failure.code == 2
+    assert failure.run == runs[1] and failure.code == 1
     assert failure.end_of_log.endswith("error: this run was told to fail")
     assert [is_finished(run) for run in runs] == [True, False, True]
 
@@ -136,6 +136,12 @@ def test_without_retries_a_run_fails_at_once(tmp_path):
     runs = runs_below(tmp_path, 1)
     let_fail(runs[0], times=1)
     assert len(drive_here(tmp_path, runs, retries=0)) == 1
+
+
+def test_an_error_of_the_users_is_not_tried_again(tmp_path, capfd):
+    engine = LocalEngine(1, 1, work=("sh", "-c", "exit 2"))
+    (failure,) = drive(runs_below(tmp_path, 1), engine, is_finished, 5, View(1, 1))
+    assert failure.code == 2 and capfd.readouterr().err.count("started") == 1
 
 
 def test_a_process_that_cannot_start_says_why(tmp_path):
@@ -210,4 +216,4 @@ def test_slots_take_the_cards_in_turn(cards, seen, tmp_path, monkeypatch):
     processes = [engine.start(run) for run in runs_below(tmp_path, 4)]
     for process in processes:
         process.stop()
-    assert [process.message().strip() for process in processes] == seen
+    assert [process.said.strip() for process in processes] == seen

@@ -118,7 +118,7 @@ def test_what_slurm_refuses_is_told_at_once_and_later_fails_that_run_alone(tmp_p
         engine.start(run)
     engine.start(run)
     refused = engine.start(run)
-    assert refused.poll() == 1 and "invalid partition" in refused.message()
+    assert refused.poll() == 1 and "invalid partition" in refused.said
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from tools.sweep.protocols import NAMES, SHIFTED
 from tools.sweep.spec import parse_spec, read_spec
 
 from .conftest import ROOT
@@ -13,6 +14,7 @@ SMALL = {
     "students": {"ViT-B/32": ["CoOp"]},
     "settings": ["labels", "kdpl"],
 }
+OF_THE_PAPER = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")
 ELEVEN = {
     "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101", "fgvc_aircraft", "sun397",
     "dtd", "eurosat", "ucf101",
@@ -25,6 +27,23 @@ def test_a_block_has_the_papers_seeds_and_shots_unless_it_says_otherwise():
     assert (block.seeds, block.shots) == ((1, 2, 3), (16,))
     (block,) = parse_spec(SMALL | {"seeds": 2, "shots": [1, 4, 1]}).blocks
     assert (block.seeds, block.shots) == ((2,), (1, 4))
+
+
+def test_a_protocol_knows_its_datasets_and_shots():
+    def block(**changes):
+        spec = {key: value for key, value in SMALL.items() if key != "datasets"} | changes
+        return parse_spec(spec).blocks[0]
+
+    assert set(block().datasets) == ELEVEN and block(protocol="few_shot").shots == (1, 2, 4, 8, 16)
+    assert block(protocol="cross_dataset", source="shapes").datasets[-1] == "shapes_sketch"
+    assert set(block(protocol="domain_generalization", source="imagenet").datasets) == set(SHIFTED["imagenet"])
+    with pytest.raises(ValueError, match="shifted datasets of imagenet and shapes; for dtd name those to test"):
+        block(protocol="domain_generalization", source="dtd")
+
+
+@pytest.mark.parametrize("file, name", NAMES.items())
+def test_the_names_of_datasets_are_those_of_their_files(file, name):
+    assert yaml.safe_load((ROOT / "configs" / "datasets" / f"{file}.yaml").read_text())["DATASET"]["NAME"] == name
 
 
 def test_blocks_share_what_stands_beside_them_and_may_overrule_it():

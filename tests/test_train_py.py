@@ -256,7 +256,7 @@ def test_weights_that_cannot_be_fetched_are_named_with_the_ways_to_get_them(comm
     missing = {"KDPL_CLIP_CACHE": str(tmp_path / "cache"), "KDPL_CLIP_MIRROR": "http://127.0.0.1:9"}
     arguments = command("--backbone", "ViT-B/32", pairs=("INPUT.SIZE", "(224,224)"))
     message = refused(run_train(*arguments, **missing))
-    for words in ("ViT-B-32.pt", str(tmp_path / "cache"), "http://127.0.0.1:9", "Check the connection"):
+    for words in ("ViT-B-32.pt", str(tmp_path / "cache"), "http://127.0.0.1:9", "run the same command again"):
         assert words in message
     assert [path.name for path in (tmp_path / "cache").rglob("*")] == [".ViT-B-32.pt.lock"]
 

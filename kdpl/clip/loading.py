@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -55,7 +56,21 @@ def load_clip(name: str) -> LoadedCLIP:
     return loaded
 
 
-def _load_file(path: Path, name: str, sha256: str) -> LoadedCLIP:
+@cache
+def fetch_clip(name: str) -> None:
+    """Bring the weights of ``name`` onto this machine, without loading them; once in a process.
+
+    Raises:
+        ValueError, ConnectionError: as :func:`load_clip`.
+    """
+    check_clip_name(name)
+    if name.startswith(OPEN_CLIP_PREFIX):
+        open_clip_weights_file(name)
+    elif name in OPENAI_WEIGHTS:
+        openai_weights_file(name)
+
+
+def _load_file(name: str, path: Path, sha256: str) -> LoadedCLIP:
     if name in DEMO_WEIGHTS:
         from .demo_weights import load_demo_state_dict
 

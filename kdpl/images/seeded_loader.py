@@ -52,7 +52,7 @@ class SeededImages(Dataset):
         seed = stream_seed("augmentation", self.seed, epoch, index)
         python_state = random.getstate()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than many a small image
             random.seed(seed)
             image = self.transform(self._read(index))
         random.setstate(python_state)

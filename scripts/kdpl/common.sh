@@ -1,48 +1,56 @@
-# Sourced by the scripts of experiments: their settings, the names of folders, one way to call train.py.
+# Sourced by the scripts of experiments, which set usage: checks what they were given and calls tools.sweep once.
 #
-# Settings from the environment; relative folders count from where the script was called:
-#   DATA=data  OUTPUT=output      data sets and results, both in this repository
-#   SHOTS=16  EPOCHS              images a class; epochs, if not those of the configuration
+# Settings from the environment; relative folders are relative to where the script was started:
+#   DATA=data  OUTPUT=output      datasets and results, both in this repository
+#   SHOTS  EPOCHS                 images per class (16; few_shot.sh takes several); epochs, if not the configuration's
 #   BACKBONE  TEACHER             student and teacher: ViT-B/32 and ViT-L/14, for shapes the demo pair
-#   CLASS_AGNOSTIC=1              train without the names of the classes (KDPL-CA)
+#   CLASS_AGNOSTIC=1              train without the class names (KDPL-CA)
+#   TARGETS                       datasets that the prompts are tested on, if not the published ones
 
-source "$(dirname "${BASH_SOURCE[0]}")/../env.sh"
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." > /dev/null && pwd)
+configs=$scripts/../configs
+
+fail() {  # MESSAGE
+    printf '%s\n' "usage: bash scripts/kdpl/$usage" "error: $1" >&2
+    exit 2
+}
+
+check() {  # WHAT VALUE PATTERN EXAMPLE
+    [[ $2 =~ ^($3)$ ]] || fail "$1 is '$2'; it takes $4."
+}
+
+check_file() {  # WHAT NAME FOLDER [ENDING]: the folder has to hold a file or folder of that name
+    local known=("$3"/*"${4-}")
+    known=("${known[@]##*/}")
+    [[ -n $2 && -e $3/$2${4-} ]] || fail "There is no $1 '$2'; choose from ${known[*]%"${4-}"}."
+}
 
 from_here() {  # PATH: absolute
     [[ $1 == /* ]] && echo "$1" || echo "$PWD/$1"
 }
-DATA=$(from_here "${DATA:-$ROOT/data}")
-OUTPUT=$(from_here "${OUTPUT:-$ROOT/output}")
-SHOTS=${SHOTS:-16}
-cd "$ROOT"
 
-choose_models() {  # DATASET TRAINER [CFG]: sets these, student, teacher, pairs for train.py, and cfg_folder, which
-    local chosen   #                        is cfg with whatever differs from it
-    chosen=$("$PYTHON" -m tools.experiment "$@")
-    dataset=$1 trainer=$2 pairs=()
-    {
-        read -r student && read -r teacher && read -r cfg && read -r cfg_folder
-        while read -r; do pairs+=("$REPLY"); done
-    } <<< "$chosen"
+experiment() {  # PROTOCOL DATASET SEED [TRAINER] [CFG]
+    [[ ${2-} != -h && ${2-} != --help ]] || { echo "usage: bash scripts/kdpl/$usage"; exit; }
+    (($# >= 3 && $# <= 5)) || fail "There are $(($# - 1)) arguments."
+    local protocol=$1 trainer=${4:-CoOp_KDPL} cfg=${5-} name number="(-1|0*[1-9][0-9]*)"
+    for name in "$2" ${TARGETS-}; do check_file dataset "$name" "$configs/datasets" .yaml; done
+    check "The seed" "$3" "[0-9]+" "a whole number, such as 1"
+    check_file trainer "$trainer" "$configs/trainers"
+    [[ -z $cfg ]] || check_file configuration "$cfg" "$configs/trainers/$trainer" .yaml
+    [[ $protocol == few_shot ]] && number+="( $number)*"
+    check SHOTS "${SHOTS:-16}" "$number" "a number of images per class, such as 16, or -1 for all of them"
+    check EPOCHS "${EPOCHS:-1}" "0*[1-9][0-9]*" "a number of epochs, at least 1"
+    check CLASS_AGNOSTIC "${CLASS_AGNOSTIC:-0}" "[01]|[Tt]rue|TRUE|[Ff]alse|FALSE" "1 or 0"
+    local flags=(${BACKBONE:+--student "$BACKBONE"} ${TEACHER:+--teacher "$TEACHER"} ${SHOTS:+--shots $SHOTS}
+        ${EPOCHS:+--epochs "$EPOCHS"} ${TARGETS:+--targets $TARGETS})
+    [[ ${CLASS_AGNOSTIC:-0} =~ ^(0|[Ff].*)$ ]] || flags+=(--class-agnostic)
+    sweep "$protocol" "$2" "$3" "$trainer" ${cfg:+"$cfg"} ${flags[@]+"${flags[@]}"}
 }
 
-folder() {  # PART TRAINER CFG SEED: where results go; PART is such as base2new/train_base
-    echo "$OUTPUT/$1/$dataset/shots_$SHOTS/$2/$3/seed$4"
-}
-
-zeroshot_folder() {  # PART CLIP: nothing is drawn, so one seed stands for all
-    folder "$1" ZeroshotCLIP "${2//[^[:alnum:]._+]/-}" 1
-}
-
-run() {  # TITLE CLASSES SEED FOLDER, then flags and KEY VALUE pairs of train.py. What is finished is not run again.
-    echo "== $1 ($4)" >&2
-    "$PYTHON" train.py --skip-finished --root "$DATA" --seed "$3" --output-dir "$4" \
-        --dataset-config-file "configs/datasets/$dataset.yaml" \
-        --config-file "configs/trainers/$trainer/$cfg.yaml" "${@:5}" \
-        DATASET.NUM_SHOTS "$SHOTS" DATASET.SUBSAMPLE_CLASSES "$2" ${pairs[@]+"${pairs[@]}"} |
-        awk '/^(epoch|Resuming|Zero-shot|On validation|Warning)/ { print; fflush() }' >&2  # log.txt has all of it
-}
-
-run_zeroshot() {  # CLIP CLASSES FOLDER
-    run "zero-shot $1 on $2 classes" "$2" 1 "$3" --eval-only --trainer ZeroshotCLIP --backbone "$1"
+sweep() {  # ARGUMENTS of tools.sweep
+    source "$scripts/env.sh"
+    DATA=$(from_here "${DATA:-$ROOT/data}")
+    OUTPUT=$(from_here "${OUTPUT:-$ROOT/output}")
+    cd "$ROOT"
+    exec "$PYTHON" -m tools.sweep "$@" --root "$DATA" --output "$OUTPUT"
 }

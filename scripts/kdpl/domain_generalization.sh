@@ -1,21 +1,10 @@
 #!/usr/bin/env bash
-# Train on all classes of one data set, test on the same classes in other conditions, beside zero-shot student and
-# teacher; print a table.
-#
-#   [DATA=data] [TARGETS="imagenet_a imagenet_r"] bash scripts/kdpl/domain_generalization.sh DATASET SEED [TRAINER] [CFG]
-#
-# such as: bash scripts/kdpl/domain_generalization.sh imagenet 1 CoOp_KDPL, or of shapes 1 for the demo. Started again,
-# it goes on where it was. More settings stand in common.sh.
+# Train on all classes of ImageNet (or, for the demo, of shapes), test on the same classes in other conditions; print a
+# table. For another dataset TARGETS names the sets to test on.
+# Started again, it resumes where it was; what is finished is not run again. common.sh lists more settings.
 set -euo pipefail
+usage="domain_generalization.sh DATASET SEED [TRAINER] [CFG], such as imagenet 1 CoOp_KDPL, or shapes 1"
 source "$(dirname "$0")/common.sh"
-source "$ROOT/scripts/kdpl/all_classes.sh"
-dataset=${1:?imagenet or shapes} seed=${2:?seed, such as 1}
-case $dataset in
-    imagenet) shifted="imagenetv2 imagenet_sketch imagenet_a imagenet_r" ;;
-    shapes) shifted="shapes_night shapes_noise shapes_sketch" ;;
-    *) shifted=${TARGETS:?there are shifted sets of imagenet and of shapes; for $dataset name the test sets} ;;
-esac
-read -r -a targets <<< "${TARGETS:-$shifted}"
-TRANSFER=1 choose_models "$dataset" "${3:-CoOp_KDPL}" ${4+"$4"}
-transfer "$seed" "${targets[@]}"
-show_tables
+[[ -n ${TARGETS-} || ${1-} =~ ^(|-h|--help|imagenet|shapes)$ ]] ||
+    fail "There are shifted datasets of imagenet and shapes; for $1 name the test sets: TARGETS=\"one another\"."
+experiment domain_generalization "$@"

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Many runs from one file, then all tables: [DATA=data OUTPUT=output] bash scripts/kdpl/sweep.sh SPEC [flags of
-# tools.sweep], such as: bash scripts/kdpl/sweep.sh configs/sweeps/demo.yaml --jobs 2
+# Many runs from one file, then all tables.
 set -euo pipefail
-spec=$(realpath -- "${1:?a file such as configs/sweeps/demo.yaml}")
+usage="sweep.sh SPEC [flags of tools.sweep], such as configs/sweeps/demo.yaml --jobs 2"
 source "$(dirname "$0")/common.sh"
-"$PYTHON" -m tools.sweep "$spec" --root "$DATA" --output "$OUTPUT" "${@:2}"
-"$PYTHON" -m tools.tables "$OUTPUT"
+[[ -f ${1-} ]] || fail "There is no sweep '${1-}'; configs/sweeps holds $(cd "$configs/sweeps" && echo *.yaml)."
+sweep "$(from_here "$1")" --tables "${@:2}"

@@ -17,7 +17,8 @@ from yacs.config import CfgNode
 import trainers  # noqa: F401
 from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
 from kdpl.methods import METHODS
-from trainers.kdpl.config import extend_cfg, flat
+from kdpl.settings import flat
+from trainers.kdpl.config import extend_cfg
 from trainers.kdpl.configuration import get_node
 
 from .golden_file import ROOT

@@ -7,6 +7,8 @@
 It can be stopped and started at any time, also from several terminals at once: finished runs are left alone,
 interrupted ones go on after their last epoch. What is there of other settings is run again, its old files kept in a
 hidden folder. `python -m tools.tables` shows the results.
+
+A single experiment needs no file: `python -m tools.sweep base2new shapes 1`, and `--help` behind base2new tells more.
 """
 
 import argparse
@@ -20,25 +22,32 @@ from tempfile import TemporaryFile
 
 from tabulate import tabulate
 
+from tools.tables.__main__ import main as tables
+
+from . import experiment
 from .claims import claimed_by
 from .drive import Engine, Failure, drive
 from .estimates import seconds_of_run, total
 from .local_engine import ROOT, LocalEngine
+from .needs import unmet_needs
 from .plan import FINISHED, plan, state_of_run
 from .runs import Run
 from .spec import Spec, read_spec
 from .view import View
+from .work import USER_ERROR
 
 ENGINES = ("local", "ray", "slurm")
 ALL_AT_ONCE = 100_000  # a cluster has a queue of its own
-SOME_FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130  # exit codes
+SOME_FAILED, INTERRUPTED = 1, 130  # exit codes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """See the module; the exit code is 1 if runs failed, and 2 for what the user can mend."""
-    args = parse(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    single = arguments and arguments[0] in experiment.EXPERIMENTS
+    args = experiment.parse(arguments) if single else parse(arguments)
     try:
-        return sweep(args)
+        return experiment.run(args) if single else sweep(args)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
@@ -53,6 +62,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("spec", help="a file such as those in configs/sweeps")
     parser.add_argument("--dry-run", action="store_true", help="list the runs with their states and times, and stop")
+    parser.add_argument("--tables", action="store_true", help="print the tables of the output folder at the end")
     add_where_and_how(parser)
     return parser.parse_args(arguments)
 
@@ -65,7 +75,7 @@ def add_where_and_how(parser: argparse.ArgumentParser) -> None:
     add("--engine", choices=ENGINES, default="local", help="this machine, a Ray cluster, or Slurm (default: local)")
     add("--jobs", type=int, help="runs at once (default: as many as there are cards or, on a CPU, cores for them)")
     add("--gpus", type=float, help="cards a run, such as 0.5 (default: 1, or 0 where there are none)")
-    add("--retries", type=int, default=1, help="how often a failed run is tried again (default: 1)")
+    add("--retries", type=int, default=1, help="how often a run that crashed is tried again (default: 1)")
     add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="an option of sbatch, such as partition=gpu")
 
 
@@ -75,20 +85,28 @@ def sweep(args: argparse.Namespace) -> int:
     output = args.output and Path(args.output).absolute()
     os.chdir(ROOT)  # paths in configurations count from there
     spec = read_spec(spec_file)
-    runs = plan(spec, root, output or ROOT / spec.output)
+    output = output or ROOT / spec.output
+    runs = plan(spec, root, output)
     if args.dry_run:
         print(listing(runs))
         return 0
-    failures = run_missing(runs, spec, args, output or ROOT / spec.output)
-    return SOME_FAILED if failures else 0
+    if run_missing(runs, spec, args, output):
+        return SOME_FAILED
+    return tables([str(output)]) if args.tables else 0
 
 
 def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, output: Path) -> list[Failure]:
     """Bring all runs to their end, and say how that went."""
     todo = [run for run in runs if not is_finished(run)]
     print(f"{len(runs)} runs, {len(runs) - len(todo)} finished before; results in {output}", file=sys.stderr)
+    unmet = unmet_needs(todo)
+    for problem in dict.fromkeys(unmet.values()):
+        names = "".join(f"  {run.name}\n" for run, why in unmet.items() if why == problem)
+        print(f"\nFAILED, not started:\n{names}{problem}", file=sys.stderr)
+    failures = [Failure(run, USER_ERROR, problem) for run, problem in unmet.items()]
+    todo = [run for run in todo if run not in unmet]
     if not todo:
-        return []
+        return failures
     engine = make_engine(args, spec, output)
     output.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=output):  # a folder that cannot be written to is told here, not by each run
@@ -96,13 +114,14 @@ def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, outpu
     view = View(len(todo), min(engine.slots, 8))
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that runs are ended, too
     try:
-        failures = drive(todo, engine, is_finished, args.retries, view)
+        failed = drive(todo, engine, is_finished, args.retries, view)
     finally:
         signal.signal(signal.SIGTERM, before)
         view.close()
-    for failure in failures:
+    for failure in failed:
         print(f"\nFAILED {failure.run.name}, exit code {failure.code}:\n{failure.end_of_log}", file=sys.stderr)
-    print(f"{len(todo) - len(failures)} runs finished, {len(failures)} failed", file=sys.stderr)
+    failures += failed
+    print(f"{len(todo) - len(failed)} runs finished, {len(failures)} failed", file=sys.stderr)
     return failures
 
 

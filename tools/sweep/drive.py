@@ -9,7 +9,7 @@ from typing import Protocol
 from .claims import claimed_by
 from .runs import LOG, Run
 from .view import View
-from .work import CLAIMED
+from .work import CLAIMED, USER_ERROR
 
 SECONDS_TO_WAIT_FOR_OTHERS = 2.0
 LINES_OF_LOG = 15
@@ -19,8 +19,9 @@ UNFIT = "\nThis ended well, and left something else than was asked for. Have con
 class Process(Protocol):
     """A run that an engine has started."""
 
+    said: str  # after its end: what is not in the run's log
+
     def poll(self) -> int | None: ...  # the exit code; None while it works
-    def message(self) -> str: ...  # after its end: what it had to say that is not in the run's log
     def stop(self) -> None: ...
 
 
@@ -46,7 +47,7 @@ class Failure:
 def drive(
     runs: Sequence[Run], engine: Engine, is_finished: Callable[[Run], bool], retries: int, view: View
 ) -> list[Failure]:
-    """Work on runs until each is finished or has failed ``retries`` times more than once.
+    """Work on runs until each is finished, has failed ``retries`` times more than once, or has a user's error.
 
     Whether a run is finished is what its records say, not how its process ended; so it does not matter which of several
     sweeps has worked on it. A run that another process has claimed is waited for, and taken over if that dies.
@@ -82,8 +83,8 @@ def drive(
                     waiting[run] = time.monotonic() + SECONDS_TO_WAIT_FOR_OTHERS
                 else:
                     attempts[run] += 1
-                    again = attempts[run] <= retries
-                    failure = Failure(run, code, _end_of_log(run, process.message() + UNFIT * (code == 0)))
+                    again = attempts[run] <= retries and code != USER_ERROR
+                    failure = Failure(run, code, _end_of_log(run, process.said + UNFIT * (code == 0)))
                     view.failed(failure.run, failure.end_of_log, again)
                     if again:
                         waiting[run] = 0.0

@@ -52,7 +52,7 @@ class LocalProcess:
     OUT_OF_MEMORY = ", as the system does when memory runs out: fewer --jobs need less"
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], on_end=lambda: None):
-        self.on_end = on_end
+        self.said, self.on_end = "", on_end
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -69,10 +69,6 @@ class LocalProcess:
         if code is not None:
             self._end()
         return code
-
-    def message(self) -> str:
-        """What it had to say that is not in the log of the run."""
-        return self.said
 
     def stop(self) -> None:
         """End it, as a kill would."""

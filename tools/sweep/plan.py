@@ -4,7 +4,6 @@ import contextlib
 import functools
 import io
 import itertools
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,10 +15,17 @@ from dassl.data.datasets import DATASET_REGISTRY
 import train
 from kdpl.clip.templates import GENERIC
 from kdpl.distillation import resume
-from kdpl.prompts.inert_files import read_checkpoint
+from kdpl.distillation.teacher import teacher_names
+from kdpl.names import check_known
 from kdpl.run_record import FILE_NAME, finished_record
-from tools.experiment import Experiment, choose, slug
-from tools.run_folders import (
+from trainers.kdpl.config import default_settings, of_evaluation, settings_of
+from trainers.kdpl.configuration import build_cfg
+from trainers.kdpl.finished import is_finished
+
+from .choice import Choice, choose, slug
+from .claims import FILE_NAME as CLAIM
+from .protocols import (
+    FROM_A_SOURCE,
     TEST_BASE,
     TEST_NEW,
     TRAIN_ALL,
@@ -30,23 +36,20 @@ from tools.run_folders import (
     run_folder,
     test_from,
 )
-from trainers.kdpl.config import default_settings, of_evaluation, settings_of
-from trainers.kdpl.configuration import build_cfg, check_registered
-from trainers.kdpl.finished import is_finished
-
-from .claims import FILE_NAME as CLAIM
 from .runs import LOG, Part, Run
-from .spec import FROM_A_SOURCE, TRAINED, Block, Spec
+from .spec import TRAINED, Block, Spec
 
 FINISHED, UNFINISHED, STALE, MISSING = "finished", "unfinished", "stale", "missing"
+HALVES = {"base": TEST_BASE, "new": TEST_NEW}
 
 
-def plan(spec: Spec, root: Path, output: Path) -> list[Run]:
+def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = ZEROSHOT_SHOTS) -> list[Run]:
     """All runs of a spec, each once: evaluations of the same prompts are parts of one run.
 
     Args:
         root: folder with the data sets.
         output: folder for the results.
+        zeroshot_shots: the number in the folders of zero-shot results.
 
     Raises:
         ValueError, FileNotFoundError: if a data set, configuration or CLIP does not exist, settings do not fit, or two
@@ -55,7 +58,7 @@ def plan(spec: Spec, root: Path, output: Path) -> list[Run]:
     parts: dict[str, dict[str, Part]] = {}
     for block in spec.blocks:
         _check_datasets_and_options(block)
-        for run in _RunsOfBlock(block, root, output):
+        for run in _RunsOfBlock(block, root, output, zeroshot_shots):
             parts_of_run = parts.setdefault(run.name, {})
             for part in run.parts:
                 known = parts_of_run.setdefault(part.folder, part)
@@ -72,7 +75,7 @@ def _check_datasets_and_options(block: Block) -> None:
     """What nobody else looks at before the trainings are done, or fails each of them."""
     for dataset in dict.fromkeys((block.source, *block.datasets) if block.source else block.datasets):
         cfg = build_cfg([f"configs/datasets/{dataset}.yaml"], {}, _pairs(block.options))
-        check_registered(cfg.DATASET.NAME, DATASET_REGISTRY, "dataset", "DATASET.NAME")
+        check_known(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
 
 
 def _pairs(options: Mapping[str, Any]) -> list[str]:
@@ -83,8 +86,9 @@ def _pairs(options: Mapping[str, Any]) -> list[str]:
 class _RunsOfBlock:
     """Goes through the combinations of a block; runs that are the same come more than once."""
 
-    def __init__(self, block: Block, root: Path, output: Path):
-        self.block, self.root, self.output = block, root, output
+    def __init__(self, block: Block, root: Path, output: Path, zeroshot_shots: int):
+        self.block, self.root, self.output, self.zeroshot_shots = block, root, output, zeroshot_shots
+        self.others = block.datasets if block.source else ()  # that prompts are tested on beside their own
 
     def __iter__(self) -> Iterator[Run]:
         block = self.block
@@ -99,7 +103,7 @@ class _RunsOfBlock:
                         for shots, seed in itertools.product(block.shots, block.seeds):
                             yield self.trained(dataset, shots, trainer, chosen, seed)
 
-    def chosen(self, dataset: str, method: str, setting: str, student: str) -> tuple[Experiment, str]:
+    def chosen(self, dataset: str, method: str, setting: str, student: str) -> tuple[Choice, str]:
         """What is to be trained, and the trainer's name."""
         trainer = method if setting == "labels" else f"{method}_KDPL"
         epochs = self.block.epochs.get(method)
@@ -116,56 +120,59 @@ class _RunsOfBlock:
             )
         return chosen, trainer
 
-    def trained(self, dataset: str, shots: int, trainer: str, chosen: Experiment, seed: int) -> Run:
+    def trained(self, dataset: str, shots: int, trainer: str, chosen: Choice, seed: int) -> Run:
         """A training and its evaluations."""
 
-        def part(name: str, on: str, classes: str, *flags: str, pairs: tuple = ()) -> Part:
+        def part(title: str, name: str, on: str, classes: str, *flags: str, pairs: tuple = ()) -> Part:
             folder = run_folder(name, on, shots, trainer, chosen.folder, seed)
-            flags = ("--trainer", trainer, "--backbone", chosen.student, *flags)
-            return self.part(folder, on, f"{trainer}/{chosen.cfg}", shots, seed, classes, flags, chosen.pairs + pairs)
+            model = (f"{trainer}/{chosen.cfg}", trainer, chosen.student)
+            return self.part(title, folder, on, classes, shots, seed, *model, flags, chosen.pairs + pairs)
 
-        in_halves = self.block.protocol == "base2new"
         no_test = ("TEST.NO_TEST", "True")  # the evaluations are parts of their own
-        training = part(*((TRAIN_BASE, dataset, "base") if in_halves else (TRAIN_ALL, dataset, "all")), pairs=no_test)
-        evaluate = ("--eval-only", "--model-dir", training.folder)
-        if in_halves:
-            tests = [part(TEST_BASE, dataset, "base", *evaluate), part(TEST_NEW, dataset, "new", *evaluate)]
+        if self.block.protocol == "base2new":
+            training = part(f"training {trainer} on base classes", TRAIN_BASE, dataset, "base", pairs=no_test)
+            tests = [(f"{trainer} on {half} classes", name, dataset, half) for half, name in HALVES.items()]
         else:
-            others = self.block.datasets if self.block.protocol in FROM_A_SOURCE else ()
-            tests = [part(test_from(dataset), on, "all", *evaluate) for on in dict.fromkeys((dataset, *others))]
-        return self.run(training, *tests)
+            title = f"training {trainer} on {dataset}, {shots} shots"
+            training = part(title, TRAIN_ALL, dataset, "all", pairs=no_test)
+            tests = [
+                (f"{trainer} of {dataset} on {on}", test_from(dataset), on, "all")
+                for on in dict.fromkeys((dataset, *self.others))
+            ]
+        return self.run(training, *(part(*test, "--eval-only", "--model-dir", training.folder) for test in tests))
 
     def zeroshot(self, dataset: str, setting: str, student: str, method: str) -> Iterator[Run]:
         """Evaluations of hand-written prompts."""
-        chosen, trainer = self.chosen(dataset, method, "kdpl", student)
-        clip = chosen.teacher if setting == "zeroshot_teacher" else chosen.student
+        trained = "labels" if set(TRAINED).intersection(self.block.settings) == {"labels"} else "kdpl"
+        chosen, trainer = self.chosen(dataset, method, trained, student)
         pairs = ("DATASET.TEMPLATE", GENERIC) if setting == "zeroshot_student_generic" else ()
-        variant = slug(clip) + ("__template_generic" if pairs else "")
-        flags = ("--eval-only", "--trainer", "ZeroshotCLIP", "--backbone", clip)
 
-        def part(name: str, on: str, classes: str) -> Part:
-            folder = run_folder(name, on, ZEROSHOT_SHOTS, "ZeroshotCLIP", variant, ZEROSHOT_SEED)
-            cfg = f"{trainer}/{chosen.cfg}"
-            return self.part(folder, on, cfg, ZEROSHOT_SHOTS, ZEROSHOT_SEED, classes, flags, pairs)
+        def part(clip: str, name: str, on: str, classes: str) -> Part:
+            variant = slug(clip) + "__template_generic" * bool(pairs)
+            folder = run_folder(name, on, self.zeroshot_shots, "ZeroshotCLIP", variant, ZEROSHOT_SEED)
+            model = (f"{trainer}/{chosen.cfg}", "ZeroshotCLIP", clip)
+            what = (f"zero-shot {clip} on {classes} classes", folder, on, classes)
+            return self.part(*what, self.zeroshot_shots, ZEROSHOT_SEED, *model, ("--eval-only",), pairs)
 
-        if self.block.protocol == "base2new":
-            yield self.run(part(TEST_BASE, dataset, "base"), part(TEST_NEW, dataset, "new"))
-        else:
-            others = self.block.datasets if self.block.protocol in FROM_A_SOURCE else ()
-            for on in dict.fromkeys((dataset, *others)):
-                yield self.run(part(ZEROSHOT_ALL, on, "all"))
+        for clip in teacher_names(chosen.teacher) if setting == "zeroshot_teacher" else [chosen.student]:
+            if self.block.protocol == "base2new":
+                yield self.run(*(part(clip, name, dataset, half) for half, name in HALVES.items()))
+            else:
+                for on in dict.fromkeys((dataset, *self.others)):
+                    yield self.run(part(clip, ZEROSHOT_ALL, on, "all"))
 
     def part(
-        self, folder: str, dataset: str, cfg: str, shots: int, seed: int, classes: str, flags: tuple, pairs: tuple
-    ) -> Part:
-        """The command line of train.py."""
+        self, title: str, folder: str, on: str, classes: str, shots: int, seed: int, cfg: str, trainer: str,
+        backbone: str, flags: tuple, pairs: tuple,
+    ) -> Part:  # fmt: skip
+        """The command line of train.py for one dataset and one half of its classes."""
         folder = str(self.output / folder)
         return Part(folder, (
             "--root", str(self.root), "--seed", str(seed), "--output-dir", folder,
-            "--dataset-config-file", f"configs/datasets/{dataset}.yaml",
-            "--config-file", f"configs/trainers/{cfg}.yaml", *flags,
+            "--dataset-config-file", f"configs/datasets/{on}.yaml",
+            "--config-file", f"configs/trainers/{cfg}.yaml", "--trainer", trainer, "--backbone", backbone, *flags,
             "DATASET.NUM_SHOTS", str(shots), "DATASET.SUBSAMPLE_CLASSES", classes, *pairs, *_pairs(self.block.options),
-        ))  # fmt: skip
+        ), title)  # fmt: skip
 
     def run(self, *parts: Part) -> Run:
         return Run(str(Path(parts[0].folder).relative_to(self.output)), parts)
@@ -199,8 +206,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
         if finished_record(record) is not None:
             return STALE, f"{part.folder} is of other settings, weights or prompts"
         if part.trains and unfinished.is_file():
-            before = json.loads(read_checkpoint(unfinished)["settings"])
-            resume.check_settings(unfinished, before, settings_of(cfg), default_settings())
+            resume.read_resume_state(unfinished, settings_of(cfg), default_settings(), settings_of)
             return UNFINISHED, ""
     except ValueError as error:
         return STALE, str(error)
@@ -215,10 +221,11 @@ def cfg_of(arguments: tuple[str, ...]) -> tuple:
     return build_cfg([args.dataset_config_file, args.config_file], flags, args.opts), args
 
 
-def set_aside(folder: Path) -> None:
+def set_aside(folder: Path) -> Path:
     """Make room for a run where a stale one is; what was there is kept in a hidden folder, which nothing reads."""
     aside = folder / f".replaced-{time.strftime('%Y-%m-%d-%H-%M-%S')}"
     aside.mkdir(parents=True, exist_ok=True)
     for entry in [folder / FILE_NAME, *folder.iterdir()]:  # the record first: without it nothing counts as finished
         if entry.exists() and entry.name not in (CLAIM, LOG) and not entry.name.startswith(".replaced-"):
             shutil.move(entry, aside / entry.name)
+    return aside

@@ -70,8 +70,5 @@ class RayTask:
             self.said = str(error)
             return 1
 
-    def message(self) -> str:
-        return self.said
-
     def stop(self) -> None:
         self.ray.cancel(self.reference, force=True)

@@ -9,10 +9,11 @@ LOG = "sweep.log"  # of a run, in its folder
 
 @dataclass(frozen=True)
 class Part:
-    """One training or one evaluation: a command line of train.py, and the folder that it writes into."""
+    """One training or one evaluation: a command line of train.py, the folder that it writes into, what to call it."""
 
     folder: str
     arguments: tuple[str, ...]
+    title: str = ""
 
     @property
     def trains(self) -> bool:
@@ -41,4 +42,5 @@ class Run:
     @classmethod
     def from_json(cls, text: str) -> "Run":
         content = json.loads(text)
-        return cls(content["name"], tuple(Part(p["folder"], tuple(p["arguments"])) for p in content["parts"]))
+        parts = (Part(p["folder"], tuple(p["arguments"]), p["title"]) for p in content["parts"])
+        return cls(content["name"], tuple(parts))

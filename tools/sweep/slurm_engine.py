@@ -56,7 +56,7 @@ class SlurmEngine:
         except NameError as error:  # submitit's, which lists what there is
             raise ValueError(f"--slurm: {error}") from error
 
-    def start(self, run: Run) -> "SlurmJob | RefusedJob":
+    def start(self, run: Run) -> "SlurmJob":
         """
         Raises:
             ValueError: if Slurm refuses the very first job. Later that is a failure of this run alone, as ending the
@@ -71,7 +71,7 @@ class SlurmEngine:
                     f"Slurm did not take the first job: {str(error).strip()}\n--slurm KEY=VALUE sets options of "
                     "sbatch, and --gpus 0 asks for no card."
                 ) from error
-            return RefusedJob(str(error))
+            return SlurmJob(None, said=str(error))
         self.accepted = True
         return SlurmJob(job)
 
@@ -80,14 +80,15 @@ class SlurmEngine:
 
 
 class SlurmJob:
-    """A run that waits in the queue or works."""
+    """A run that waits in the queue or works; without a job, one that Slurm did not take."""
 
-    def __init__(self, job):
-        self.job = job
-        self.said = ""
+    def __init__(self, job, said: str = ""):
+        self.job, self.said = job, said
 
     def poll(self) -> int | None:
         """The exit code; None while it waits or works."""
+        if self.job is None:
+            return 1
         if not self.job.done():
             return None
         error = self.job.exception()
@@ -96,24 +97,6 @@ class SlurmJob:
         self.said = f"job {self.job.job_id}: {error}"
         return 1
 
-    def message(self) -> str:
-        return self.said
-
     def stop(self) -> None:
-        self.job.cancel(check=False)
-
-
-class RefusedJob:
-    """A run that Slurm did not take."""
-
-    def __init__(self, why: str):
-        self.why = why
-
-    def poll(self) -> int:
-        return 1
-
-    def message(self) -> str:
-        return self.why
-
-    def stop(self) -> None:
-        """Nothing is at work."""
+        if self.job is not None:
+            self.job.cancel(check=False)

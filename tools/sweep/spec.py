@@ -13,10 +13,10 @@ import yaml
 from kdpl.methods import METHODS
 from kdpl.names import did_you_mean
 
+from .protocols import FROM_A_SOURCE, PROTOCOLS, datasets_of, shots_of
+
 TRAINED = ("labels", "kdpl", "kdpl_ca")
 ZEROSHOT = ("zeroshot_student", "zeroshot_student_generic", "zeroshot_teacher")
-ON_ITS_OWN, FROM_A_SOURCE = ("base2new", "few_shot"), ("cross_dataset", "domain_generalization")
-PROTOCOLS = ON_ITS_OWN + FROM_A_SOURCE
 SHARED = {"output", "threads"}  # said once, for all blocks
 ALL_IMAGES = -1  # as a number of shots
 # A sweep sets these for each run; as options they would make different runs alike, or put them into one folder.
@@ -32,12 +32,13 @@ class Block:
 
     Attributes:
         protocol: one of PROTOCOLS.
-        datasets: files in configs/datasets, without ending; trained and tested on, or with ``source`` tested on.
+        datasets: files in configs/datasets, without ending; trained and tested on, or with ``source`` tested on. A
+            file that does not say gets those of the protocol.
         source: what is trained on by the protocols that transfer.
         students: CLIPs by name, each with its methods.
         settings: of TRAINED (with labels, from the teacher, from the teacher without class names) and ZEROSHOT (which
             go with each student, or with the teacher; "generic" says "a photo of a {}." whatever the data set).
-        seeds, shots: numbers; -1 shots are all images.
+        seeds, shots: numbers, the protocol's where a file does not say; -1 shots are all images.
         teacher: a CLIP by name; otherwise the configuration's.
         cfgs: files in configs/trainers/<trainer> by method, where it is not the student's usual one.
         epochs: by method, where they are not the configuration's.
@@ -116,7 +117,7 @@ def parse_spec(content: Any) -> Spec:
 def _block(content: Mapping[str, Any]) -> Block:
     known = [f.name for f in fields(Block)]
     _one_of(content, known, "key")
-    for key in ("protocol", "datasets", "students", "settings"):
+    for key in ("protocol", "students", "settings", *(key for key in ("datasets",) if key in content)):
         if not content.get(key):
             raise ValueError(f"There is no {key}. A block has {', '.join(known)}.")
     protocol = content["protocol"]
@@ -124,6 +125,7 @@ def _block(content: Mapping[str, Any]) -> Block:
     transfers = protocol in FROM_A_SOURCE
     if transfers != bool(content.get("source")):
         raise ValueError(f"{protocol} needs a source." if transfers else f"{protocol} has no source: remove it.")
+    source = _name(content.get("source") or "", "source")
     students = content["students"]
     _check_mapping(students, "students")
     students = {_name(name, "students"): _list(methods, f"students: {name}", str) for name, methods in students.items()}
@@ -144,12 +146,12 @@ def _block(content: Mapping[str, Any]) -> Block:
             raise ValueError(f"options has {key}, which a sweep sets for each run. A block has {', '.join(known)}.")
     return Block(
         protocol=protocol,
-        datasets=_list(content["datasets"], "datasets", str),
+        datasets=_list(content.get("datasets") or datasets_of(protocol, source), "datasets", str),
         students=students,
         settings=_one_of(_list(content["settings"], "settings", str), TRAINED + ZEROSHOT, "setting"),
         seeds=_numbers(content.get("seeds", Block.seeds), "seeds", 0),
-        shots=_numbers(content.get("shots", Block.shots), "shots", 1, ALL_IMAGES),
-        source=_name(content.get("source") or "", "source"),
+        shots=_numbers(content.get("shots", shots_of(protocol)), "shots", 1, ALL_IMAGES),
+        source=source,
         teacher=_name(content.get("teacher") or "", "teacher"),
         **mappings,
     )

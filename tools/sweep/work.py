@@ -14,6 +14,7 @@ from .claims import claim
 from .runs import LOG, Run
 
 CLAIMED = 75  # "try again later", as in sysexits.h
+USER_ERROR = 2  # of train.py: what only its user can fix
 WITH_PARENT = "--with-parent"
 
 
@@ -41,11 +42,13 @@ def do(run: Run) -> int:
 
     with clips_kept():
         for part in run.parts:
-            state, _ = state_of_part(part)
+            print(f"== {part.title} ({part.folder})", file=sys.stderr, flush=True)
+            state, why = state_of_part(part)
             if state == FINISHED:
                 continue
             if state == STALE and part.trains:
-                set_aside(Path(part.folder))
+                aside = set_aside(Path(part.folder))
+                print(f"Warning: {why}\nIt is run again; what was there is kept in {aside}.", flush=True)
             code = train.main(part.arguments)
             if code:
                 return code

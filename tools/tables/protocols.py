@@ -5,18 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kdpl.run_record import Evaluation
+from tools.sweep import protocols
 
 from .records import Run, Setting
 
-# The eleven datasets of the base-to-new average (Zhou et al., CVPR 2022); ten of them are the targets of ImageNet.
-ELEVEN = (
-    "ImageNet", "Caltech101", "OxfordPets", "StanfordCars", "OxfordFlowers", "Food101", "FGVCAircraft", "SUN397",
-    "DescribableTextures", "EuroSAT", "UCF101",
-)  # fmt: skip
-SHIFTED = {  # domain generalisation: the same classes in other conditions
-    "ImageNet": ("ImageNetV2", "ImageNetSketch", "ImageNetA", "ImageNetR"),
-    "Shapes": ("ShapesNight", "ShapesNoise", "ShapesSketch"),
-}
+ELEVEN = tuple(protocols.ELEVEN.values())  # by the names in records
+SHIFTED = {protocols.NAMES[source]: tuple(shifted.values()) for source, shifted in protocols.SHIFTED.items()}
 UNKNOWN_TRAINING = "training not found"
 OTHER_STUDENT = "evaluated on another student than the one that its prompts were learned for"
 

@@ -10,6 +10,7 @@ from dassl.config import get_cfg_default
 from yacs.config import CfgNode
 
 from kdpl.methods import METHODS, Method
+from kdpl.settings import flat
 
 ZERO_SHOT = ("ZeroshotCLIP", "ZeroshotCLIP2")  # trainers that learn nothing
 
@@ -77,14 +78,6 @@ def method_settings(cfg: CfgNode, method: Method) -> dict[str, Any]:
 def plain_config(cfg: CfgNode) -> dict[str, Any]:
     """The configuration as nested dictionaries of plain values."""
     return {key: plain_config(value) if isinstance(value, CfgNode) else value for key, value in sorted(cfg.items())}
-
-
-def flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """All values of a nested configuration by dotted key."""
-    found = {}
-    for key, value in config.items():
-        found |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
-    return found
 
 
 def changes(key: str) -> Changes:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import yaml
 from dassl.config import get_cfg_default
-from dassl.utils import Registry
 from yacs.config import CfgNode
 
 from kdpl.clip.device import n_cores
 from kdpl.names import did_you_mean
+from kdpl.settings import flat
 
-from .config import extend_cfg, flat
+from .config import extend_cfg
 
 MOST_WORKERS = 16  # each keeps decoded images in memory; a GPU is not waiting for more
 
@@ -103,11 +103,3 @@ def get_node(cfg: CfgNode, path: str) -> CfgNode:
     for key in filter(None, path.split(".")):
         cfg = cfg[key]
     return cfg
-
-
-def check_registered(name: str, registry: Registry, kind: str, flag: str) -> None:
-    """Refuse a name that is not in a registry of Dassl's; what exists is listed."""
-    known = registry.registered_names()
-    if name not in known:
-        problem = f"There is no {kind} {name!r}{did_you_mean(name, known)}" if name else f"No {kind} is named"
-        raise ValueError(f"{problem}; {flag} takes {', '.join(sorted(known))}.")

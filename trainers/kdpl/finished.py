@@ -4,8 +4,8 @@ from pathlib import Path
 
 from yacs.config import CfgNode
 
-from kdpl.distillation.resume import changed_settings, check_settings
 from kdpl.run_record import FILE_NAME, finished_record
+from kdpl.settings import changed_settings, check_settings
 
 from .config import default_settings, learns, of_evaluation, settings_of
 

@@ -1,8 +1,8 @@
 """PromptTrainer: the prompts of one method, learned from labels."""
 
 import random
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ class PromptTrainer(RecordedTrainer):
         """What an interrupted run left in ``directory``; None if there is nothing."""
         file = Path(directory) / FILE_NAME
         if file.is_file():
-            return read_resume_state(file, settings_of(self.cfg), default_settings())
+            return read_resume_state(file, settings_of(self.cfg), default_settings(), settings_of)
         if self.cfg.RESUME:
             raise FileNotFoundError(
                 f"There is no {file} to resume from. --resume names the output folder of a run that has finished an "
@@ -184,7 +184,7 @@ class PromptTrainer(RecordedTrainer):
             classnames=names if names == self.classnames else None, classnames_sha256=fingerprint(names),
             dataset={"name": self.dataset_name, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
             shots=cfg.DATASET.NUM_SHOTS, seed=cfg.SEED, epoch=epoch, epochs=self.max_epoch,
-            accuracies=self.record.accuracies(),
+            accuracies=self.record.accuracies,
         )  # fmt: skip
 
     def save_model(
@@ -219,12 +219,10 @@ class PromptTrainer(RecordedTrainer):
 
     # Evaluation, always on the dataset's own class names
 
-    def evaluation(self) -> AbstractContextManager:
-        stack = ExitStack()
-        stack.enter_context(self.precision.autocast())
-        stack.enter_context(self.model.classes(self.classnames))
-        stack.enter_context(self.model.fixed_prompts())
-        return stack
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        with self.precision.autocast(), self.model.classes(self.classnames), self.model.fixed_prompts():
+            yield
 
     def model_inference(self, image: Tensor) -> Tensor:
         return self.model(image)

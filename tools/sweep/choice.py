@@ -1,14 +1,6 @@
-"""What the settings of a script mean: which student, teacher and configuration, and the folder's name for them.
+"""Which student, teacher and configuration are meant where some of them are not named, and their folder's name."""
 
-    [BACKBONE=... TEACHER=... CLASS_AGNOSTIC=1 EPOCHS=... TRANSFER=1] python -m tools.experiment DATASET TRAINER [CFG]
-
-TRANSFER says that the prompts are for other data sets as well. Once the weights of both models are on this machine,
-prints student, teacher, configuration, folder, and the KEY VALUE pairs that train.py has to be given, one word a line.
-"""
-
-import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +9,11 @@ from dassl.engine import TRAINER_REGISTRY
 
 import datasets  # noqa: F401  registers them
 import trainers  # noqa: F401  registers them
-from kdpl.clip.loading import check_clip_name, load_clip
-from kdpl.clip.openai import OPENAI_WEIGHTS, openai_weights_file
+from kdpl.clip.loading import check_clip_name
 from kdpl.distillation.teacher import teacher_names
 from kdpl.methods import METHODS
-from kdpl.names import OPEN_CLIP_PREFIX
-from trainers.kdpl.configuration import build_cfg, check_registered
+from kdpl.names import check_known
+from trainers.kdpl.configuration import build_cfg
 from trainers.kdpl.kdpl_trainer import KDPLTrainer
 from trainers.kdpl.trainer import PromptTrainer
 
@@ -34,8 +25,8 @@ CONFIGS = Path("configs")
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """What a script needs to know.
+class Choice:
+    """What is to be trained.
 
     Attributes:
         student, teacher: names of CLIPs.
@@ -51,45 +42,6 @@ class Experiment:
     pairs: tuple[str, ...]
 
 
-def main() -> int:
-    """See the module; 2 for what the user can mend."""
-    dataset, trainer, *cfg = sys.argv[1:]
-    given = {"cfg": "".join(cfg), "student": os.environ.get("BACKBONE"), "teacher": os.environ.get("TEACHER")}
-    try:
-        variant = {"class_agnostic": switch("CLASS_AGNOSTIC"), "epochs": os.environ.get("EPOCHS")}
-        variant["transfers"] = switch("TRANSFER")
-        chosen = choose(dataset, trainer, **given, **variant)
-        try:
-            fetch(chosen)
-        except ConnectionError as error:
-            if any(given.values()):
-                raise
-            print(
-                f"CLIP's weights are not on this machine and cannot be fetched.\n{error}\n"
-                "Going on with the demo pair instead, so that you see all parts at work. BACKBONE, TEACHER or CFG name "
-                "what you want, and then it is that or an error.",
-                file=sys.stderr,
-            )
-            chosen = choose(dataset, trainer, student=DEMO_STUDENT, **variant)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(chosen.student, chosen.teacher, chosen.cfg, chosen.folder, *chosen.pairs, sep="\n")
-    return 0
-
-
-def switch(name: str) -> bool:
-    """A setting of the environment that is on or off.
-
-    Raises:
-        ValueError: if it is something else.
-    """
-    value = os.environ.get(name, "").lower()
-    if value not in ("", "0", "1", "false", "true"):
-        raise ValueError(f"{name} is {value!r}; it can be 1 or 0.")
-    return value in ("1", "true")
-
-
 def choose(
     dataset: str,
     trainer: str,
@@ -99,7 +51,7 @@ def choose(
     class_agnostic: bool = False,
     epochs: str | None = None,
     transfers: bool = False,
-) -> Experiment:
+) -> Choice:
     """Fill in what is not given, and check all of it without loading anything.
 
     The demo's data sets take the demo pair, others ViT-B/32 and ViT-L/14; a configuration that is given decides itself.
@@ -110,7 +62,7 @@ def choose(
     Raises:
         ValueError, FileNotFoundError: if there is no such dataset, trainer, configuration or CLIP, or they do not fit.
     """
-    check_registered(trainer, TRAINER_REGISTRY, "trainer", "TRAINER")
+    check_known(trainer, TRAINER_REGISTRY.registered_names(), "trainer", "TRAINER")
     trainer_class = TRAINER_REGISTRY.get(trainer)
     if not issubclass(trainer_class, PromptTrainer):
         raise ValueError(f"{trainer} has nothing to train. Name a method, such as CoOp_KDPL.")
@@ -131,7 +83,7 @@ def choose(
     asked = build_cfg(files, {"TRAINER.NAME": trainer, "MODEL.BACKBONE.NAME": student}, pairs)
     if asked.OPTIM.MAX_EPOCH < 1:
         raise ValueError(f"A training has at least one epoch, and {asked.OPTIM.MAX_EPOCH} are asked for.")
-    check_registered(asked.DATASET.NAME, DATASET_REGISTRY, "dataset", "DATASET.NAME")
+    check_known(asked.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
     trainer_class.check_cfg(object.__new__(trainer_class), asked)
     for name in teacher_names(teacher):  # a supervised trainer has not looked at it
         check_clip_name(name)
@@ -141,7 +93,7 @@ def choose(
     names += [f"teacher_{slug(teacher)}"] if distils and teacher != own_teacher else []
     names += ["class_agnostic"] if class_agnostic else []
     names += [f"epochs_{epochs}"] if epochs else []
-    return Experiment(student, teacher, cfg, "__".join(names), tuple(pairs))
+    return Choice(student, teacher, cfg, "__".join(names), tuple(pairs))
 
 
 def default_cfg(trainer: str, method: str, student: str, transfers: bool = False) -> str:
@@ -153,23 +105,6 @@ def default_cfg(trainer: str, method: str, student: str, transfers: bool = False
     return cfg if (CONFIGS / "trainers" / trainer / f"{cfg}.yaml").is_file() else name.format("vit_b32")
 
 
-def fetch(chosen: Experiment) -> None:
-    """Bring the weights onto this machine.
-
-    Raises:
-        ConnectionError: if they are not there and cannot be fetched.
-    """
-    for name in (chosen.student, *teacher_names(chosen.teacher)):
-        if name in OPENAI_WEIGHTS:
-            openai_weights_file(name)
-        elif name.startswith(OPEN_CLIP_PREFIX):
-            load_clip(name)
-
-
 def slug(name: str) -> str:
     """A name as part of a path: ViT-L-14 for ViT-L/14."""
     return re.sub(r"[^\w.+]", "-", name)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Settings as plain values by dotted key, and whether those of two runs are the same."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """All values of a nested configuration by dotted key."""
+    found = {}
+    for key, value in config.items():
+        found |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return found
+
+
+def changed_settings(
+    before: Mapping[str, object], now: Mapping[str, object], defaults: Mapping[str, object]
+) -> dict[str, tuple[object, object]]:
+    """The settings that differ, each with its value before and now.
+
+    A setting that one side does not have was not known when that was written: it counts as having its default.
+    """
+    return {
+        key: (before.get(key, defaults.get(key)), now.get(key, defaults.get(key)))
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key, defaults.get(key)) != now.get(key, defaults.get(key))
+    }
+
+
+def check_settings(
+    file: Path, before: Mapping[str, object], now: Mapping[str, object], defaults: Mapping[str, object]
+) -> None:
+    """Refuse to continue with ``now`` what ``file`` says was begun with ``before``.
+
+    Raises:
+        ValueError: listing the settings that differ.
+    """
+    changed = changed_settings(before, now, defaults)
+    if changed:
+        listed = "\n  ".join(f"{key}: {old} before, {new} now" for key, (old, new) in changed.items())
+        raise ValueError(
+            f"{file} is of a run with other settings, which cannot be continued with these:\n  {listed}\n"
+            "Name another --output-dir, or remove that folder to start over."
+        )

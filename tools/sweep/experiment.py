@@ -1,0 +1,175 @@
+"""One experiment: a protocol with one dataset, one method and one seed, beside the zero-shot student and teacher.
+
+    python -m tools.sweep base2new shapes 1
+    python -m tools.sweep cross_dataset imagenet 1 CoOp_KDPL vit_b32_ctxv1 --targets caltech101 dtd --root /data
+
+Runs what is missing, here and one after the other, and prints the table. `zeroshot` trains nothing.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdpl.clip.loading import clips_kept, fetch_clip
+from kdpl.distillation.teacher import teacher_names
+from tools.tables.__main__ import main as tables
+
+from .base2new_table import table
+from .choice import DEMO_STUDENT, Choice, choose
+from .claims import claim, claimed_by
+from .drive import SECONDS_TO_WAIT_FOR_OTHERS
+from .local_engine import ROOT
+from .needs import unmet_needs
+from .plan import cfg_of, plan
+from .protocols import FROM_A_SOURCE, PROTOCOLS, datasets_of, shots_of
+from .runs import Run
+from .spec import Block, Spec
+from .work import do
+
+EXPERIMENTS = (*PROTOCOLS, "zeroshot")
+COMPARED = ("zeroshot_student", "zeroshot_teacher")
+SHOWN = ("epoch", "Resuming", "Zero-shot", "On validation", "Warning")  # starts of lines; log.txt has all of them
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("protocol", choices=EXPERIMENTS)
+    add("dataset", help="a file in configs/datasets, such as dtd; it is trained on")
+    add("seed", type=int)
+    add("trainer", nargs="?", default="CoOp_KDPL", help="such as MaPLe_KDPL, or MaPLe for labels (default: CoOp_KDPL)")
+    add("cfg", nargs="?", help="a file in configs/trainers/<trainer> (default: the student's)")
+    add("--root", default="data", help="folder of the datasets (default: data)")
+    add("--output", default="output", help="folder for the results (default: output)")
+    add("--student", help="a CLIP (default: ViT-B/32, for the drawn datasets the demo's)")
+    add("--teacher", help="a CLIP, or several separated by commas (default: ViT-L/14, or the demo's)")
+    add("--shots", type=int, nargs="+", help="images per class (default: 16; of few_shot 1 2 4 8 16)")
+    add("--epochs", help="(default: those of the configuration)")
+    add("--class-agnostic", action="store_true", help="train without the class names (KDPL-CA)")
+    add("--targets", nargs="+", default=(), help="datasets to test on (default: those of the protocol)")
+    return parser.parse_args(arguments)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is missing and print the table; the first exit code of train.py that is not 0.
+
+    Raises:
+        ValueError, OSError: if something is asked for that cannot be.
+    """
+    root, output = Path(args.root).absolute(), Path(args.output).absolute()
+    os.chdir(ROOT)  # paths in configurations count from there
+    with contextlib.redirect_stdout(io.StringIO()):  # of precisions, which each run tells as well
+        block = block_of(args)
+        runs = plan(Spec((block,)), root, output, zeroshot_shots=block.shots[-1])
+    if code := run_here(runs):
+        return code
+    if args.protocol == "base2new":
+        print(table([(title_of(run), *(part.folder for part in run.parts[-2:])) for run in runs]))
+        return 0
+    return tables([str(output / "all_classes"), "--format", "terminal"])
+
+
+def block_of(args: argparse.Namespace) -> Block:
+    """The experiment as a part of a sweep."""
+    protocol = "few_shot" if args.protocol == "zeroshot" else args.protocol
+    shots = tuple(args.shots or ((16,) if args.protocol == "zeroshot" else shots_of(protocol)))
+    if len(shots) > 1 and protocol != "few_shot":
+        raise ValueError(f"{protocol} takes one number of shots; few_shot takes several.")
+    transfers = protocol in FROM_A_SOURCE
+    targets = tuple(args.targets) or (datasets_of(protocol, args.dataset) if transfers else ())
+    chosen = chosen_with_weights(args, transfers)
+    method = args.trainer.removesuffix("_KDPL")
+    trained = "labels" if method == args.trainer else "kdpl_ca" if args.class_agnostic else "kdpl"
+    return Block(
+        protocol=protocol,
+        datasets=targets if transfers else (args.dataset,),
+        source=args.dataset if transfers else "",
+        students={chosen.student: (method,)},
+        settings=COMPARED if args.protocol == "zeroshot" else (*COMPARED, trained),
+        seeds=(args.seed,),
+        shots=shots,
+        teacher=chosen.teacher,
+        cfgs={method: chosen.cfg},
+        epochs={method: int(args.epochs)} if args.epochs else {},
+    )
+
+
+def chosen_with_weights(args: argparse.Namespace, transfers: bool) -> Choice:
+    """What is asked for, with its weights on this machine; the demo pair where nothing is named and nothing there.
+
+    Raises:
+        ConnectionError: if a CLIP that was asked for is not on this machine and cannot be fetched.
+    """
+    given = {"cfg": args.cfg, "student": args.student, "teacher": args.teacher}
+    variant = {"class_agnostic": args.class_agnostic, "epochs": args.epochs, "transfers": transfers}
+    chosen = choose(args.dataset, args.trainer, **given, **variant)
+    try:
+        for name in (chosen.student, *teacher_names(chosen.teacher)):
+            fetch_clip(name)
+    except ConnectionError as error:
+        if any(given.values()):
+            raise
+        print(
+            f"CLIP's weights are not on this machine and cannot be fetched.\n{error}\n"
+            "Going on with the demo pair instead, so that you see all parts at work. BACKBONE, TEACHER or CFG name "
+            "what you want, and then it is that or an error.",
+            file=sys.stderr,
+        )
+        chosen = choose(args.dataset, args.trainer, student=DEMO_STUDENT, **variant)
+    return chosen
+
+
+def title_of(run: Run) -> str:
+    """What the table calls a run."""
+    cfg, _ = cfg_of(run.parts[0].arguments)
+    if not run.parts[0].trains:
+        return f"zero-shot {cfg.MODEL.BACKBONE.NAME}"
+    return f"{cfg.TRAINER.NAME} ({run.folder.parent.name}, seed {cfg.SEED})"
+
+
+def run_here(runs: Sequence[Run]) -> int:
+    """Bring runs to their end, one after the other in this process; the first exit code of train.py that is not 0.
+
+    Raises:
+        ValueError: if the machine lacks something that they need.
+    """
+    for problem in unmet_needs(runs).values():
+        raise ValueError(problem)
+    with clips_kept(), contextlib.redirect_stdout(Progress()):
+        return next((code for code in map(do_once_free, runs) if code), 0)
+
+
+def do_once_free(run: Run) -> int:
+    """Do a run, after waiting for another process that works on it."""
+    waits = False
+    while True:
+        with claim(run.folder) as ours:
+            if ours:
+                return do(run)
+        if not waits:
+            print(f"{run.name}: waiting for {claimed_by(run.folder) or 'another process'}", file=sys.stderr)
+        waits = True
+        time.sleep(SECONDS_TO_WAIT_FOR_OTHERS)
+
+
+class Progress(io.StringIO):
+    """Standard output that passes on the lines which say how far a run is."""
+
+    line = ""
+
+    def write(self, text: str) -> int:
+        *lines, self.line = (self.line + text).split("\n")
+        for line in lines:
+            if line.startswith(SHOWN):
+                print(line, file=sys.stderr, flush=True)
+        return len(text)
+
+    def close(self) -> None:
+        """Stock Dassl's logger closes what it writes to; the next run needs it."""

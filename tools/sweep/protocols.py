@@ -1,0 +1,64 @@
+"""The protocols: what each one trains and tests on, and where its runs write below the output folder."""
+
+ON_ITS_OWN, FROM_A_SOURCE = ("base2new", "few_shot"), ("cross_dataset", "domain_generalization")
+PROTOCOLS = ON_ITS_OWN + FROM_A_SOURCE
+
+# The datasets of the base-to-new average (Zhou et al., CVPR 2022), by their files in configs/datasets; ten of them are
+# the targets of ImageNet. The values are the registered names.
+ELEVEN = {
+    "imagenet": "ImageNet", "caltech101": "Caltech101", "oxford_pets": "OxfordPets", "stanford_cars": "StanfordCars",
+    "oxford_flowers": "OxfordFlowers", "food101": "Food101", "fgvc_aircraft": "FGVCAircraft", "sun397": "SUN397",
+    "dtd": "DescribableTextures", "eurosat": "EuroSAT", "ucf101": "UCF101",
+}  # fmt: skip
+SHIFTED = {  # domain generalisation: the same classes in other conditions
+    "imagenet": {
+        "imagenetv2": "ImageNetV2", "imagenet_sketch": "ImageNetSketch", "imagenet_a": "ImageNetA",
+        "imagenet_r": "ImageNetR",
+    },
+    "shapes": {"shapes_night": "ShapesNight", "shapes_noise": "ShapesNoise", "shapes_sketch": "ShapesSketch"},
+}  # fmt: skip
+NAMES = {**ELEVEN, "shapes": "Shapes", **SHIFTED["imagenet"], **SHIFTED["shapes"]}
+FEW_SHOTS = (1, 2, 4, 8, 16)
+
+TRAIN_BASE, TEST_BASE, TEST_NEW = "base2new/train_base", "base2new/test_base", "base2new/test_new"
+TRAIN_ALL, ZEROSHOT_ALL = "all_classes/train", "all_classes/zeroshot"
+ZEROSHOT_SEED, ZEROSHOT_SHOTS = 1, 16  # nothing is drawn, so one folder stands for all
+
+
+def datasets_of(protocol: str, source: str = "") -> tuple[str, ...]:
+    """The datasets that a protocol is published for; those that it tests on, if it trains on a source.
+
+    Raises:
+        ValueError: if the source has no shifted datasets.
+    """
+    if protocol == "cross_dataset":
+        if source.startswith("shapes"):
+            return ("shapes", *SHIFTED["shapes"])
+        return tuple(name for name in ELEVEN if name != "imagenet")
+    if protocol == "domain_generalization":
+        if source not in SHIFTED:
+            raise ValueError(f"There are shifted datasets of {' and '.join(SHIFTED)}; for {source} name those to test.")
+        return tuple(SHIFTED[source])
+    return tuple(ELEVEN)
+
+
+def shots_of(protocol: str) -> tuple[int, ...]:
+    """Images per class."""
+    return FEW_SHOTS if protocol == "few_shot" else (16,)
+
+
+def run_folder(part: str, dataset: str, shots: int, trainer: str, variant: str, seed: int) -> str:
+    """The folder of one training or evaluation.
+
+    Args:
+        part: one of those above, or :func:`test_from`.
+        dataset: name of its file in configs/datasets; of an evaluation, that of the test images.
+        variant: the configuration with what was changed in it, or of zero-shot CLIP the model, as a folder's name;
+            see :mod:`tools.sweep.choice`.
+    """
+    return f"{part}/{dataset}/shots_{shots}/{trainer}/{variant}/seed{seed}"
+
+
+def test_from(source: str) -> str:
+    """The part that tests the prompts of ``source`` on other datasets."""
+    return f"all_classes/test_from_{source}"
