@@ -70,7 +70,7 @@ def fetch_clip(name: str) -> None:
         openai_weights_file(name)
 
 
-def _load_file(name: str, path: Path, sha256: str) -> LoadedCLIP:
+def _load_file(path: Path, name: str, sha256: str) -> LoadedCLIP:
     if name in DEMO_WEIGHTS:
         from .demo_weights import load_demo_state_dict
 
