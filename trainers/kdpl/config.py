@@ -62,8 +62,7 @@ def extend_cfg(cfg: CfgNode) -> None:
         node.setdefault("PREC", "fp16")  # of the student: fp32, bf16, fp16, amp
 
     kdpl = cfg.TRAINER.setdefault("KDPL", CfgNode())
-    kdpl.setdefault("TEACHER", "ViT-L/14")  # OpenAI name, "open_clip:<model>/<tag>" or a file; several, separated by
-    #                                         commas: their probabilities are averaged
+    kdpl.setdefault("TEACHER", "ViT-L/14")  # OpenAI name, "open_clip:<model>/<tag>" or a file; "A, B": both, averaged
     kdpl.setdefault("PREC", "fp16")  # of the teacher
     kdpl.setdefault("CLASS_AGNOSTIC", False)  # KDPL-CA: train on a vocabulary instead of the class names
     kdpl.setdefault("K_MAX", 1000)  # KDPL-CA: classes kept in each batch

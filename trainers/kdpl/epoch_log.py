@@ -36,10 +36,8 @@ class EpochLog:
         trainer = self.trainer
         batches_left = (trainer.max_epoch - trainer.epoch) * progress.n_batches - progress.batch
         eta = datetime.timedelta(seconds=int(self.batch_time.avg * batches_left))
-        times = (
-            f"time {self.batch_time.val:.3f} ({self.batch_time.avg:.3f}) "
-            f"data {self.data_time.val:.3f} ({self.data_time.avg:.3f})"
-        )
+        step, data = self.batch_time, self.data_time
+        times = f"time {step.val:.3f} ({step.avg:.3f}) data {data.val:.3f} ({data.avg:.3f})"
         return (
             f"epoch [{trainer.epoch + 1}/{trainer.max_epoch}] batch [{progress.batch}/{progress.n_batches}] "
             f"{times} {self.losses} lr {trainer.get_current_lr():.4e} eta {eta}"

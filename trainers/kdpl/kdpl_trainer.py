@@ -51,15 +51,10 @@ class KDPLTrainer(PromptTrainer):
         cfg, kdpl = self.cfg, self.cfg.TRAINER.KDPL
         # Not registered with Dassl: what is registered gets saved, and the teacher never changes.
         self.teacher = build_teacher(
-            kdpl.TEACHER,
-            self.model.classnames,
-            self.template,
-            precision=resolve_precision(kdpl.PREC, self.device, "TRAINER.KDPL.PREC"),
-            device=self.device,
-            pixel_mean=cfg.INPUT.PIXEL_MEAN,
-            pixel_std=cfg.INPUT.PIXEL_STD,
-            logit_scale=self.model.logit_scale,
-        )
+            kdpl.TEACHER, self.model.classnames, self.template,
+            precision=resolve_precision(kdpl.PREC, self.device, "TRAINER.KDPL.PREC"), device=self.device,
+            pixel_mean=cfg.INPUT.PIXEL_MEAN, pixel_std=cfg.INPUT.PIXEL_STD, logit_scale=self.model.logit_scale,
+        )  # fmt: skip
         self.record.teacher = kdpl.TEACHER
         self.record.weights_sha256["teacher"] = self.teacher.weights_sha256
         max_classes = kdpl.K_MAX if kdpl.CLASS_AGNOSTIC else None
@@ -82,11 +77,12 @@ class KDPLTrainer(PromptTrainer):
         part, labelled = "validation", [item for item in dataset.val or () if item.label >= 0]
         if not labelled:  # the accuracies are told to the user, nothing more
             part, labelled = "training", [item for item in dataset.train_x if item.label >= 0]
+        zero_shot_student = ZeroShotClassifier(
+            self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
+        )
         found = measure_agreement(
             self.teacher,
-            ZeroShotClassifier(
-                self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
-            ),
+            zero_shot_student,
             [item.impath for item in dataset.train_x],
             self.test_loader.dataset.transform,
             [(item.impath, item.label) for item in labelled if self.model.classnames == self.classnames],

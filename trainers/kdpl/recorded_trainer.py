@@ -37,10 +37,9 @@ class RecordedTrainer(TrainerX):
         self.record = record_of(cfg)
         with self.record.phase("load"):
             super().__init__(cfg)
-        dataset = self.dm.dataset
         self.record.dataset = self.dataset_name
         self.record.classnames_sha256 = fingerprint(self.classnames)
-        self.record.split_sha256 = getattr(dataset, "split_sha256", None)
+        self.record.split_sha256 = getattr(self.dm.dataset, "split_sha256", None)
         self.record.device = device_name(self.device)
         self.record.numerics = numerics()
 

@@ -82,9 +82,7 @@ class PromptTrainer(RecordedTrainer):
         self.settings = method_settings(cfg, self.method)
         learner = self.method.build_learner(self.student, self.settings, self.num_classes, self.seed)
         self.precision = resolve_precision(cfg.TRAINER[node].PREC, self.device, f"TRAINER.{node}.PREC")
-        self.model = PromptedCLIP(
-            self.student, learner, self.classnames, device=self.device, precision=self.precision
-        )
+        self.model = PromptedCLIP(self.student, learner, self.classnames, device=self.device, precision=self.precision)
         print("Learned: " + ", ".join(f"{name} {tuple(p.shape)}" for name, p in learner.named_parameters()))
         self.optim = build_optimizer(learner, cfg.OPTIM)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
@@ -144,16 +142,9 @@ class PromptTrainer(RecordedTrainer):
     def after_epoch(self) -> None:
         self.training.finish_epoch()
         super().after_epoch()
-        save_resume_state(
-            Path(self.output_dir) / FILE_NAME,
-            self.training,
-            settings_of(self.cfg),
-            {
-                "best_result": float(self.best_result),
-                "phases": self.record.phases,
-                "agreement": self.record.agreement or {},
-            },
-        )
+        record, file = self.record, Path(self.output_dir) / FILE_NAME
+        extra = {"best_result": float(self.best_result), "phases": record.phases, "agreement": record.agreement or {}}
+        save_resume_state(file, self.training, settings_of(self.cfg), extra)
 
     # Files
 
