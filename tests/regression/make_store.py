@@ -45,7 +45,7 @@ from .runs import (
 
 OUTPUT = Path("output/regression")  # relative, because records hold it
 LEAST_CHANGE = 1e-2  # of a run's prompts in its second epoch, far above the tolerance of the test
-LEAST_MARGIN = 1e-2  # between the two largest logits of an image, so that rounding changes no count
+LEAST_MARGIN = 5e-3  # between the two largest logits of an image, so that rounding changes no count
 
 
 def main() -> None:

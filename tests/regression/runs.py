@@ -49,11 +49,13 @@ TRAININGS = {
     "VPT": Run("VPT"),
     "MaPLe": Run("MaPLe", ("TRAINER.MAPLE.PROMPT_DEPTH", "1")),  # its projections are the largest part of the store
     "PromptSRC": Run("PromptSRC"),
+    "KgCoOp": Run("KgCoOp", starts_from_words=True),
     "CoOp_KDPL": Run("CoOp_KDPL", starts_from_words=True),
     "CoCoOp_KDPL": Run("CoCoOp_KDPL"),
     "VPT_KDPL": Run("VPT_KDPL"),
     "MaPLe_KDPL": Run("MaPLe_KDPL"),
     "PromptSRC_KDPL": Run("PromptSRC_KDPL"),
+    "KgCoOp_KDPL": Run("KgCoOp_KDPL", starts_from_words=True),
     "CoOp_KDPL_class_agnostic": Run("CoOp_KDPL", CLASS_AGNOSTIC, starts_from_words=True),
     "PromptSRC_KDPL_class_agnostic": Run("PromptSRC_KDPL", CLASS_AGNOSTIC),
     "CoOp_KDPL_two_teachers": Run(
