@@ -22,6 +22,7 @@ def one_at_a_time(file: Path, waiting: str) -> Iterator[None]:
     except Timeout:
         print(waiting, flush=True)
         lock.acquire()
-    with lock:
-        lock.release()  # of the two times that it is acquired, one is left to the end of the block
+    try:
         yield
+    finally:
+        lock.release()
