@@ -15,8 +15,8 @@ class FeatureSource:
     """Gives each batch the features of frozen towers.
 
     The towers see the images of consecutive batches in groups of one fixed size, the last one of an epoch filled up
-    with zeros. So a feature depends on the image alone, not on the batch size of the method, and small batches cost no
-    more than large ones.
+    with zeros. So a feature depends on the image and, in its last bits, on its place in the epoch, not on the batch
+    size of the method, and small batches cost no more than large ones.
     """
 
     def __init__(self, towers: Mapping[str, Callable[[Tensor], Tensor]], device: torch.device):
