@@ -48,7 +48,7 @@ def describe_prompts(
         **_words_and_places(learner),
         "student": student,
         **training,
-        "versions": versions(),
+        "versions": {name: version for name, version in versions().items() if name != "system"},  # files get shared
     }
 
 
