@@ -20,7 +20,11 @@ from .prompts.prompted_clip import PromptedCLIP
 
 
 class Prediction(NamedTuple):
-    """What a classifier says of one image."""
+    """What a classifier says of one image.
+
+    >>> Prediction("cat", 0.9, [("cat", 0.9), ("dog", 0.1)]).classname
+    'cat'
+    """
 
     classname: str  # the most likely class
     probability: float  # of it, 0 to 1

@@ -32,6 +32,10 @@ class Setting(NamedTuple):
 class Method:
     """A way to learn prompts.
 
+    >>> import kdpl
+    >>> kdpl.METHODS["KgCoOp"].complete({"weight": 4.0})
+    {'n_ctx': 4, 'ctx_init': 'a photo of a', 'weight': 4.0}
+
     Attributes:
         name: such as "CoOp"; its trainers are ``name`` and ``name_KDPL``.
         source: paper and year.

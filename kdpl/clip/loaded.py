@@ -18,6 +18,12 @@ from .towers import Preprocessing, Towers
 class LoadedCLIP:
     """A frozen CLIP; it is never changed in place, so several users may share it.
 
+    >>> import kdpl
+    >>> clip = kdpl.load_clip("demo:student")
+    >>> half = clip.on("cpu", "bf16")  # a copy, made once
+    >>> half is clip.on("cpu", "bf16"), half.fingerprint == clip.fingerprint
+    (True, True)
+
     Attributes:
         name: as asked for.
         model: in evaluation mode; no parameter asks for a gradient. As loaded: float32, on the CPU.

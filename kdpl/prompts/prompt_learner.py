@@ -12,7 +12,13 @@ from .class_tokens import ClassTokens
 
 @dataclass(frozen=True)
 class Prompts:
-    """Everything learned that enters the two towers; what a method does not learn is empty."""
+    """Everything learned that enters the two towers; what a method does not learn is empty.
+
+    >>> import kdpl
+    >>> prompts = kdpl.VPTPromptLearner(kdpl.load_clip("demo:student"), n_vis=8)()
+    >>> prompts.ctx is None, prompts.visual.shape
+    (True, torch.Size([8, 128]))
+    """
 
     ctx: Tensor | None = None  # (groups, n_ctx, text width): one group, or one per image; class-specific: (n_cls, ...)
     deep_text: Sequence[Tensor] = ()  # for blocks 1, 2, ...: (n_ctx, text width)
@@ -21,7 +27,12 @@ class Prompts:
 
 
 class PromptLearner(nn.Module):
-    """Base of the prompt learners.
+    """Base of the prompt learners: a module that owns every learned tensor and returns them as :class:`Prompts`.
+
+    >>> import kdpl
+    >>> learner = kdpl.CoOpPromptLearner(kdpl.load_clip("demo:student"))
+    >>> [name for name, _ in learner.named_parameters()], learner().ctx.shape
+    (['ctx'], torch.Size([1, 4, 64]))
 
     Attributes:
         words: the words before the class name; the first ``n_ctx`` of them give way to learned vectors.
