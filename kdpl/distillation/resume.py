@@ -35,7 +35,11 @@ def read_resume_state(
     content = read_checkpoint(file)
     if missing := {"epoch", "settings", "prompts", "optimizer"} - content.keys():
         raise ValueError(f"{file} is not the state of a training: it has no {', no '.join(sorted(missing))}.")
-    check_settings(file, json.loads(content["settings"]), settings, defaults)
+    try:
+        before = dict(json.loads(content["settings"]))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} is not the state of a training: its settings are damaged ({error}).") from error
+    check_settings(file, before, settings, defaults)
     return content
 
 
