@@ -147,11 +147,14 @@ def load(
             f"{prompts} does not say for which {' and '.join(unknown)} its prompts are. Say so: "
             'load(..., method="CoOp", student="ViT-B/16").'
         )
-    entry = find_method(method)
+    try:
+        entry = find_method(method)
+        complete = entry.complete(settings if settings is not None else said.get("settings", {}))
+    except ValueError as error:
+        raise ValueError(f"{prompts}: {error}") from error
     if classnames is None:
         classnames = said.get("classnames") or []
     clip = load_clip(student)
-    complete = entry.complete(settings if settings is not None else said.get("settings", {}))
     learner = entry.build_learner(clip, complete, len(classnames))
     description = load_prompts(prompts, method, learner, clip) or {"method": method, "settings": complete}
     model = PromptedCLIP(clip, learner, classnames, device=device, precision=precision)

@@ -79,10 +79,15 @@ class Method:
         """These settings with the published values for those that are not given.
 
         Raises:
-            ValueError: if the method has no such setting.
+            ValueError: if the method has no such setting, or one is of another type or negative.
         """
         if unknown := sorted(given.keys() - self.all_settings.keys()):
             raise ValueError(f"{self.name} has no setting {unknown[0]!r}; it has {', '.join(self.all_settings)}.")
+        for name, value in given.items():
+            kind = type(self.settings[name].default) if name in self.settings else int | float
+            if not isinstance(value, kind) or (kind is int and value < 0):
+                like = f"such as {self.all_settings[name].default!r}"
+                raise ValueError(f"{name} of {self.name} is {value!r}; give {self.all_settings[name].meaning}, {like}.")
         return {name: given.get(name, setting.default) for name, setting in self.all_settings.items()}
 
     def check_student(self, name: str) -> None:

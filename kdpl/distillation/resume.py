@@ -40,5 +40,9 @@ def read_resume_state(
     content = read_checkpoint(file)
     if missing := {"epoch", "settings", "prompts", "optimizer"} - content.keys():
         raise ValueError(f"{file} is not the state of a training: it has no {', no '.join(sorted(missing))}.")
-    check_settings(file, counting(json.loads(content["settings"])), settings, defaults or {})
+    try:
+        before = dict(json.loads(content["settings"]))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} is not the state of a training: its settings are damaged ({error}).") from error
+    check_settings(file, counting(before), settings, defaults or {})
     return content

@@ -17,6 +17,7 @@ FORMAT = "kdpl-prompts-1"
 LEARNED = re.compile(r"(^|\.)(ctx|VPT|VPT_shallow)$|(^|\.)(meta_net|compound_prompt\w*)\.|(^|prompt_learner\.)proj\.")
 
 Description = dict[str, Any]
+WHOLE = {"settings": dict, "words": str, "n_ctx": int, "class_token_position": str, "student": dict}
 
 
 def save_checkpoint(
@@ -44,8 +45,39 @@ def read_prompt_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], 
         raise ValueError(f"{path} holds no 'state_dict' of tensors; it is not a checkpoint of prompts.")
     ours = content.get("format") == FORMAT
     if "description" in content:
-        return state, json.loads(content["description"]), ours
-    return state, {"method": content["method"]} if "method" in content else None, ours
+        return state, parse_description(path, content["description"]), ours
+    return state, parse_description(path, {"method": content["method"]}) if "method" in content else None, ours
+
+
+def parse_description(path: str | os.PathLike, description: str | Description) -> Description:
+    """A description from its JSON; it is whole, or says little more than the method.
+
+    Raises:
+        ValueError: naming the file, if it is damaged.
+    """
+    try:
+        found = json.loads(description) if not isinstance(description, dict) else description
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: its description is not JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: its description is a {type(found).__name__}, not a dictionary.")
+    values, kinds = found, {"method": str} if found else {}
+    if found.keys() & {"format", "student"}:
+        kinds = kinds | WHOLE
+        if isinstance(found.get("student"), dict):
+            values = found | {f"student {key}": value for key, value in found["student"].items()}
+            kinds = kinds | {"student name": str, "student fingerprint": str}
+    problems = [
+        f"{key} {f'is {values[key]!r}' if key in values else 'is missing'}"
+        for key, kind in kinds.items()
+        if not isinstance(values.get(key), kind)
+    ]
+    names = found.get("classnames")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        problems.append("classnames are not a list of names")
+    if problems:
+        raise ValueError(f"{path} is damaged: of its description, {', '.join(problems)}.")
+    return found
 
 
 def fill_learner(

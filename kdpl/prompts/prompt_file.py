@@ -14,7 +14,7 @@ from torch import Tensor
 from ..atomic_files import atomic_path
 from ..clip.loaded import LoadedCLIP
 from ..versions import versions
-from .checkpoints import Description, fill_learner, read_prompt_checkpoint
+from .checkpoints import Description, fill_learner, parse_description, read_prompt_checkpoint
 from .prompt_learner import PromptLearner
 
 FILE_NAME = "prompts.safetensors"
@@ -78,9 +78,9 @@ def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Descri
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        return tensors, json.loads(metadata[KEY]) if KEY in metadata else None, True
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is not a prompt file, or is damaged: {error}") from error
+    return tensors, parse_description(path, metadata[KEY]) if KEY in metadata else None, True
 
 
 def load_prompts(
