@@ -9,6 +9,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from ..atomic_files import atomic_path
@@ -54,8 +56,6 @@ def describe_prompts(
 
 def save_prompt_file(path: str | os.PathLike, learner: PromptLearner, description: Description) -> None:
     """Write the learned tensors (kilobytes) and their description, atomically."""
-    from safetensors.torch import save
-
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in learner.state_dict().items()}
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(tensors, {KEY: json.dumps(description, ensure_ascii=False)}))
@@ -72,8 +72,6 @@ def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Descri
         is_safetensors = file.read(9)[8:] == b"{"  # eight bytes of length, then a header in JSON
     if not is_safetensors:
         return read_prompt_checkpoint(path)
-    from safetensors import SafetensorError, safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
