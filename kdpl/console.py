@@ -4,8 +4,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
-from tabulate import tabulate
-
 
 def log_only(text: str) -> None:
     """Write to the file that standard output is copied to (Dassl's log.txt); without such a copy, nowhere."""
@@ -18,7 +16,9 @@ def counts_table(dataset: str, n_classes: int | None, n_train: int, n_val: int, 
     """Name and sizes of a dataset as Dassl prints them; None stands for classes that nobody has named."""
     rows = [("Dataset", dataset), ("# classes", "unknown" if n_classes is None else f"{n_classes:,}")]
     rows += [("# train_x", f"{n_train:,}")] + [("# val", f"{n_val:,}")] * (n_val > 0) + [("# test", f"{n_test:,}")]
-    return tabulate(rows)
+    left, right = (max(len(row[place]) for row in rows) for place in (0, 1))
+    rule = f"{'-' * left}  {'-' * right}"
+    return "\n".join([rule, *(f"{name:<{left}}  {value}" for name, value in rows), rule])
 
 
 @contextmanager
