@@ -223,7 +223,7 @@ def test_a_safetensors_file_cut_at_any_length_is_named(students, tmp_path):
             load_prompts(tmp_path / "file", "CoOp", learner, students["one"])
 
 
-@pytest.mark.parametrize("failing", ["os.replace", "safetensors.torch.save"])
+@pytest.mark.parametrize("failing", ["os.replace", "kdpl.prompts.prompt_file.save"])
 def test_a_failed_write_leaves_the_older_file_alone(failing, students, tmp_path, monkeypatch):
     path = tmp_path / "file"
     write(path, students["one"])

@@ -130,5 +130,5 @@ def test_importing_kdpl_imports_nothing_that_is_slow_or_that_it_can_do_without()
         "pkg_resources",
         "onnx",
     }
-    optional = {"safetensors", "huggingface_hub", "yacs", "tabulate", "dassl", "compat"}
+    optional = {"huggingface_hub", "yacs", "tabulate", "dassl", "compat"}
     assert not (slow | optional) & set(done.stdout.split())
