@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .image_files import folder_names, image_names, is_image_name
+from kdpl.images.files import is_image_name
+
+from .image_files import folder_names, image_names
 from .raw_splits import read_text
 
 PART_FOLDERS = {  # in any case

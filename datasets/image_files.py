@@ -3,20 +3,12 @@
 import os
 from pathlib import Path
 
-IMAGE_SUFFIXES = (  # in any case; what Pillow cannot read of them is named and not passed over
-    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
-    ".tiff", ".webp",
-)  # fmt: skip
+from kdpl.images.files import is_image_name
 
 
 def image_names(folder: Path) -> list[str]:
     """Sorted names of the images directly in ``folder``; hidden files are left out."""
     return sorted(entry.name for entry in os.scandir(folder) if is_image_name(entry.name) and not entry.is_dir())
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file's name is that of an image."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def folder_names(folder: Path) -> list[str]:

@@ -237,7 +237,7 @@ def test_google_drive_is_asked_through_gdown(tmp_path, monkeypatch):
         raise FileURLRetrievalError("Too many users have viewed or downloaded this file recently.")
 
     monkeypatch.setattr(gdown, "download", broken_off)
-    assert "Google Drive: " in refused(tmp_path, DRIVE + "some_id", leaves=1)  # gdown goes on from it
+    assert "Google Drive: " in refused(tmp_path, DRIVE + "some_id", leaves=1)  # gdown resumes from it
     monkeypatch.setattr(gdown, "download", too_many)
     assert "Google Drive: Too many users" in refused(tmp_path, DRIVE + "some_id")
     monkeypatch.setattr(gdown, "download", download)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-
-
+IMAGE_SUFFIXES = (  # in any case; what Pillow cannot read of them is named and not passed over
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
 NAMED = 10  # files in one message
 
 
@@ -25,15 +26,15 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     found = []
     for place, subfolders, names in os.walk(folder):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if is_image(name)]
+        found += [Path(place, name) for name in names if is_image_name(name)]
     if not found:
-        raise ValueError(f"{folder.absolute()} holds no images; looked for files ending in {', '.join(ENDINGS)}.")
+        raise ValueError(f"{folder.absolute()} holds no images; looked for endings {', '.join(IMAGE_SUFFIXES)}.")
     return sorted(found)
 
 
-def is_image(name: str) -> bool:
-    """Whether a file is an image by its name."""
-    return name.lower().endswith(ENDINGS) and not name.startswith(".")
+def is_image_name(name: str) -> bool:
+    """Whether a file's name is that of an image."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def read_image(path: str | os.PathLike) -> Image.Image:

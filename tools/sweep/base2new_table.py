@@ -7,6 +7,7 @@ from tabulate import tabulate
 
 from kdpl.clip.loading import DEMO_WEIGHTS
 from kdpl.run_record import FILE_NAME, RunRecord, finished_record
+from tools.tables.seed_statistics import harmonic_mean
 
 HALVES = ("base", "new")
 
@@ -43,7 +44,7 @@ def table(rows: Sequence[tuple[str, str, str]]) -> str:
 def accuracies(base: RunRecord, new: RunRecord) -> tuple[float, float, float]:
     """Percent, from exact counts: base, new, and their harmonic mean, which is 0 if one of them is."""
     a, b = (record.evaluations[-1].accuracy for record in (base, new))
-    return a, b, 2 * a * b / (a + b) if a and b else 0.0
+    return a, b, harmonic_mean([a, b])
 
 
 def _record(folder: str, half: str) -> RunRecord:

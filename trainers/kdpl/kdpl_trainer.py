@@ -6,7 +6,7 @@ from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name
 from kdpl.clip.precision import check_precision, resolve_precision
-from kdpl.clip.templates import GENERIC, template_of
+from kdpl.clip.templates import GENERIC
 from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.distillation.agreement import measure_agreement, report_agreement
 from kdpl.distillation.objective import DistillationObjective, Objective
@@ -41,11 +41,6 @@ class KDPLTrainer(PromptTrainer):
     @property
     def dataset_and_template(self) -> tuple[str, str]:
         return ("", GENERIC) if self.cfg.TRAINER.KDPL.CLASS_AGNOSTIC else super().dataset_and_template
-
-    @property
-    def template(self) -> str:
-        """The sentence of the teacher's texts."""
-        return template_of(*self.dataset_and_template)
 
     def build_objective(self) -> Objective:
         cfg, kdpl = self.cfg, self.cfg.TRAINER.KDPL

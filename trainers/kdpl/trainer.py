@@ -124,6 +124,11 @@ class PromptTrainer(RecordedTrainer):
         """What decides the hand-written prompt: the dataset, and the template that is set, if one is."""
         return self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE
 
+    @property
+    def template(self) -> str:
+        """The hand-written prompt, which the teacher's texts follow."""
+        return template_of(*self.dataset_and_template)
+
     def run_epoch(self) -> None:
         self.set_model_mode("train")
         self.num_batches = len(self.train_loader_x)
@@ -179,7 +184,7 @@ class PromptTrainer(RecordedTrainer):
         names = self.model.classnames
         return prompt_file.describe_prompts(
             self.method.name, self.settings, self.model.prompt_learner, self.student,
-            trainer=cfg.TRAINER.NAME, labels_used=self.uses_labels, template=template_of(*self.dataset_and_template),
+            trainer=cfg.TRAINER.NAME, labels_used=self.uses_labels, template=self.template,
             # A vocabulary has tens of thousands of names: its hash tells it from others.
             classnames=names if names == self.classnames else None, classnames_sha256=fingerprint(names),
             dataset={"name": self.dataset_name, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
