@@ -1,7 +1,7 @@
 """The commands of ``kdpl``, one module each.
 
-A module has a docstring, whose first line is the command's help; ``EXAMPLE``, a command line; ``add_arguments(parser)``;
-and ``run(args)``. What takes long to import is imported by ``run``.
+A module has a docstring, whose first line is the command's help; ``EXAMPLE``, a command line;
+``add_arguments(parser)``; and ``run(args)``. What takes long to import is imported by ``run``.
 """
 
 import argparse
