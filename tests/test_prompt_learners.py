@@ -22,9 +22,7 @@ LEARNERS = {
     "CoOp": lambda clip: CoOpPromptLearner(clip, ctx_init="a photo of a"),
     "CoOp random": lambda clip: CoOpPromptLearner(clip, n_ctx=3, ctx_init=""),
     "CoOp middle": lambda clip: CoOpPromptLearner(clip, n_ctx=4, ctx_init="", class_token_position="middle"),
-    "CoOp front CSC": lambda clip: CoOpPromptLearner(
-        clip, n_ctx=3, ctx_init="", n_cls=5, class_token_position="front"
-    ),
+    "CoOp front CSC": lambda clip: CoOpPromptLearner(clip, n_ctx=3, ctx_init="", n_cls=5, class_token_position="front"),
     "CoOp CSC": lambda clip: CoOpPromptLearner(clip, n_ctx=3, ctx_init="", n_cls=5),
     "CoCoOp": lambda clip: CoCoOpPromptLearner(clip, ctx_init="a photo of a"),
     "VPT": lambda clip: VPTPromptLearner(clip, n_vis=3, depth=3),

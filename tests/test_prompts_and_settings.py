@@ -78,5 +78,3 @@ def test_prompts_with_other_words_lengths_or_depths_are_refused(pair, message, t
     ]  # fmt: skip
     assert train.main([str(word) for word in command]) == 2
     assert message in capsys.readouterr().err
-
-

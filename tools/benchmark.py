@@ -87,9 +87,7 @@ def main() -> None:
     loaded = random_clip(args.student)
     learner = CoOpPromptLearner(loaded)
     student = PromptedCLIP(loaded, learner, classnames, device=device)
-    teacher = ZeroShotClassifier(
-        random_clip(args.teacher), classnames, device=device, logit_scale=student.logit_scale
-    )
+    teacher = ZeroShotClassifier(random_clip(args.teacher), classnames, device=device, logit_scale=student.logit_scale)
     image = torch.randn(args.batch, 3, 224, 224, device=device)
     tokens = loaded.tokenize([f"a photo of a {name}." for name in classnames]).to(device)
 

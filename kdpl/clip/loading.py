@@ -15,8 +15,7 @@ from .openai import OPENAI_WEIGHTS, clip_from_state_dict, openai_clip, openai_we
 from .weight_files import read_state_dict
 
 DEMO_WEIGHTS = {  # name: file
-    f"demo:{role}": Path(__file__).parents[1] / "demo" / f"{role}.safetensors"
-    for role in ("student", "teacher")
+    f"demo:{role}": Path(__file__).parents[1] / "demo" / f"{role}.safetensors" for role in ("student", "teacher")
 }
 
 

@@ -108,8 +108,7 @@ def check_template(template: str, key: str = "DATASET.TEMPLATE") -> None:
     """
     if template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}"):
         raise ValueError(
-            f"{key} is {template!r}; it needs {{}} for the class name once, and no other braces, "
-            f'as in "{GENERIC}"'
+            f'{key} is {template!r}; it needs {{}} for the class name once, and no other braces, as in "{GENERIC}"'
         )
 
 

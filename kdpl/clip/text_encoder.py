@@ -123,9 +123,7 @@ class TextEncoder(nn.Module):
         start, n_ctx = self.tower.n_start, deep.shape[0]
         return torch.cat([x[:, :start], deep.to(x.dtype).expand(len(x), -1, -1), x[:, start + n_ctx :]], dim=1)
 
-    def _whole_features(
-        self, prefix: Tensor, suffix: Tensor, ends: Tensor, deep_prompts: Sequence[Tensor]
-    ) -> Tensor:
+    def _whole_features(self, prefix: Tensor, suffix: Tensor, ends: Tensor, deep_prompts: Sequence[Tensor]) -> Tensor:
         """Features of a tower whose sequences can be neither cut nor share their beginning."""
         n_groups, n_cls = len(prefix), len(suffix)
         x = torch.cat(

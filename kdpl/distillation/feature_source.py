@@ -61,9 +61,7 @@ class FeatureSource:
             features[name].append(rows)
         return images[n:]
 
-    def _complete(
-        self, waiting: deque[dict[str, Any]], features: dict[str, list[Tensor]]
-    ) -> Iterator[dict[str, Any]]:
+    def _complete(self, waiting: deque[dict[str, Any]], features: dict[str, list[Tensor]]) -> Iterator[dict[str, Any]]:
         """Give out the batches whose features are all there."""
         ready = {name: torch.cat(rows) for name, rows in features.items()}
         n_ready = min((len(rows) for rows in ready.values()), default=sum(len(batch["img"]) for batch in waiting))

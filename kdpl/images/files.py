@@ -70,5 +70,6 @@ def check_images(paths: Sequence[str | os.PathLike]) -> None:
         more = f"\n  and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise ValueError(
             f"{len(problems)} of {len(paths)} images cannot be read; repair or remove them:\n  "
-            + "\n  ".join(problems[:NAMED]) + more
+            + "\n  ".join(problems[:NAMED])
+            + more
         )

@@ -7,7 +7,7 @@ A page is a Jinja template that extends ``base.html.j2`` and fills its blocks ``
     {% block content %}<div class="photos">...</div>{% endblock %}
 
 ``style.css`` has classes for what pages are made of: ``lead`` (the main result, in a sentence), ``facts`` (a ``dl`` of
-``div``s), ``scroll`` (around a wide table), ``plots`` and ``photos`` (grids of ``figure``s), ``bar``, ``quiet``, ``good``
+``div``), ``scroll`` (around a wide table), ``plots`` and ``photos`` (grids of ``figure``), ``bar``, ``quiet``, ``good``
 and ``bad``. A table of the class ``sortable``, with one ``tbody`` per row, sorts by column on a click.
 """
 

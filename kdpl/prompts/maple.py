@@ -23,9 +23,7 @@ class MaPLePromptLearner(PromptLearner):
 
     learns_visual = True
 
-    def __init__(
-        self, clip: LoadedCLIP, n_ctx: int = 2, ctx_init: str = "a photo of a", depth: int = 9, seed: int = 1
-    ):
+    def __init__(self, clip: LoadedCLIP, n_ctx: int = 2, ctx_init: str = "a photo of a", depth: int = 9, seed: int = 1):
         """
         Args:
             n_ctx: vectors per block; the first block's start from the first ``n_ctx`` words of ``ctx_init`` if

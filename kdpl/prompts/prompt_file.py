@@ -81,9 +81,7 @@ def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Descri
     return tensors, parse_description(path, metadata[KEY]) if KEY in metadata else None, True
 
 
-def load_prompts(
-    path: str | os.PathLike, method: str, learner: PromptLearner, clip: LoadedCLIP
-) -> Description | None:
+def load_prompts(path: str | os.PathLike, method: str, learner: PromptLearner, clip: LoadedCLIP) -> Description | None:
     """Fill a prompt learner from a prompt file, a checkpoint of ours, or a published one.
 
     Args:
