@@ -107,13 +107,17 @@ class Method:
                 "Choose ViT-B/32, ViT-B/16 or ViT-L/14, or train CoOp, CoCoOp or KgCoOp on the ResNet."
             )
 
+    def is_class_specific(self, settings: Mapping[str, Any]) -> bool:
+        """Whether each class gets a context of its own, so that the prompts fit these classes alone."""
+        return bool(settings.get("class_specific") and not settings["ctx_init"])
+
     def check_class_agnostic(self, settings: Mapping[str, Any]) -> None:
         """Refuse class-specific contexts of a vocabulary's names: the classes of an evaluation have none.
 
         Raises:
             ValueError: if the settings ask for them.
         """
-        if settings.get("class_specific") and not settings["ctx_init"]:
+        if self.is_class_specific(settings):
             raise ValueError(
                 f"Class-specific contexts (TRAINER.{self.node}.CSC) belong to the names that training tells apart; "
                 "class-agnostic training (TRAINER.KDPL.CLASS_AGNOSTIC) has a vocabulary's names, and evaluation the "

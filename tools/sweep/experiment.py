@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if code := run_here(runs):
         return code
     if args.protocol == "base2new":
-        print(table([(title_of(run), *(part.folder for part in run.parts[-2:])) for run in runs]))
+        print(table([(title_of(run), *(part.folder for part in run.parts if not part.trains)) for run in runs]))
         return 0
     return tables([str(output / "all_classes"), "--format", "terminal"])
 

@@ -16,18 +16,18 @@ import train
 from kdpl.clip.templates import GENERIC
 from kdpl.distillation import resume
 from kdpl.distillation.teacher import teacher_names
+from kdpl.methods import METHODS
 from kdpl.names import check_known
 from kdpl.run_record import FILE_NAME, finished_record
-from trainers.kdpl.config import default_settings, of_evaluation, settings_of
+from trainers.kdpl.config import default_settings, method_settings, of_evaluation, settings_of
 from trainers.kdpl.configuration import build_cfg
 from trainers.kdpl.finished import is_finished
 
 from .choice import Choice, choose, slug
 from .claims import FILE_NAME as CLAIM
 from .protocols import (
+    BASE2NEW_TESTS,
     FROM_A_SOURCE,
-    TEST_BASE,
-    TEST_NEW,
     TRAIN_ALL,
     TRAIN_BASE,
     ZEROSHOT_ALL,
@@ -40,7 +40,6 @@ from .runs import LOG, Part, Run
 from .spec import TRAINED, Block, Spec
 
 FINISHED, UNFINISHED, STALE, MISSING = "finished", "unfinished", "stale", "missing"
-HALVES = {"base": TEST_BASE, "new": TEST_NEW}
 
 
 def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = ZEROSHOT_SHOTS) -> list[Run]:
@@ -131,7 +130,11 @@ class _RunsOfBlock:
         no_test = ("TEST.NO_TEST", "True")  # the evaluations are parts of their own
         if self.block.protocol == "base2new":
             training = part(f"training {trainer} on base classes", TRAIN_BASE, dataset, "base", pairs=no_test)
-            tests = [(f"{trainer} on {half} classes", name, dataset, half) for half, name in HALVES.items()]
+            tests = [
+                (f"{trainer} on {classes} classes", name, dataset, classes)
+                for classes, name in BASE2NEW_TESTS.items()
+                if classes != "all" or not _is_class_specific(training)
+            ]
         else:
             title = f"training {trainer} on {dataset}, {shots} shots"
             training = part(title, TRAIN_ALL, dataset, "all", pairs=no_test)
@@ -156,7 +159,7 @@ class _RunsOfBlock:
 
         for clip in teacher_names(chosen.teacher) if setting == "zeroshot_teacher" else [chosen.student]:
             if self.block.protocol == "base2new":
-                yield self.run(*(part(clip, name, dataset, half) for half, name in HALVES.items()))
+                yield self.run(*(part(clip, name, dataset, classes) for classes, name in BASE2NEW_TESTS.items()))
             else:
                 for on in dict.fromkeys((dataset, *self.others)):
                     yield self.run(part(clip, ZEROSHOT_ALL, on, "all"))
@@ -176,6 +179,13 @@ class _RunsOfBlock:
 
     def run(self, *parts: Part) -> Run:
         return Run(str(Path(parts[0].folder).relative_to(self.output)), parts)
+
+
+def _is_class_specific(training: Part) -> bool:
+    """Whether a training learns contexts that only its own classes have."""
+    cfg, _ = cfg_of(training.arguments)
+    method = METHODS[cfg.TRAINER.NAME.removesuffix("_KDPL")]
+    return method.is_class_specific(method_settings(cfg, method))
 
 
 def _settings(part: Part) -> dict[str, object]:

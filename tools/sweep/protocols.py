@@ -20,7 +20,8 @@ SHIFTED = {  # domain generalisation: the same classes in other conditions
 NAMES = {**ELEVEN, "shapes": "Shapes", **SHIFTED["imagenet"], **SHIFTED["shapes"]}
 FEW_SHOTS = (1, 2, 4, 8, 16)
 
-TRAIN_BASE, TEST_BASE, TEST_NEW = "base2new/train_base", "base2new/test_base", "base2new/test_new"
+TRAIN_BASE = "base2new/train_base"
+BASE2NEW_TESTS = {classes: f"base2new/test_{classes}" for classes in ("base", "new", "all")}
 TRAIN_ALL, ZEROSHOT_ALL = "all_classes/train", "all_classes/zeroshot"
 ZEROSHOT_SEED, ZEROSHOT_SHOTS = 1, 16  # nothing is drawn, so one folder stands for all
 
