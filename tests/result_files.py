@@ -70,14 +70,17 @@ def write_record(
 
 
 def write_base_to_new(
-    folder: Path, trainer: str, seed: int, base: int, new: int, total: int = 1000, dataset: str = "Shapes", **facts: Any
-) -> None:
-    """A training on the base classes that was tested on both halves, as the scripts do: three records."""
+    folder: Path, trainer: str, seed: int, base: int, new: int, total: int = 1000, dataset: str = "Shapes",
+    together: int | None = None, **facts: Any,
+) -> None:  # fmt: skip
+    """A training on the base classes, tested on both halves and perhaps on all classes, as the scripts do."""
     common = {"trainer": trainer, "dataset": dataset, "seed": seed, **facts}
     prompts = f"{folder} {trainer} {dataset} {seed}"
     write_record(folder / "train", subsample="base", prompts=prompts, **common)
-    for half, correct in (("base", base), ("new", new)):
-        scores = {(dataset, half): (correct, total)}
+    for half, correct in (("base", base), ("new", new), ("all", together)):
+        if correct is None:
+            continue
+        scores = {(dataset, half): (correct, 2 * total if half == "all" else total)}
         write_record(folder / half, subsample=half, prompts=prompts, evaluates=True, scores=scores, **common)
 
 

@@ -44,14 +44,15 @@ def write_record(folder: Path, half: str, correct: int, total: int = 20, **chang
 
 
 @pytest.fixture
-def rows(tmp_path) -> list[tuple[str, str, str]]:
-    """A zero-shot row of 10 and 16 right out of 20, a trained one of 15 and 5."""
+def rows(tmp_path) -> list[tuple[str, ...]]:
+    """A zero-shot row of 10 and 16 right out of 20 and 24 out of 40, a trained one of 15 and 5."""
     zeroshot = {"trainer": "ZeroshotCLIP", "prompts_sha256": None}
     return [
         (
             "student",
             write_record(tmp_path / "a", "base", 10, **zeroshot),
             write_record(tmp_path / "b", "new", 16, **zeroshot),
+            write_record(tmp_path / "e", "all", 24, total=40, **zeroshot),
         ),
         ("prompts", write_record(tmp_path / "c", "base", 15), write_record(tmp_path / "d", "new", 5)),
     ]
@@ -59,11 +60,11 @@ def rows(tmp_path) -> list[tuple[str, str, str]]:
 
 def test_the_table_shows_accuracies_and_their_harmonic_mean(rows):
     lines = table(rows).splitlines()
-    assert lines[0].split() == ["accuracy", "in", "%", "base", "new", "harmonic", "mean"]
-    assert lines[2].split() == ["student", "50.0", "80.0", "61.5"]  # 2 * 50 * 80 / 130
-    assert lines[3].split() == ["prompts", "75.0", "25.0", "37.5"]  # 2 * 75 * 25 / 100
+    assert lines[0].split() == ["accuracy", "in", "%", "base", "new", "harmonic", "mean", "all", "classes"]
+    assert lines[2].split() == ["student", "50.0", "80.0", "61.5", "60.0"]  # 2 * 50 * 80 / 130
+    assert lines[3].split() == ["prompts", "75.0", "25.0", "37.5", "-"]  # 2 * 75 * 25 / 100; class-specific
     assert lines[5] == "Caltech101: 20 test images of 2 base classes, 20 of 2 new ones"
-    assert len(lines) == 6
+    assert lines[6].startswith("All classes: ") and len(lines) == 7
 
 
 def test_the_harmonic_mean_with_nothing_right_is_zero():
@@ -71,8 +72,8 @@ def test_the_harmonic_mean_with_nothing_right_is_zero():
         RunRecord("eval", "CoOp", "DTD", 1, 16, "RN50", evaluations=[Evaluation("DTD", correct=correct, total=4)])
         for correct in (0, 1)
     )
-    assert accuracies(base, new) == (0.0, 25.0, 0.0)
-    assert accuracies(base, base) == (0.0, 0.0, 0.0)
+    assert accuracies(base, new, new) == (0.0, 25.0, 0.0, 25.0)
+    assert accuracies(base, base) == (0.0, 0.0, 0.0, None)
 
 
 def test_numbers_of_the_demo_pair_on_photos_are_called_so(tmp_path):
@@ -90,13 +91,15 @@ def test_numbers_of_the_demo_pair_on_photos_are_called_so(tmp_path):
         ("new", {"prompts_sha256": "other"}, "prompts"),
         ("new", {"weights_sha256": {"student": "other"}}, "weights"),
         ("new", {"seed": 2}, "seed"),
+        ("all", {"total": 40, "prompts_sha256": "other"}, "prompts"),
+        ("all", {"total": 20}, "images of each class"),
         ("base", {}, "is of the base classes, not of the new ones"),
         ("new", {"status": "running"}, "no finished evaluation"),
     ],
 )
 def test_records_that_do_not_belong_together_are_refused(rows, tmp_path, half, changes, said):
     other = write_record(tmp_path / "other", half, 5, **changes)
-    rows[1] = (*rows[1][:2], other)
+    rows[1] = (*rows[1], other) if half == "all" else (*rows[1][:2], other)
     with pytest.raises((ValueError, FileNotFoundError), match=said):
         table(rows)
 
@@ -260,7 +263,7 @@ def test_without_weights_of_clip_the_demo_pair_goes_all_the_way_and_only_what_is
     assert "CLIP's weights are not on this machine" in said and "ViT-B-32.pt" in said
     assert "Going on with the demo pair" in said
     for row in ("zero-shot demo:student", "zero-shot demo:teacher", r"CoOp_KDPL \(demo__epochs_3, seed 1\)"):
-        assert re.search(rf"^{row}( +[0-9]+\.[0-9]){{3}}$", table, re.MULTILINE)
+        assert re.search(rf"^{row}( +[0-9]+\.[0-9]){{4}}$", table, re.MULTILINE)
     assert table.rstrip().endswith("they say nothing about CLIP.")
 
     train_base, test_base, test_new = (
@@ -269,7 +272,7 @@ def test_without_weights_of_clip_the_demo_pair_goes_all_the_way_and_only_what_is
     )
     prompts = train_base / "prompt_learner" / "model.pth.tar-3"
     before, written = prompts.read_bytes(), {file: file.stat().st_mtime_ns for file in tmp_path.rglob("results.json")}
-    assert len(written) == 7 and written.keys() >= {test_base / "results.json"}
+    assert len(written) == 10 and written.keys() >= {test_base / "results.json"}
 
     (train_base / "results.json").unlink()  # as if interrupted before it was written
     (test_new / "results.json").unlink()

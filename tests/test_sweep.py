@@ -284,17 +284,24 @@ def test_halves_of_classes_have_the_folders_of_the_script(tmp_path):
     spec = {"protocol": "base2new", "datasets": "caltech101", "students": {"ViT-B/32": ["CoOp"]}, "seeds": 1}
     settings = ["labels", "kdpl", "kdpl_ca", "zeroshot_student", "zeroshot_student_generic", "zeroshot_teacher"]
     runs = plan(parse_spec(spec | {"settings": settings}), tmp_path, tmp_path)
-    where = "caltech101/shots_16"
+    where, tests = "caltech101/shots_16", ("test_base", "test_new", "test_all")
     assert [[str(Path(part.folder).relative_to(tmp_path)) for part in run.parts] for run in runs] == [
         *(
-            [f"base2new/{part}/{where}/{name}/seed1" for part in ("train_base", "test_base", "test_new")]
+            [f"base2new/{part}/{where}/{name}/seed1" for part in ("train_base", *tests)]
             for name in ("CoOp/vit_b32_ctxv1", "CoOp_KDPL/vit_b32_ctxv1", "CoOp_KDPL/vit_b32_ctxv1__class_agnostic")
         ),
         *(
-            [f"base2new/{part}/{where}/ZeroshotCLIP/{name}/seed1" for part in ("test_base", "test_new")]
+            [f"base2new/{part}/{where}/ZeroshotCLIP/{name}/seed1" for part in tests]
             for name in ("ViT-B-32", "ViT-B-32__template_generic", "ViT-L-14")
         ),
     ]
+
+
+def test_class_specific_contexts_are_not_tested_on_all_classes(tmp_path):
+    spec = {"protocol": "base2new", "datasets": "dtd", "students": {"ViT-B/32": ["CoOp", "CoCoOp"]}, "seeds": 1}
+    options = {"TRAINER.COOP.CSC": True, "TRAINER.COOP.CTX_INIT": ""}
+    runs = plan(parse_spec(spec | {"settings": ["labels", "kdpl"], "options": options}), tmp_path, tmp_path)
+    assert [len(run.parts) for run in runs] == [3, 4, 3, 4]  # CoOp, CoCoOp, and both with KDPL
 
 
 def test_each_of_several_teachers_is_tested_zero_shot(tmp_path):

@@ -26,8 +26,8 @@ from .conftest import ROOT
 from .result_files import write_base_to_new, write_log, write_record, write_zero_shot
 
 
-def tables_of(folder: Path, baseline: str | None = None) -> list[Table]:
-    return all_tables(results_of(read_runs([folder])[0]), baseline)
+def tables_of(folder: Path, baseline: str | None = None, calibration_error: bool = False) -> list[Table]:
+    return all_tables(results_of(read_runs([folder])[0]), baseline, calibration_error)
 
 
 def cell(table: Table, method: str, column: str) -> Cell:
@@ -81,6 +81,44 @@ def test_base_to_new_joins_three_records_by_the_prompts(tmp_path):
     assert means(table, "CoOp + KDPL") == [81.0, 62.0, pytest.approx((68.5714 + 71.8904) / 2, abs=1e-4)]
     assert cell(table, "CoOp + KDPL", "base").sample.spread == pytest.approx(2**0.5)
     assert cell(table, "CoOp + KDPL", "harmonic mean").sample.spread == pytest.approx(3.319 / 2**0.5, abs=1e-3)
+
+
+def test_base_and_new_classes_together_are_a_column_where_they_were_tested(tmp_path):
+    for seed, together in ((1, 1100), (2, None)):  # an older run has no such evaluation
+        write_base_to_new(tmp_path / f"{seed}", "CoOp_KDPL", seed, base=800, new=600, together=together)
+    write_base_to_new(tmp_path / "dtd", "CoOp", 1, base=800, new=600, dataset="DescribableTextures")
+    zero_shot = {("Shapes", "base"): (300, 1000), ("Shapes", "new"): (300, 1000), ("Shapes", "all"): (600, 2000)}
+    write_zero_shot(tmp_path / "zero", zero_shot)
+    textures, shapes = tables_of(tmp_path)
+    assert [column.title for column in textures.columns] == ["base", "new", "harmonic mean"]
+    assert [column.title for column in shapes.columns] == ["base", "new", "harmonic mean", "all classes"]
+    together = cell(shapes, "CoOp + KDPL", "all classes")
+    assert dict(together.sample.by_seed) == {1: 55.0} and together.missing_seeds == (2,)
+    assert together.difference.mean == pytest.approx(25.0)
+
+
+def test_the_calibration_error_is_a_column_on_request(tmp_path):
+    for seed, ece in ((1, 4.0), (2, 6.0), (3, None)):  # an older record has none
+        record = write_record(tmp_path / f"{seed}", seed=seed, scores={("Shapes", "all"): (500, 1000)})
+        content = json.loads(record.read_text())
+        content["evaluations"][0] |= {} if ece is None else {"ece": ece}
+        record.write_text(json.dumps(content))
+    assert "ECE" not in terminal(tables_of(tmp_path))
+    (table,) = tables_of(tmp_path, calibration_error=True)
+    error = cell(table, "CoOp + KDPL", "16, ECE")
+    assert (error.sample.mean, error.sample.spread) == (5.0, pytest.approx(2**0.5)) and error.missing_seeds == (3,)
+    assert cell(table, "CoOp + KDPL", "16").sample.mean == 50.0
+    for render in (terminal, markdown, latex, page, comma_separated):
+        assert "16, ECE" in render([table])
+    assert "5.00 ± 1.41 (2 of 3)" in page([table])
+
+
+def test_the_best_calibration_error_is_the_lowest(tmp_path):
+    for trainer, ece in (("CoOp", 3.0), ("VPT", 2.0)):
+        test = {"dataset": "Shapes", "split": "test", "correct": 500, "total": 1000, "ece": ece}
+        write_record(tmp_path / trainer, trainer, evaluations=[test])
+    (table,) = tables_of(tmp_path, calibration_error=True)
+    assert [cell(table, trainer, "16, ECE").best for trainer in ("CoOp", "VPT")] == [False, True]
 
 
 @pytest.mark.parametrize("shots, words", [(1, "1 shot"), (2, "2 shots"), (-1, "all images")])

@@ -39,11 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="TRAINER",
         help="compare all rows with this (default: KDPL with its method, or else, as others, with ZeroshotCLIP)",
     )
+    parser.add_argument("--ece", action="store_true", help="add the expected calibration error to each accuracy")
     args = parser.parse_args(arguments)
     try:
         runs, problems = read_runs(args.folders)
         results = results_of(runs)
-        tables = all_tables(results, args.baseline)
+        tables = all_tables(results, args.baseline, args.ece)
         for problem in problems:
             print(f"left out: {problem}", file=sys.stderr)
         shown = {path for table in tables for path in table.paths}

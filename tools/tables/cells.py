@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
-from .comparison import Part, Row, baseline_of, difference, method_of
+from .comparison import ACCURACY, ECE, Part, Row, baseline_of, difference, method_of
 from .published import Published, find_published, not_comparable
 from .seed_statistics import Sample, expected_band
 
@@ -15,6 +15,7 @@ class Column:
     """What stands below a heading: one number made of one or more parts.
 
     Attributes:
+        number: of each part, a name in :attr:`comparison.Score.numbers`.
         published_as: dataset and metric for :func:`find_published`.
     """
 
@@ -22,6 +23,11 @@ class Column:
     parts: tuple[Part, ...]
     combine: Callable[[Sequence[float]], float] = fmean
     published_as: tuple[str, str] | None = None
+    number: str = ACCURACY
+
+    def of_calibration_error(self) -> "Column":
+        """The column with the calibration errors of the same parts."""
+        return Column(f"{self.title}, ECE", self.parts, self.combine, number=ECE)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ def fill(table: Table, trainer: str | None = None) -> None:
 
 
 def _cell(table: Table, row: Row, column: Column, baseline: Row | None) -> Cell:
-    sample = row.sample(column.parts, column.combine)
+    number = (column.parts, column.combine, column.number)
+    sample = row.sample(*number)
     missing = () if row.setting.zero_shot else tuple(s for s in table.seeds if s not in sample.by_seed)
     published = None
     if column.published_as:
@@ -106,7 +113,7 @@ def _cell(table: Table, row: Row, column: Column, baseline: Row | None) -> Cell:
         sample=sample,
         missing_seeds=missing,
         conflict=any(part in column.parts for part, _ in row.conflicts),
-        difference=difference(row, baseline, column.parts, column.combine) if baseline else Sample({}),
+        difference=difference(row, baseline, *number) if baseline else Sample({}),
         published=published,
         verdict=verdict,
         band=band,
@@ -153,7 +160,7 @@ def _listed(paths: Sequence[Path]) -> str:
 
 
 def _mark_best(table: Table) -> None:
-    """Mark the highest learned mean of each student in each column, all of them in a tie at two decimals."""
+    """Mark the best learned mean of each student in each column, all of them in a tie at two decimals."""
     for place, column in enumerate(table.columns):
         groups: dict[tuple, list[int]] = {}
         for index, row in enumerate(table.rows):
@@ -162,6 +169,7 @@ def _mark_best(table: Table) -> None:
                 groups.setdefault((row.setting.backbone, seen), []).append(index)
         for members in groups.values():
             means = {index: round(table.cells[index][place].sample.mean, 2) for index in members}
+            best = (min if column.number == ECE else max)(means.values())
             for index, mean in means.items():
-                if len(members) > 1 and mean == max(means.values()):
+                if len(members) > 1 and mean == best:
                     table.cells[index][place] = replace(table.cells[index][place], best=True)

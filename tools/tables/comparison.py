@@ -1,7 +1,7 @@
 """Rows that may be compared: results of one setting on the same test sets, seed by seed, beside a baseline's."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from .records import Setting
 from .seed_statistics import Sample, Seed, paired_differences
 
 Item = TypeVar("Item")
+ACCURACY, ECE = "accuracy", "ece"
 
 
 class Part(NamedTuple):
@@ -25,9 +26,13 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """The accuracy (percent) of one seed on one test set, and what it was made from."""
+    """What one seed reached on one test set, and what that was made from.
 
-    accuracy: float
+    Attributes:
+        numbers: percent by name: ACCURACY and, where it was recorded, ECE.
+    """
+
+    numbers: Mapping[str, float]
     splits: tuple[str | None, str | None]  # of training and of the test
     paths: tuple[Path, ...]
 
@@ -59,11 +64,15 @@ class Row:
     def all_paths(self) -> set[Path]:
         return {*self.paths(list(self.scores)), *(path for paths in self.conflicts.values() for path in paths)}
 
-    def sample(self, parts: Sequence[Part], combine: Callable[[Sequence[float]], float]) -> Sample:
-        """``combine`` of the accuracies of some parts, for each seed that has them all."""
+    def sample(
+        self, parts: Sequence[Part], combine: Callable[[Sequence[float]], float], number: str = ACCURACY
+    ) -> Sample:
+        """``combine`` of the numbers of some parts, for each seed that has them all."""
         values = {}
         for seed in sorted(set.intersection(*(set(self.scores.get(part, ())) for part in parts)), key=str):
-            values[seed] = combine([self.scores[part][seed].accuracy for part in parts])
+            numbers = [self.scores[part][seed].numbers.get(number) for part in parts]
+            if None not in numbers:
+                values[seed] = combine(numbers)
         return Sample(values)
 
     def paths(self, parts: Sequence[Part]) -> list[Path]:
@@ -126,7 +135,9 @@ def _row(setting: Setting, results: Sequence[Result], part_of: Callable[[Result]
         if len({result.prompts for result in same}) > 1:
             row.duplicates.append((part, seed, paths))
         splits = (same[0].split_sha256, same[0].evaluation.split_sha256)
-        row.scores.setdefault(part, {})[seed] = Score(accuracies.pop(), splits, paths)
+        ece = next((one.evaluation.details[ECE] for one in same if ECE in one.evaluation.details), None)
+        numbers = {ACCURACY: accuracies.pop()} | ({} if ece is None else {ECE: ece})
+        row.scores.setdefault(part, {})[seed] = Score(numbers, splits, paths)
     return row
 
 
@@ -240,11 +251,17 @@ def _same_options(first: Setting, second: Setting) -> bool:
     return all(ours[key] == others[key] for key in ours.keys() & others.keys())
 
 
-def difference(row: Row, baseline: Row, parts: Sequence[Part], combine: Callable[[Sequence[float]], float]) -> Sample:
+def difference(
+    row: Row,
+    baseline: Row,
+    parts: Sequence[Part],
+    combine: Callable[[Sequence[float]], float],
+    number: str = ACCURACY,
+) -> Sample:
     """Ours minus the baseline's, of the seeds in which both had the same training split and test images."""
     if any(row.test_sets.get(part) != baseline.test_sets.get(part) for part in parts):
         return Sample({})
-    ours, others = row.sample(parts, combine).by_seed, baseline.sample(parts, combine).by_seed
+    ours, others = (one.sample(parts, combine, number).by_seed for one in (row, baseline))
     comparable = {s: value for s, value in ours.items() if all(_same_splits(row, baseline, part, s) for part in parts)}
     return paired_differences(comparable, others)
 

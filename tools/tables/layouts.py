@@ -13,18 +13,26 @@ from .seed_statistics import harmonic_mean_of_averages
 BASE_TO_NEW, CROSS_DATASET, DOMAINS = "base to new", "cross-dataset", "domain generalisation"
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 FEW_SHOTS = (1, 2, 4, 8, 16)
+ABOUT_CALIBRATION_ERROR = (
+    "ECE: expected calibration error in percent, over 15 bins of confidence; the lower, the better. Harmonic means "
+    "have none, nor have results of before it was recorded."
+)
 
 
-def all_tables(results: Sequence[Result], baseline: str | None = None) -> list[Table]:
+def all_tables(results: Sequence[Result], baseline: str | None = None, calibration_error: bool = False) -> list[Table]:
     """Every table that the results give something for.
 
     Args:
         baseline: trainer to compare all rows with; see :func:`comparison.baseline_of`.
+        calibration_error: whether to add a column with it for each column of accuracies.
     """
     tables = [*_base_to_new(results), *_transfer(results), *_few_shot(results)]
     shown = {path for table in tables for path in table.paths}
     tables += _zero_shot_alone([result for result in _zero_shot(results) if result.path not in shown])
     for table in tables:
+        if calibration_error:
+            table.columns += [column.of_calibration_error() for column in table.columns if column.combine is fmean]
+            table.notes.append(ABOUT_CALIBRATION_ERROR)
         fill(table, baseline)
     return tables
 
@@ -40,29 +48,44 @@ def _base_to_new(results: Sequence[Result]) -> list[Table]:
         ]
         own = [result for result in here if not result.setting.zero_shot]
         datasets, first = _distinct(result.evaluation.dataset for result in own), len(tables)
+        together = _base_and_new_together(results, shots)
         for dataset in datasets:
-            members = [result for result in here if result.evaluation.dataset == dataset]
+            members = [result for result in [*here, *together] if result.evaluation.dataset == dataset]
             title = f"Base to new: {dataset}, {in_shots(shots)}"
-            tables.append(table_of(BASE_TO_NEW, title, members, halves([dataset], dataset), dataset, shots))
+            columns = halves([dataset], dataset, together)
+            tables.append(table_of(BASE_TO_NEW, title, members, columns, dataset, shots))
         averaged = [dataset for dataset in ELEVEN if dataset in datasets]
         if len(averaged) > 1:
-            members = [result for result in here if result.evaluation.dataset in averaged]
+            members = [result for result in [*here, *together] if result.evaluation.dataset in averaged]
             published = "Average_11" if len(averaged) == len(ELEVEN) else None
             title = f"Base to new: average over {len(averaged)} of 11 datasets, {in_shots(shots)}"
-            table = table_of(BASE_TO_NEW, title, members, halves(averaged, published), None, shots)
+            table = table_of(BASE_TO_NEW, title, members, halves(averaged, published, together), None, shots)
             table.notes.append("Datasets: " + ", ".join(averaged) + ".")
             tables.insert(first, table)
     return tables
 
 
-def halves(datasets: Sequence[str], published: str | None) -> list[Column]:
-    """Base, new and harmonic mean, averaged over datasets.
+def _base_and_new_together(results: Sequence[Result], shots: int) -> list[Result]:
+    """Results on all classes of prompts that were trained on the base ones, and those of zero-shot CLIP beside them."""
+    whole = [result for result in results if result.evaluation.subsample == "all"]
+    own = [
+        result
+        for result in whole
+        if (result.source, result.source_classes, result.shots) == (result.evaluation.dataset, "base", shots)
+    ]
+    datasets = {result.source for result in own}
+    return own + [result for result in _zero_shot(whole) if result.evaluation.dataset in datasets]
+
+
+def halves(datasets: Sequence[str], published: str | None, together: Sequence[Result] = ()) -> list[Column]:
+    """Base, new and harmonic mean, averaged over datasets; last all classes, where every dataset has such a result.
 
     Args:
         published: the name of the dataset or the average in published tables.
+        together: results on all classes.
     """
-    base = tuple(Part(dataset, "base") for dataset in datasets)
-    new = tuple(Part(dataset, "new") for dataset in datasets)
+    base, new, every = (tuple(Part(dataset, part) for dataset in datasets) for part in ("base", "new", "all"))
+    tested_together = {result.evaluation.dataset for result in together}
 
     def name(metric: str) -> tuple[str, str] | None:
         return (published, metric) if published else None
@@ -71,6 +94,7 @@ def halves(datasets: Sequence[str], published: str | None) -> list[Column]:
         Column("base", base, fmean, name("base")),
         Column("new", new, fmean, name("new")),
         Column("harmonic mean", base + new, harmonic_mean_of_averages, name("harmonic mean")),
+        *[Column("all classes", every)] * tested_together.issuperset(datasets),
     ]
 
 

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from .cells import Table
-from .comparison import Row, method_of, saw, short
+from .comparison import ACCURACY, Row, method_of, saw, short
 from .grid import HEADINGS, LEGEND, lines_of, sources
 from .layouts import BASE_TO_NEW, FEW_SHOT, in_shots
 from .plots import base_against_new, few_shot_curves, gain_bars
@@ -52,7 +52,9 @@ def _gains(tables: Sequence[Table]) -> list[tuple[str, str | None]]:
             drawn += _bars(f"{half}, {in_shots(shots)}", [(table.source or "average", table, place) for table in here])
     for table in tables:
         if table.protocol not in (BASE_TO_NEW, FEW_SHOT):
-            places = [(column.title, table, place) for place, column in enumerate(table.columns)]
+            places = [
+                (column.title, table, place) for place, column in enumerate(table.columns) if column.number == ACCURACY
+            ]
             drawn += _bars(f"{table.protocol} from {table.source}", places)
     return drawn
 
