@@ -9,7 +9,6 @@ Later settings win: defaults, dataset file, method file, flags, KEY VALUE pairs.
 """
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -33,31 +32,15 @@ FLAGS = {  # flag: the key that it sets
     "source_domains": "DATASET.SOURCE_DOMAINS",
     "target_domains": "DATASET.TARGET_DOMAINS",
 }
-USER_ERROR, INTERRUPTED = 2, 130  # exit codes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 2 for what its user can mend, told in one message on stderr."""
+    """Run the command line; exit codes and messages are those of :mod:`kdpl.guard`."""
     args = parse(arguments)
-    console = sys.stdout
-    try:
-        run(args)
-    except (ValueError, OSError, FloatingPointError) as error:
-        if os.environ.get("KDPL_TRACEBACK"):
-            raise
-        message = f"error: {error}"
-        print(message, file=sys.stderr)
-        if sys.stdout is not console:  # log.txt should end with it, too
-            sys.stdout.file.write(message + "\n")
-        return USER_ERROR
-    except KeyboardInterrupt:
-        trains = not (args.eval_only or args.no_train)
-        resumes = " The same command goes on after the last finished epoch." if trains else ""
-        print(f"\nInterrupted.{resumes}", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        sys.stdout = console
-    return 0
+    from kdpl.guard import guarded  # here, so that --help need not wait for torch
+
+    trains = not (args.eval_only or args.no_train)
+    return guarded(lambda: run(args), "The same command goes on after the last finished epoch." * trains)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -92,19 +75,22 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     """Do what the command line asks for; settings are checked before anything is written, loaded or fetched."""
-    import torch  # here, so that --help need not wait for it
+    from kdpl.guard import nothing_to_save
 
-    import compat  # noqa: F401  before whatever imports torchvision or dassl
-    import datasets  # noqa: F401  registers them
-    import trainers  # noqa: F401  registers them
+    with nothing_to_save():
+        import torch
 
-    from dassl.data.datasets import DATASET_REGISTRY  # isort: skip
-    from dassl.engine import TRAINER_REGISTRY, build_trainer  # isort: skip
-    from dassl.utils import collect_env_info, set_random_seed, setup_logger  # isort: skip
-    from kdpl.console import log_only  # isort: skip
-    from kdpl.determinism import make_deterministic  # isort: skip
-    from kdpl.names import check_known
-    from trainers.kdpl.configuration import build_cfg
+        import compat  # noqa: F401  before whatever imports torchvision or dassl
+        import datasets  # noqa: F401  registers them
+        import trainers  # noqa: F401  registers them
+
+        from dassl.data.datasets import DATASET_REGISTRY  # isort: skip
+        from dassl.engine import TRAINER_REGISTRY, build_trainer  # isort: skip
+        from dassl.utils import collect_env_info, set_random_seed, setup_logger  # isort: skip
+        from kdpl.console import log_only  # isort: skip
+        from kdpl.determinism import make_deterministic  # isort: skip
+        from kdpl.names import check_known
+        from trainers.kdpl.configuration import build_cfg
 
     files = [file for file in (args.dataset_config_file, args.config_file) if file]
     flags = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
@@ -191,4 +177,8 @@ def what_next(trainer: "RecordedTrainer", trained: bool) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        parse()
+    from kdpl.guard import run_command
+
+    run_command(main)

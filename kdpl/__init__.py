@@ -9,6 +9,7 @@ torch.Size([2, 64])
 learners of :data:`METHODS` and :func:`symmetric_kl` are the parts for experiments of one's own.
 """
 
+from . import guard  # isort: skip  first: it answers Ctrl-C while the rest is imported
 from .classifier import Classifier, Prediction, load
 from .clip.loaded import LoadedCLIP
 from .clip.loading import load_clip
@@ -45,6 +46,7 @@ __all__ = [
     "ZeroShotClassifier",
     "__version__",
     "distill",
+    "guard",
     "load",
     "load_clip",
     "symmetric_kl",

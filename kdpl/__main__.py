@@ -1,27 +1,22 @@
 """The command ``kdpl``, or ``python -m kdpl``: learn prompts from photos, classify with them, show prompt files."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from .commands import NAMES
-
-USER_ERROR, INTERRUPTED = 2, 130  # exit codes
+from .guard import guarded, run_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 2 for what its user can repair, told in one message on stderr."""
+    """Run the command line; exit codes and messages are those of :mod:`kdpl.guard`."""
     args = _parser().parse_args(arguments)
-    try:
-        args.run(args)
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command continues after the last finished epoch.", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    return guarded(lambda: args.run(args), "The same command continues after the last finished epoch.")
+
+
+def command() -> None:
+    """The command ``kdpl``."""
+    run_command(main)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,4 +37,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

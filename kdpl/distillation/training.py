@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..clip.precision import grad_scaler
+from ..guard import at_safe_places, safe_place
 from .feature_source import FeatureSource
 from .gaussian_averaging import GaussianAverage
 from .objective import Objective
@@ -90,6 +91,8 @@ class Training:
     def run_epoch(self, report: Callable[[Progress], None], report_every: int = 0, step: Step | None = None) -> None:
         """Go through the training images once; the host waits for the device only to report or to scale losses.
 
+        Ctrl-C ends it between two steps.
+
         Args:
             report_every: batches between two reports; 0, or more than there are: one at the end.
             step: in place of :meth:`step`.
@@ -104,14 +107,16 @@ class Training:
         # A scaler skips steps whose gradients overflow: there they are no fault.
         watched = [] if self.scaler else list(self.model.prompt_learner.named_parameters())
         start = time.time()
-        for i, batch in enumerate(self.features.attach(self.loader), start=1):
-            data_seconds.append(time.time() - start)
-            log.add(step(batch), watched)
-            step_seconds.append(time.time() - start)
-            if i == n_batches or (report_every and i % report_every == 0):
-                report(Progress(i, n_batches, log.read(), data_seconds, step_seconds))
-                data_seconds, step_seconds = [], []
-            start = time.time()
+        with at_safe_places():
+            for i, batch in enumerate(self.features.attach(self.loader), start=1):
+                data_seconds.append(time.time() - start)
+                log.add(step(batch), watched)
+                step_seconds.append(time.time() - start)
+                if i == n_batches or (report_every and i % report_every == 0):
+                    report(Progress(i, n_batches, log.read(), data_seconds, step_seconds))
+                    data_seconds, step_seconds = [], []
+                safe_place()
+                start = time.time()
 
     def finish_epoch(self) -> None:
         """Take the epoch into the average; the last one ends with the average as the prompts."""

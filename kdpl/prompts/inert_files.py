@@ -1,5 +1,6 @@
 """Reading files written by ``torch.save`` without executing anything in them, and writing them atomically."""
 
+import io
 import os
 import pickle
 import struct
@@ -9,6 +10,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ..atomic_files import atomic_path
+from ..guard import at_safe_places
 
 # What damaged bytes make torch.load do: a pickle is a program, and these run whatever program they have become.
 DAMAGED = (
@@ -19,8 +21,11 @@ DAMAGED = (
 
 def save_atomically(path: str | os.PathLike, content: dict) -> None:
     """``torch.save`` that leaves the old file or the new one, never half of it; the same bytes for the same content."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:  # given a path, torch writes its name as well
-        torch.save(content, file)
+    data = io.BytesIO()  # torch's writer aborts the process if a file ends it: a full disk, or Ctrl-C while it writes
+    with at_safe_places():
+        torch.save(content, data)
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data.getbuffer())
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from kdpl.console import counts_table, details_in_log_only
 from kdpl.determinism import numerics
 from kdpl.evaluation import Counts
 from kdpl.fingerprints import fingerprint, tensors_fingerprint
+from kdpl.guard import at_safe_places, safe_place
 from kdpl.run_record import RunRecord
 from kdpl.versions import versions
 
@@ -79,7 +80,10 @@ class RecordedTrainer(TrainerX):
                 f"Take {self.cfg.TRAINER.NAME}_KDPL, which learns from a teacher, or label them."
             )
         self.record.mode = "train"
-        super().train()
+        try:
+            super().train()
+        finally:
+            self.close_writer()  # its thread would still write while Python shuts down
         self.save_final_prompts()
         self.finish_record()
 
@@ -114,8 +118,9 @@ class RecordedTrainer(TrainerX):
         self.set_model_mode("eval")
         self.evaluator.reset()
         counts = Counts(self.classnames, self.device, per_image=final and self.cfg.TEST.PER_IMAGE_FILE)
-        with self.record.phase("test"), self.evaluation():
+        with at_safe_places(), self.record.phase("test"), self.evaluation():
             for batch in tqdm(loader):
+                safe_place()
                 image, label = self.parse_batch_test(batch)
                 logits = self.model_inference(image)
                 self.evaluator.process(logits, label)

@@ -1,0 +1,233 @@
+"""What stands around every command, so that whatever happens ends in one message and an exit code.
+
+What a user can repair is told in one sentence (exit code 2), a fault of ours as such, with a file to attach (70), and
+Ctrl-C ends a command with 130. The package imports this module first of all: while the rest is imported, which takes
+seconds and leaves nothing to save, Ctrl-C ends the process at once.
+"""
+
+import contextlib
+import errno
+import os
+import platform
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+USER_ERROR, BUG, INTERRUPTED = 2, 70, 130  # exit codes
+COMMANDS = ("kdpl", "train.py")  # beside `python -m kdpl` and `python -m tools.<name>`
+REASONS = {  # what errors of the system mean to somebody who sees the path
+    errno.ENOENT: "it does not exist",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.EROFS: "the disk is read-only",
+    errno.EISDIR: "it is a folder, and a file is needed",
+    errno.ENOTDIR: "a part of this path is a file, and a folder is needed",
+    errno.EEXIST: "it exists already and is something else than is needed",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "its links lead in a circle",
+    errno.ENOSPC: "the disk is full. Make room and run the same command again; what was finished is kept",
+    errno.EDQUOT: "your share of the disk is full. Make room and run the same command again; what was finished is kept",
+    errno.EFBIG: "files may not become that large here. Raise the limit (ulimit -f) and run the same command again",
+    errno.EMFILE: "too many files are open. Raise the limit (ulimit -n), or use fewer DATALOADER.NUM_WORKERS",
+    errno.EIO: "the disk reports an error",
+}
+
+
+def run_command(main: Callable[[], int]) -> NoReturn:
+    """End the process with the exit code of ``main``, whatever threads are still at work and pipes closed."""
+    try:
+        code = main()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # Python would try again while it shuts down, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if code == INTERRUPTED:
+        os._exit(code)  # threads that an interruption left behind may abort a regular end
+    sys.exit(code)
+
+
+def guarded(work: Callable[[], int | None], resumes: str = "") -> int:
+    """Run a command; the exit code, after one message on stderr if it is not that of ``work``.
+
+    Args:
+        resumes: said when it was interrupted, such as what the same command does the next time.
+    """
+    console, hook = sys.stdout, threading.excepthook
+    threading.excepthook = _tell_of_thread
+    if signal.getsignal(signal.SIGINT) is _end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names that a terminal cannot show
+    try:
+        code = work()
+        _flush()
+        return code or 0
+    except KeyboardInterrupt:
+        tell(f"\nInterrupted.{' ' * bool(resumes)}{resumes}")
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("KDPL_TRACEBACK"):
+            raise
+        return _tell_error(error)
+    finally:
+        sys.stdout, threading.excepthook = console, hook
+
+
+def tell(message: str) -> None:
+    """Print on stderr, and to the end of the log that standard output is copied to, wherever that is possible."""
+    for stream in (sys.stderr, getattr(sys.stdout, "file", None)):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(message, file=stream, flush=True)
+
+
+def in_words(error: BaseException) -> str:
+    """What an expected error says to a user; empty for one that is not expected."""
+    text = str(error)
+    if isinstance(error, BrokenPipeError):
+        return "what reads the output of this command was closed before all was written"
+    if isinstance(error, OSError) and error.errno in REASONS:
+        return f"{error.filename or 'a file'}: {REASONS[error.errno]}."
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    if (
+        isinstance(error, ModuleNotFoundError)
+        and error.name
+        and not error.name.startswith(("kdpl", "trainers", "tools"))
+    ):
+        package = error.name.partition(".")[0]
+        return f"the package {package} is missing ({text}). Install it: pip install -r requirements.txt"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return f"memory ran out{f' ({text.splitlines()[0]})' if text else ''}. Use smaller batches, or fewer workers."
+    if isinstance(error, RuntimeError) and text.startswith("DataLoader worker"):
+        return f"a process that reads images ended ({text.splitlines()[0]}). Use fewer workers, or none."
+    if isinstance(error, RuntimeError) and "enforce fail at inline_container" in text:
+        return f"{REASONS[errno.ENOSPC]} ({text.splitlines()[0]})."
+    return text or type(error).__name__ if isinstance(error, ValueError | OSError | FloatingPointError) else ""
+
+
+def _tell_error(error: Exception) -> int:
+    if words := in_words(error):
+        tell(f"error: {words}")
+        return USER_ERROR
+    summary = f"{type(error).__name__}: {str(error)[:500]}"
+    tell(f"error: this is a bug in KDPL ({summary}).\n{_keep_report(error)}")
+    return BUG
+
+
+def _keep_report(error: BaseException) -> str:
+    """Write what a report of a bug needs into a file; what to do with it, in words."""
+    trace = "".join(traceback.format_exception(error))
+    facts = f"{' '.join(sys.argv)}\nPython {sys.version}\n{platform.platform()}\n"
+    for package in ("kdpl.versions", "torch"):
+        version = getattr(sys.modules.get(package), "__version__", "not imported")
+        facts += f"{package.partition('.')[0]} {version}\n"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix=time.strftime("kdpl-bug-%Y%m%d-%H%M%S-"), suffix=".txt", delete=False, encoding="utf-8",
+            errors="backslashreplace",
+        ) as file:  # fmt: skip
+            file.write(f"{facts}\n{trace}")
+    except OSError as problem:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{last.filename}, line {last.lineno}"
+        return f"It happened in {place}; a report could not be written ({problem}). Please open an issue."
+    return f"Please open an issue and attach {file.name}, which has the command line, versions and the traceback."
+
+
+def _tell_of_thread(thread: threading.ExceptHookArgs) -> None:
+    """The message for an exception that ended a thread, such as TensorBoard's on a full disk."""
+    if thread.exc_value is not None and not isinstance(thread.exc_value, SystemExit):
+        _tell_error(thread.exc_value)
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+_noted = False  # whether Ctrl-C waits for a safe place
+
+
+@contextlib.contextmanager
+def at_safe_places() -> Iterator[None]:
+    """Within the block Ctrl-C waits for :func:`safe_place` or the end; a second one raises KeyboardInterrupt at once.
+
+    Elsewhere KeyboardInterrupt may be raised in the middle of anything, also where code of C++ or a destructor cannot
+    pass it on: then it is lost, or the process aborts.
+    """
+    global _noted
+    free = threading.current_thread() is threading.main_thread()
+    if not free or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # in an outer block, or another program has its own way with Ctrl-C
+        return
+    signal.signal(signal.SIGINT, _note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if _noted:  # also if an error came after: workers that load images end with Ctrl-C, too
+            _noted = False
+            raise KeyboardInterrupt
+
+
+def safe_place() -> None:
+    """Stop here, between two steps, if Ctrl-C came in a block of :func:`at_safe_places`."""
+    if _noted:
+        raise KeyboardInterrupt
+
+
+def _note(number: int, frame: object) -> None:
+    global _noted
+    if _noted:
+        raise KeyboardInterrupt
+    _noted = True
+
+
+@contextlib.contextmanager
+def nothing_to_save() -> Iterator[None]:
+    """Within the block, such as one of imports, Ctrl-C ends the process at once."""
+    before = signal.getsignal(signal.SIGINT)
+    ours = threading.current_thread() is threading.main_thread() and before is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, _end_at_once)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
+
+
+def _end_at_once(number: int, frame: object) -> NoReturn:
+    os.write(2, b"\nInterrupted.\n")
+    os._exit(INTERRUPTED)
+
+
+def _is_command() -> bool:
+    """Whether this process was started as one of our commands, by `python -m` or the name of a script."""
+    if sys.argv[:1] == ["-m"]:  # while Python looks for the module
+        return any(word.partition(".")[0] in ("kdpl", "tools") for word in sys.orig_argv[1:4])
+    return bool(sys.argv) and Path(sys.argv[0]).name.removesuffix(".exe") in COMMANDS
+
+
+if _is_command():
+    for _name in ("stdout", "stderr"):
+        if getattr(sys, _name) is None:  # closed by whoever started us: no other file may take its number
+            setattr(sys, _name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _end_at_once)
