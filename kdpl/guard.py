@@ -22,27 +22,27 @@ from typing import NoReturn
 USER_ERROR, BUG, INTERRUPTED = 2, 70, 130  # exit codes
 COMMANDS = ("kdpl", "train.py")  # beside `python -m kdpl` and `python -m tools.<name>`
 REASONS = {  # what errors of the system mean to somebody who sees the path
-    errno.ENOENT: "it does not exist",
-    errno.EACCES: "permission is denied",
-    errno.EPERM: "permission is denied",
-    errno.EROFS: "the disk is read-only",
-    errno.EISDIR: "it is a folder, and a file is needed",
-    errno.ENOTDIR: "a part of this path is a file, and a folder is needed",
-    errno.EEXIST: "it exists already and is something else than is needed",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.ELOOP: "its links lead in a circle",
-    errno.ENOSPC: "the disk is full. Make room and run the same command again; what was finished is kept",
-    errno.EDQUOT: "your share of the disk is full. Make room and run the same command again; what was finished is kept",
-    errno.EFBIG: "files may not become that large here. Raise the limit (ulimit -f) and run the same command again",
-    errno.EMFILE: "too many files are open. Raise the limit (ulimit -n), or use fewer DATALOADER.NUM_WORKERS",
-    errno.EIO: "the disk reports an error",
+    errno.ENOENT: "; check the name, or what should have written it",
+    errno.EACCES: "; check who owns it, or name another place",
+    errno.EPERM: "; check who owns it, or name another place",
+    errno.EROFS: "; name another place",
+    errno.EISDIR: "; a file is needed there",
+    errno.ENOTDIR: "; a folder is needed there",
+    errno.EEXIST: "; something else is needed there: move it away, or name another place",
+    errno.ENAMETOOLONG: "; choose a shorter one",
+    errno.ELOOP: "; remove the circle",
+    errno.ENOSPC: ": the disk is full. Make room and run the same command again; what was finished is kept",
+    errno.EDQUOT: ": your share of it is full. Make room and run the same command again; what was finished is kept",
+    errno.EFBIG: ": raise the limit (ulimit -f) and run the same command again; what was finished is kept",
+    errno.EMFILE: ": raise the limit (ulimit -n), or use fewer DATALOADER.NUM_WORKERS",
+    errno.EIO: ": the disk reports an error",
 }
 
 
-def run_command(main: Callable[[], int]) -> NoReturn:
-    """End the process with the exit code of ``main``, whatever threads are still at work and pipes closed."""
+def run_command(main: Callable[[], int | None], resumes: str = "") -> NoReturn:
+    """Run a command :func:`guarded` and end the process, whatever threads are still at work and pipes closed."""
     try:
-        code = main()
+        code = guarded(main, resumes)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -98,7 +98,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, BrokenPipeError):
         return "what reads the output of this command was closed before all was written"
     if isinstance(error, OSError) and error.errno in REASONS:
-        return f"{error.filename or 'a file'}: {REASONS[error.errno]}."
+        return f"{error.filename or 'standard output or a file'}: {os.strerror(error.errno)}{REASONS[error.errno]}."
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}."
     if (
@@ -113,7 +113,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, RuntimeError) and text.startswith("DataLoader worker"):
         return f"a process that reads images ended ({text.splitlines()[0]}). Use fewer workers, or none."
     if isinstance(error, RuntimeError) and "enforce fail at inline_container" in text:
-        return f"{REASONS[errno.ENOSPC]} ({text.splitlines()[0]})."
+        return f"A file could not be written{REASONS[errno.ENOSPC]} ({text.splitlines()[0]})."
     return text or type(error).__name__ if isinstance(error, ValueError | OSError | FloatingPointError) else ""
 
 

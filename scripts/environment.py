@@ -83,6 +83,9 @@ def torch_and_device() -> str:
 
 
 def main() -> int:
+    if len(sys.argv) != 3:
+        print(__doc__, file=sys.stderr)
+        return 2
     command, files = sys.argv[1:]
     if command == "key":
         print(key(files))

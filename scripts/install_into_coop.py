@@ -106,6 +106,9 @@ def main() -> None:
     except (ValueError, OSError, SyntaxError, SmokeTestFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command finishes it.", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

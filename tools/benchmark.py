@@ -19,6 +19,7 @@ from kdpl.clip.loaded import LoadedCLIP
 from kdpl.clip.openai import openai_clip
 from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.distillation.losses import symmetric_kl
+from kdpl.guard import run_command
 from kdpl.import_guards import import_clip
 from kdpl.prompts import CoOpPromptLearner
 from kdpl.prompts.prompted_clip import PromptedCLIP
@@ -111,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

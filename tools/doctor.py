@@ -5,18 +5,18 @@ import importlib
 import platform
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
 LINE = "{:<15} {:<7} {}"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for everything; 1 when something is broken that is needed, 0 otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", default="data", type=Path, help="folder of the datasets (default: data)")
-    root = parser.parse_args().root
+    root = parser.parse_args(arguments).root
     works = [
         report("python", lambda: f"{platform.python_version()}, {sys.executable}"),
         report("torch", torch_and_device),
@@ -113,4 +113,8 @@ def datasets_below(root: Path) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        from kdpl.guard import run_command
+    except ImportError:  # there is no torch, which main tells
+        sys.exit(main())
+    run_command(main)

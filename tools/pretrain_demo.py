@@ -25,6 +25,7 @@ from kdpl.clip.image_encoder import ImageEncoder
 from kdpl.clip.openai import clip_from_state_dict, tokenize
 from kdpl.clip.text_encoder import TextEncoder
 from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD, normalise, openai_towers
+from kdpl.guard import run_command
 from kdpl.import_guards import import_clip
 from tools.demo_captions import WORDS, caption, is_true, random_pictures, trained_tokens, unrelated_text
 
@@ -236,4 +237,4 @@ def accuracy_on_posters(model: CLIP, words: str, per_class: int = 20, seed: int 
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

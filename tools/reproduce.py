@@ -13,7 +13,6 @@ table's average. The settings are those of the table's file in configs/sweeps.
 import argparse
 import itertools
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +22,10 @@ from dassl.data.datasets import DATASET_REGISTRY
 from tabulate import tabulate
 
 from kdpl.clip.templates import GENERIC, template_of
+from kdpl.guard import guarded, run_command
 from kdpl.names import did_you_mean
 from kdpl.run_record import FILE_NAME, RunRecord, Visible, read_record
-from tools.sweep.__main__ import SOME_FAILED, USER_ERROR, add_where_and_how, is_finished, listing, run_missing
+from tools.sweep.__main__ import SOME_FAILED, add_where_and_how, is_finished, listing, run_missing
 from tools.sweep.local_engine import ROOT
 from tools.sweep.plan import cfg_of, plan
 from tools.sweep.runs import Part, Run
@@ -77,11 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     root, output = Path(args.root).absolute(), Path(args.output or "output").absolute()
     os.chdir(ROOT)
-    try:
-        return reproduce(args, root, output)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
+    return guarded(lambda: reproduce(args, root, output), "The same command goes on.")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -283,4 +279,4 @@ def _rate_and_batch(cfg: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

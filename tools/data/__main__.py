@@ -6,6 +6,7 @@ import os
 import random
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from datasets.few_shot import FewShotDataset
 from datasets.splits import PARTS
 from kdpl.atomic_files import write_json_atomically
 from kdpl.downloads import download
+from kdpl.guard import run_command
 from kdpl.locks import one_at_a_time
 
 from .counting import examine
@@ -28,9 +30,9 @@ LOCK = ".fetching"  # held by the process that fetches into a dataset's folder
 CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all that was asked for is complete, 1 when something is missing."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(arguments)
     known = {name: DATASET_REGISTRY.get(name).unopened(arguments.root) for name in FILES}
     chosen = [known[name] for name in _names(arguments.names)]
     if arguments.command == "list":
@@ -231,12 +233,4 @@ def split(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
 COMMANDS = {"get": get, "check": check, "fix": fix, "split": split}
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError) as error:
-        message = f"{error.strerror}: {error.filename}" if getattr(error, "strerror", None) else str(error)
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+    run_command(main, "The same command goes on from here.")

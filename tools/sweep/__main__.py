@@ -22,6 +22,7 @@ from tempfile import TemporaryFile
 
 from tabulate import tabulate
 
+from kdpl.guard import guarded, run_command
 from tools.tables.__main__ import main as tables
 
 from . import experiment
@@ -38,7 +39,7 @@ from .work import USER_ERROR
 
 ENGINES = ("local", "ray", "slurm")
 ALL_AT_ONCE = 100_000  # a cluster has a queue of its own
-SOME_FAILED, INTERRUPTED = 1, 130  # exit codes
+SOME_FAILED = 1  # exit code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,14 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     single = arguments and arguments[0] in experiment.EXPERIMENTS
     args = experiment.parse(arguments) if single else parse(arguments)
-    try:
-        return experiment.run(args) if single else sweep(args)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on.", file=sys.stderr)
-        return INTERRUPTED
+    return guarded(lambda: experiment.run(args) if single else sweep(args), "The same command goes on.")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -210,4 +204,4 @@ def in_words(seconds: float | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -63,4 +63,6 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from kdpl.guard import run_command
+
+    run_command(lambda: main(sys.argv[1:]))

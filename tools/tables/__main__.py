@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kdpl.guard import guarded, run_command
+
 from .formats import FORMATS, write_all
 from .layouts import all_tables
 from .protocols import results_of
@@ -41,25 +43,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--ece", action="store_true", help="add the expected calibration error to each accuracy")
     args = parser.parse_args(arguments)
-    try:
-        runs, problems = read_runs(args.folders)
-        results = results_of(runs)
-        tables = all_tables(results, args.baseline, args.ece)
-        for problem in problems:
-            print(f"left out: {problem}", file=sys.stderr)
-        shown = {path for table in tables for path in table.paths}
-        for path in sorted({result.path for result in results} - shown):
-            print(f"left out: {path}: belongs to no protocol", file=sys.stderr)
-        render, _ = FORMATS[args.format or "terminal"]
-        print(render(tables), end="")
-        if not args.format:
-            for path in write_all(tables, args.to or args.folders[0] / "tables"):
-                print(f"written: {path}")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return guarded(lambda: show(args))
+
+
+def show(args: argparse.Namespace) -> None:
+    """Print the tables and write them."""
+    runs, problems = read_runs(args.folders)
+    results = results_of(runs)
+    tables = all_tables(results, args.baseline, args.ece)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    shown = {path for table in tables for path in table.paths}
+    for path in sorted({result.path for result in results} - shown):
+        print(f"left out: {path}: belongs to no protocol", file=sys.stderr)
+    render, _ = FORMATS[args.format or "terminal"]
+    print(render(tables), end="")
+    if not args.format:
+        for path in write_all(tables, args.to or args.folders[0] / "tables"):
+            print(f"written: {path}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
