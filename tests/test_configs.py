@@ -14,10 +14,10 @@ from yacs.config import CfgNode
 import datasets  # noqa: F401  registers them
 import trainers  # noqa: F401  registers them
 from kdpl.methods import METHODS
+from kdpl.verification.golden_file import GOLDEN
 from trainers.kdpl.config import extend_cfg, method_settings
 
 from .conftest import ROOT
-from .parity.golden_file import GOLDEN
 
 TRAINER_FILES = sorted((ROOT / "configs" / "trainers").glob("*/*.yaml"))
 DATASET_FILES = sorted((ROOT / "configs" / "datasets").glob("*.yaml"))

@@ -10,11 +10,11 @@ import pytest
 import torch
 from dassl.optim import build_lr_scheduler, build_optimizer
 
+from kdpl.verification.errors import Errors
+from kdpl.verification.golden_file import GOLDEN
 from trainers.kdpl.configuration import build_cfg
 
 from .conftest import ROOT
-from .parity.errors import Errors
-from .parity.golden_file import GOLDEN
 
 
 def run_parity(*arguments: str | Path) -> subprocess.CompletedProcess:

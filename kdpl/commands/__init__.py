@@ -7,7 +7,7 @@ A module has a docstring, whose first line is the command's help; ``EXAMPLE``, a
 import argparse
 from pathlib import Path
 
-NAMES = ("train", "predict", "show")  # in the order of the help
+NAMES = ("train", "predict", "show", "verify")  # in the order of the help
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -18,16 +18,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
+from kdpl.verification.errors import Errors
+from kdpl.verification.golden_file import PUBLIC, Inputs, read_golden
+
 from .case import run_case
-from .errors import Errors
-from .golden_file import GOLDEN, read_golden
-from .golden_trainer import Inputs
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "file", type=Path, nargs="?", default=GOLDEN / "golden_public.json",
+        "file", type=Path, nargs="?", default=PUBLIC,
         help="golden numbers, JSON (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--case", type=_regex, default="", metavar="REGEX", help="run the cases whose names match")

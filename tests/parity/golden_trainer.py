@@ -1,74 +1,22 @@
 """The real trainer of a golden case, over generated CLIPs and without a data set."""
 
-import math
-from functools import cached_property
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-import torch
 from dassl.config import get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
-from safetensors.torch import save_file
-from torch import Tensor
 from yacs.config import CfgNode
 
 import trainers  # noqa: F401
 from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
 from kdpl.methods import METHODS
 from kdpl.settings import flat
+from kdpl.verification.golden_file import Inputs
 from trainers.kdpl.config import extend_cfg
 from trainers.kdpl.configuration import get_node
 
-from .golden_file import ROOT
-
-
-class Inputs:
-    """Weights, images and labels as ``weights.py`` makes them for a golden file; weight files are made once."""
-
-    def __init__(self, golden: dict, weights: ModuleType, folder: Path):
-        self.golden, self.weights, self.folder = golden, weights, folder
-        self.seed = {name: golden["base_seed"] + offset for name, offset in golden["streams"].items()}
-
-    @cached_property
-    def resolution(self) -> int:
-        first = next(iter(self.golden["cases"].values()))
-        return self.golden.get("resolution") or self._spec(first["arch"])["resolution"]
-
-    def images(self, tag: str, n: int) -> Tensor:
-        """(n, 3, resolution, resolution), normalised."""
-        array = self.weights.images(tag, n, self.resolution, self.seed["data"])
-        self._check(f"images/{tag}", array)
-        return torch.from_numpy(array)
-
-    def labels(self, tag: str, n: int) -> Tensor:
-        return torch.from_numpy(self.weights.labels(tag, n, len(self.golden["classnames"]), self.seed["data"]))
-
-    def learnable(self, name: str, shape: list[int]) -> Tensor:
-        return torch.from_numpy(self.weights.tensor(name, shape, self.seed["learnable"]))
-
-    def clip_file(self, role: str, arch: str, fingerprinted: bool) -> Path:
-        """The weights of the "student" or the "teacher" as a safetensors file."""
-        file = self.folder / f"{role}-{arch.replace('/', '-')}.safetensors"
-        if not file.exists():
-            state_dict = self.weights.torch_state_dict(self._spec(arch), self.seed[role])
-            for name, tensor in state_dict.items():
-                if fingerprinted:
-                    self._check(name, tensor.numpy(), self.golden["fingerprints"].get(arch, {}))
-            save_file({name: tensor.contiguous() for name, tensor in state_dict.items()}, file)
-        return file
-
-    def _spec(self, arch: str) -> dict:
-        return self.golden["archs"].get(arch) or self.weights.ARCHS[arch]
-
-    def _check(self, name: str, array: np.ndarray, fingerprints: dict | None = None) -> None:
-        fingerprint = (self.golden["fingerprints"] if fingerprints is None else fingerprints).get(name)
-        if not fingerprint or list(array.shape) != fingerprint["shape"] and name.startswith("images/"):
-            return  # images of another number than those that were described
-        same_sum = math.isclose(array.astype(np.float64).sum(), fingerprint["sum"], rel_tol=1e-6, abs_tol=1e-6)
-        if list(array.shape) != fingerprint["shape"] or not same_sum:
-            raise ValueError(f"weights.py makes another {name} than the golden file was made with")
+ROOT = Path(__file__).parents[2]
 
 
 def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any, list[str]]:

@@ -1,24 +1,32 @@
 """How far numbers are from golden ones."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+# Relative to the largest value of an array; gradients relative to their norm.
 TOLERANCE = {"logits": 2e-5, "features": 2e-5, "terms": 2e-5, "lr": 2e-5, "weights": 2e-5, "grad": 2e-4, "params": 1e-5}
+# Under bfloat16 matrix products have 8 significant bits. On a CPU the six cases differ by at most 2.7e-2 in logits,
+# 6e-3 in features and terms, 5e-2 in gradients and 6e-3 in prompts; learning rates stay exact.
+HALF_TOLERANCE = {
+    "logits": 6e-2, "features": 2e-2, "terms": 2e-2, "lr": 2e-5, "weights": 2e-5, "grad": 1e-1, "params": 1.5e-2,
+}  # fmt: skip
 
 
 class Errors:
-    """The worst relative error of each kind of number, what else is wrong, and what was not looked at."""
+    """The worst relative error of each kind of number, what else is wrong, and what was not compared."""
 
-    def __init__(self):
+    def __init__(self, tolerance: Mapping[str, float] = TOLERANCE):
+        self.tolerance = tolerance
         self.worst: dict[str, tuple[float, str]] = {}
         self.faults: list[str] = []
         self.not_compared: list[str] = []
 
     def compare(self, kind: str, what: str, ours: Any, golden: Any, scale: float | None = None) -> None:
-        """Note the largest difference of two arrays in units of ``scale``, by default the golden array's largest."""
-        ours, golden = (np.asarray(x, dtype=np.float64) for x in (ours, golden))
+        """Note the largest difference of two arrays in units of ``scale``, by default the largest golden value."""
+        ours, golden = (_array(x) for x in (ours, golden))
         if ours.shape != golden.shape:
             self.faults.append(f"{what}: shape {ours.shape} instead of {golden.shape}")
             return
@@ -36,7 +44,7 @@ class Errors:
             scale: unit of the values' errors, by default the largest of ours.
             norm: unit of the norm's error, by default the golden norm.
         """
-        flat = ours.detach().double().cpu().reshape(-1).numpy()
+        flat = _array(ours).reshape(-1)
         if list(ours.shape) != golden["shape"]:
             self.faults.append(f"{what}: shape {list(ours.shape)} instead of {golden['shape']}")
             return
@@ -52,12 +60,16 @@ class Errors:
 
     @property
     def passed(self) -> bool:
-        return not self.faults and all(error <= TOLERANCE[kind] for kind, (error, _) in self.worst.items())
+        return not self.faults and all(error <= self.tolerance[kind] for kind, (error, _) in self.worst.items())
 
     def line(self) -> str:
-        parts = [
-            f"{kind} {error:.1e}" + (f" (over {TOLERANCE[kind]:.0e}: {what})" if not error <= TOLERANCE[kind] else "")
-            for kind, (error, what) in self.worst.items()
-        ]
+        parts = []
+        for kind, (error, what) in self.worst.items():
+            tolerance = self.tolerance[kind]
+            parts.append(f"{kind} {error:.1e}" + f" (over {tolerance:.0e}: {what})" * (not error <= tolerance))
         skipped = [f"not compared: {', '.join(dict.fromkeys(self.not_compared))}"] if self.not_compared else []
         return ", ".join(parts + self.faults + skipped)
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach().cpu().double() if isinstance(values, Tensor) else values, dtype=np.float64)

@@ -1,0 +1,92 @@
+"""Published outputs of OpenAI's ViT-B/32, each with its picture."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..downloads import RemoteFile, cache_dir, download
+
+MODEL = "ViT-B/32"
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a CLIP says about a picture.
+
+    Attributes:
+        what: "probabilities" or "logits".
+        tolerance, half_tolerance: absolute, in float32 and in half precision.
+    """
+
+    name: str
+    picture: RemoteFile
+    texts: tuple[str, ...]
+    what: str
+    values: tuple[float, ...]
+    tolerance: float
+    half_tolerance: float
+    source: str
+
+    @property
+    def cached(self) -> Path:
+        """Where a fetched picture lies."""
+        return cache_dir() / "verification" / self.picture.name
+
+
+OUTPUTS = (
+    Output(
+        name="CLIP.png",
+        picture=RemoteFile(
+            "CLIP.png",
+            ("https://raw.githubusercontent.com/openai/CLIP/d05afc436d78f1c48dc0dbf8e5980a9d471f35f6/CLIP.png",),
+            "sha256:308a3ca4503f1c7a07803916c369d78c4ef501e5ab7fc727da9b5e1d2f9ec85b",
+            252_444,
+            "It is the picture at the top of OpenAI's README (github.com/openai/CLIP).",
+        ),
+        texts=("a diagram", "a dog", "a cat"),
+        what="probabilities",
+        values=(0.9927937, 0.00421068, 0.00299572),
+        tolerance=1e-3,
+        half_tolerance=5e-3,
+        source="README of github.com/openai/CLIP",
+    ),
+    Output(
+        name="COCO 39769",
+        picture=RemoteFile(
+            "000000039769.jpg",
+            ("http://images.cocodataset.org/val2017/000000039769.jpg",),
+            "sha256:dea9e7ef97386345f7cff32f9055da4982da5471c48d575146c796ab4563b04e",
+            173_131,
+            "It is image 39769 of COCO val2017.",
+        ),
+        texts=("a photo of a cat", "a photo of a dog"),
+        what="logits",
+        values=(24.5701, 19.3049),
+        # The test that they are from allows 1e-3 and 1e-3 of the value, which decoders of JPEG use up.
+        tolerance=1e-3 + 1e-3 * 24.5701,
+        half_tolerance=0.15,
+        source="tests/models/clip/test_modeling_clip.py of github.com/huggingface/transformers",
+    ),
+)
+
+
+def find_picture(output: Output, folder: str | os.PathLike | None, fetch: bool) -> Path | None:
+    """The picture of an output: from a folder, from the cache, or fetched; None if there is none.
+
+    Args:
+        folder: where pictures lie under their own names.
+        fetch: whether to fetch what is missing.
+
+    Raises:
+        ValueError: if a file has the right name and is another one.
+        ConnectionError: if it could not be fetched.
+    """
+    for path in ([] if folder is None else [Path(folder) / output.picture.name]) + [output.cached]:
+        if path.is_file():
+            if fault := output.picture.fault(path):
+                raise ValueError(f"{path} is another picture than the published one: {fault}.")
+            return path
+    if fetch:
+        download(output.picture, output.cached)
+        return output.cached
+    return None

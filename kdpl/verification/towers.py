@@ -1,0 +1,123 @@
+"""Whether a CLIP's towers compute what its weights say, and see the pixels that they were trained on; if not, why."""
+
+from collections.abc import Callable, Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from ..clip.loaded import LoadedCLIP
+from ..clip.text_features import text_function
+from ..clip.towers import Preprocessing
+from ..images.transforms import Transform, evaluation_transform
+from . import reference
+from .checks import FAIL, PASS, Check
+from .reference import MISTAKES, NONE, PIXEL_MISTAKES, Mistake
+
+TEXTS = ("a photo of a dog.", "a photo of two cats sleeping on a red sofa.")
+FEATURES, PIXELS = 1e-4, 1e-5  # relative to the largest feature; in units of normalised pixels
+TENSOR_MISTAKES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "half-precision rounding: weights were rounded to float16": lambda t: t.half().float(),
+    "half-precision rounding: weights were rounded to bfloat16": lambda t: t.bfloat16().float(),
+    "transposed": lambda t: t.T if t.dim() == 2 else t,
+    "swapped channels": lambda t: t.flip(1) if t.dim() == 4 else t,
+}
+
+
+@torch.no_grad()
+def check_features(level: int, clip: LoadedCLIP, weights: Mapping[str, Tensor], name: str = "") -> Check:
+    """Compare both towers with the plain computation from ``weights``, in OpenAI's layout.
+
+    Args:
+        name: what to call the CLIP.
+    """
+    tokens = clip.tokenize(list(TEXTS))
+    size = clip.preprocessing.size
+    image = reference.pixels(reference.test_picture(), size)[None]
+    ours = {"text": text_function(clip)(tokens)}
+    if reference.is_vit(weights):
+        ours["image"] = clip.towers.encode_image(image)
+
+    def differences(mistake: Mistake) -> dict[str, float]:
+        expected = {"text": reference.text_features(weights, tokens, mistake)}
+        if "image" in ours:
+            expected["image"] = reference.image_features(weights, image, mistake)
+        return {tower: _relative(ours[tower], expected[tower]) for tower in ours}
+
+    found = differences(NONE)
+    tolerance = dict.fromkeys(found, FEATURES)
+    what = f"{' and '.join(found)} features of {name or clip.name}"
+    if all(value <= FEATURES for value in found.values()):
+        return Check(level, "towers", PASS, f"{what} follow from the weights", found, tolerance)
+    not_square = {key for key, t in weights.items() if t.dim() != 2 or t.shape[0] != t.shape[1]}
+    named = _cause(found, differences, not_square)
+    return Check(level, "towers", FAIL, f"{what} do not follow from the weights; {named}", found, tolerance)
+
+
+def _cause(
+    found: Mapping[str, float], differences: Callable[[Mistake], Mapping[str, float]], not_square: Collection[str]
+) -> str:
+    """The mistake that explains the wrong towers, whichever they are; a mistake may be in one tower alone."""
+    wrong = [tower for tower, value in found.items() if value > FEATURES]
+    possible = [mistake for mistake in MISTAKES if mistake.transposed not in not_square]
+    best = {mistake.name: max(differences(mistake)[tower] for tower in wrong) for mistake in possible}
+    name = min(best, key=best.get)
+    # Another order of summation leaves 1e-6; a mistake that explains most of a difference of 1e-3 is the one.
+    if best[name] <= FEATURES or best[name] <= 0.05 * max(found[tower] for tower in wrong):
+        return name
+    return f"no known mistake explains it (wrong: {', '.join(wrong)})"
+
+
+def check_tensors(level: int, clip: LoadedCLIP, weights: Mapping[str, Tensor], name: str = "") -> Check:
+    """Compare the tensors of a loaded CLIP with those of its file."""
+    loaded = clip.model.state_dict()
+    ours = {key: tensor for key, tensor in weights.items() if key in loaded and tensor.is_floating_point()}
+    differ = [key for key, tensor in ours.items() if not _same(loaded[key], tensor)]
+    if not differ:
+        return Check(level, "tensors", PASS, f"all {len(ours)} tensors of {name or clip.name} are those of its file")
+    causes = [
+        cause
+        for cause, change in TENSOR_MISTAKES.items()
+        if all(_same(loaded[key], change(ours[key].float())) for key in differ)
+    ]
+    cause = causes[0] if causes else "no known mistake explains it"
+    if cause == "transposed":
+        cause = f"transposed projection: {differ[0]}"
+    if cause == "swapped channels":
+        cause += ": the first convolution reads blue, green, red"
+    message = f"{len(differ)} of {len(ours)} tensors differ from the file, the first is {differ[0]}; {cause}"
+    return Check(level, "tensors", FAIL, message, facts={"differ": differ[:20]})
+
+
+def check_pixels(
+    level: int, preprocessing: Preprocessing, expected: Preprocessing | None = None, transform: Transform | None = None
+) -> Check:
+    """Compare what a drawn picture becomes on its way into the image tower with what it has to become.
+
+    Args:
+        expected: what the tower was trained on; by default OpenAI's pixels at this size.
+        transform: what makes pixels here; by default what evaluations use.
+    """
+    expected = expected or Preprocessing(preprocessing.size)
+    picture = reference.test_picture()
+    ours = (transform or evaluation_transform(preprocessing))(picture)
+    found = {"pixels": float((ours - reference.pixels_for(picture, expected)).abs().max())}
+    tolerance = {"pixels": PIXELS}
+    if found["pixels"] <= PIXELS:
+        return Check(level, "pixels", PASS, "pictures reach the image tower as it was trained", found, tolerance)
+    errors = {
+        name: float((ours - reference.pixels(picture, expected.size, **mistake)).abs().max())
+        for name, mistake in PIXEL_MISTAKES.items()
+    }
+    name = min(errors, key=errors.get)
+    cause = name if errors[name] <= PIXELS else "no known mistake explains it"
+    return Check(level, "pixels", FAIL, f"the image tower sees other pixels than it should; {cause}", found, tolerance)
+
+
+def _relative(ours: Tensor, expected: Tensor) -> float:
+    if ours.shape != expected.shape:
+        return float("inf")
+    return float((ours.float() - expected).abs().max() / expected.abs().max())
+
+
+def _same(loaded: Tensor, expected: Tensor) -> bool:
+    return loaded.shape == expected.shape and torch.equal(loaded.float().cpu(), expected.float())
