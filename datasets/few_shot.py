@@ -74,6 +74,11 @@ class FewShotDataset(DatasetBase):
         dataset._locate(root)
         return dataset
 
+    @classmethod
+    def script_name(cls) -> str:
+        """What scripts and tools call it: the name of its module, and of its file in configs/datasets."""
+        return cls.__module__.rpartition(".")[2]
+
     def _locate(self, root: str | Path) -> None:
         self.root = Path(root).expanduser().absolute()
         self.folder = self.root / self.dataset_dir
@@ -101,7 +106,7 @@ class FewShotDataset(DatasetBase):
         """What to do when something is missing or wrong."""
         if not self.source:
             return "Put it there."
-        name, root = type(self).__name__, shlex.quote(str(self.root))
+        name, root = self.script_name(), shlex.quote(str(self.root))
         return (
             f"`python -m tools.data fix {name} --root {root}` repairs what was unpacked in another form, "
             f"`python -m tools.data get {name} --root {root}` fetches what is missing."

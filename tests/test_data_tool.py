@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from kdpl.locks import one_at_a_time
 from tests.loopback_server import LoopbackServer
 from tests.tiny_datasets import write_jpeg
 from tools.data import __main__ as tool
+from tools.data import fetching
 from tools.data.repairing import repair
 from tools.data.sources import FILES
 
@@ -70,13 +73,13 @@ def dtd(monkeypatch):
 
 def files_below(folder):
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    return files - {tool.LOCK}
+    return files - {fetching.LOCK}
 
 
 def test_every_benchmark_has_files_that_bring_all_it_needs():
     for name, files in FILES.items():
-        needed = {path.rstrip("/") for path in DATASET_REGISTRY.get(name).needed_paths()}
-        brought = {file.name for file in files if not file.moves}
+        needed = {path.rstrip("/") for path in tool.benchmarks()[name].needed_paths()}
+        brought = {file.name for file in files if not file.is_archive}
         places = {place for file in files for _, place in file.moves}
         if "." not in places:  # an archive that is the whole folder brings what it holds
             assert needed <= brought | places | {Path(place).parent.as_posix() for place in places}, name
@@ -90,7 +93,7 @@ def test_published_splits_at_hand_are_those_that_the_tool_expects(shared):
     found = 0
     for name, files in FILES.items():
         for file in files:
-            path = shared / "data" / DATASET_REGISTRY.get(name).dataset_dir / file.name
+            path = shared / "data" / tool.benchmarks()[name].dataset_dir / file.name
             if file.hash.startswith("sha256:") and path.is_file():
                 assert file.fault(path) is None, path
                 found += 1
@@ -106,13 +109,16 @@ def test_the_list_names_all_with_terms_and_sources(tmp_path):
 
 def test_unknown_names_are_an_error_that_lists_the_known(tmp_path):
     code, _, errors = data("get", "caltech102", root=tmp_path)
-    assert code == 2 and "error: 'caltech102' is none of the benchmarks; they are Caltech101, " in errors
+    assert (
+        code == 2
+        and "'caltech102' is none of the benchmarks (did you mean 'caltech101'?); they are caltech101, " in errors
+    )
     assert "Traceback" not in errors
 
 
 def test_names_may_be_those_of_configurations_and_folders():
-    assert tool._names(["dtd", "FOOD101", "imagenet_a", "imagenet-adversarial", "sun397"]) == [
-        "DescribableTextures", "Food101", "ImageNetA", "SUN397"
+    assert tool._names(["dtd", "FOOD101", "imagenet_a", "ImageNetA", "imagenet-adversarial", "sun397"]) == [
+        "dtd", "food101", "imagenet_a", "sun397"
     ]  # fmt: skip
     assert tool._names(["all"]) == list(FILES) and len(FILES) == 15
 
@@ -120,14 +126,14 @@ def test_names_may_be_those_of_configurations_and_folders():
 def test_check_counts_names_the_first_missing_file_and_the_command(dtd, tmp_path, monkeypatch, capsys):
     make_dtd(tmp_path / "dtd")
     assert run(monkeypatch, "check", "--root", tmp_path) == 0
-    assert "DescribableTextures: complete" in capsys.readouterr().out
+    assert "dtd: complete" in capsys.readouterr().out
     (tmp_path / "dtd" / "images" / "dotted" / "dotted_1.jpg").unlink()
     assert run(monkeypatch, "check", "dtd", "--root", tmp_path) == 1
     output = capsys.readouterr().out
     rows = [line.split() for line in output.splitlines()]
     assert ["train", "2", "2", "1"] in rows and ["test", "1", "1", "1"] in rows
     assert "1 train images are missing; the first is dotted/dotted_1.jpg" in output
-    assert f"repair: python -m tools.data get DescribableTextures --root {tmp_path}" in output
+    assert f"repair: python -m tools.data get dtd --root {tmp_path}" in output
 
 
 def test_check_opens_images_when_asked(dtd, tmp_path, monkeypatch, capsys):
@@ -142,7 +148,7 @@ def test_check_of_nothing_says_so_and_a_missing_dataset_is_incomplete(tmp_path):
     code, output, _ = data("check", root=tmp_path)
     assert code == 0 and f"None of the benchmarks is in {tmp_path}." in output
     code, output, _ = data("check", "eurosat", root=tmp_path)
-    assert code == 1 and f"{tmp_path / 'eurosat'} does not exist" in output and "tools.data get EuroSAT" in output
+    assert code == 1 and f"{tmp_path / 'eurosat'} does not exist" in output and "tools.data get eurosat" in output
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ def test_fix_finds_images_and_split_wherever_they_are(dtd, tmp_path, monkeypatch
     assert run(monkeypatch, "fix", "dtd", "--dry-run", "--root", tmp_path) == 0
     assert "would move" in capsys.readouterr().out and files_below(tmp_path) == before
     assert run(monkeypatch, "fix", "dtd", "--root", tmp_path) == 0
-    assert "DescribableTextures: complete" in capsys.readouterr().out
+    assert "dtd: complete" in capsys.readouterr().out
     assert len(files_below(tmp_path)) == len(before)  # nothing is lost
     assert run(monkeypatch, "fix", "dtd", "--root", tmp_path) == 0
 
@@ -169,7 +175,7 @@ def test_fix_finds_images_and_split_wherever_they_are(dtd, tmp_path, monkeypatch
 def test_check_names_fix_where_that_helps(dtd, tmp_path, monkeypatch, capsys):
     make_dtd(tmp_path / "dtd" / "dtd")
     assert run(monkeypatch, "check", "dtd", "--root", tmp_path) == 1
-    assert "repair: python -m tools.data fix DescribableTextures" in capsys.readouterr().out
+    assert "repair: python -m tools.data fix dtd" in capsys.readouterr().out
 
 
 def test_fix_tells_the_cars_for_training_from_those_for_testing(tmp_path, monkeypatch):
@@ -262,15 +268,13 @@ def test_a_repair_that_only_looks_changes_nothing(tmp_path, monkeypatch):
 @pytest.fixture
 def aircraft():
     """The archive of a whole small FGVC-Aircraft: a benchmark whose hash is not published."""
-    jpeg = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(jpeg, "JPEG")
     lists = {
         part: "".join(f"{n}{k} {name}\n" for n, name in enumerate(("707", "A 310")))
         for k, part in enumerate(("train", "val", "test"))
     }
     content = {f"images_variant_{part}.txt": text.encode() for part, text in lists.items()}
     content |= {"variants.txt": b"707\nA 310\n"} | {
-        f"images/{n}{k}.jpg": jpeg.getvalue() for n in (0, 1) for k in range(3)
+        f"images/{n}{k}.jpg": write_jpeg_bytes() for n in (0, 1) for k in range(3)
     }
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
@@ -287,12 +291,111 @@ def test_get_fetches_unpacks_and_counts(aircraft, tmp_path, monkeypatch, capsys)
     with LoopbackServer({"/mirror/fgvc_aircraft/fgvc-aircraft-2013b.tar.gz": archive}) as server:
         arguments = ["get", "fgvc_aircraft", "--root", tmp_path, "--mirror", server.url + "/mirror"]
         assert run(monkeypatch, *arguments) == 0
-        assert "FGVCAircraft: complete" in capsys.readouterr().out
+        assert "fgvc_aircraft: complete" in capsys.readouterr().out
         assert files_below(tmp_path / "fgvc_aircraft") == names
         assert run(monkeypatch, *arguments) == 0 and len(server.requests) == 1  # what is complete is not fetched again
         (tmp_path / "fgvc_aircraft" / "images" / "00.jpg").unlink()
         assert run(monkeypatch, *arguments) == 0 and len(server.requests) == 2
         assert files_below(tmp_path / "fgvc_aircraft") == names
+
+
+def zip_of(content):
+    """A zip, in bytes, of names and bytes."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name, data in content.items():
+            zipped.writestr(name, data)
+    return archive.getvalue()
+
+
+def whole_dtd(split, top="dtd/"):
+    """The archive of the whole dataset as the public mirror has it: everything, and a cache of no use, in a folder."""
+    jpeg = write_jpeg_bytes()
+    content = {f"{top}images/{path}": jpeg for part in SPLIT.values() for path, *_ in part}
+    content |= {f"{top}split_zhou_DescribableTextures.json": split, f"{top}split_fewshot/shot_16-seed_1.pkl": b"pickle"}
+    return zip_of(content)
+
+
+def write_jpeg_bytes():
+    jpeg = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(jpeg, "JPEG")
+    return jpeg.getvalue()
+
+
+@pytest.fixture
+def dtd_on_mirrors(dtd, monkeypatch):
+    """DTD of a few images: no address of its own, and no published hash but that of the split."""
+    split = json.dumps(SPLIT).encode()
+    hash = f"sha256:{hashlib.sha256(split).hexdigest()}"
+    changed = [
+        dataclasses.replace(file, urls=(), size=0, hash="" if file.is_archive else hash) for file in FILES["dtd"]
+    ]
+    monkeypatch.setitem(FILES, "dtd", changed)
+    return split
+
+
+@pytest.mark.parametrize("top", ["dtd/", "describable_textures/dtd/", ""])
+def test_get_takes_the_archive_of_the_whole_dataset_where_its_parts_are_gone(
+    dtd_on_mirrors, top, tmp_path, monkeypatch, capsys
+):
+    arguments = ["get", "dtd", "--root", tmp_path, "--mirror"]
+    with LoopbackServer({"/dtd/dtd.zip": whole_dtd(dtd_on_mirrors, top)}) as server:
+        assert run(monkeypatch, *arguments, server.url) == 0
+        asked = [path for path, _ in server.requests]
+        assert run(monkeypatch, *arguments, server.url) == 0 and len(server.requests) == len(asked)
+    assert asked == ["/dtd/split_zhou_DescribableTextures.json", "/dtd/dtd-r1.0.1.tar.gz", "/dtd/dtd.zip"]
+    told = capsys.readouterr()
+    assert "trying dtd.zip, which holds the whole dataset" in told.out and "dtd: complete" in told.out
+    assert "by hand" not in told.err
+    expected = {f"images/{path}" for part in SPLIT.values() for path, *_ in part}
+    assert files_below(tmp_path / "dtd") == expected | {"split_zhou_DescribableTextures.json"}
+
+
+def test_another_split_in_the_archive_of_a_whole_dataset_is_not_taken(dtd_on_mirrors, tmp_path, monkeypatch, capsys):
+    with LoopbackServer({"/dtd/dtd.zip": whole_dtd(b'{"train": []}')}) as server:
+        assert run(monkeypatch, "get", "dtd", "--root", tmp_path, "--mirror", server.url) == 1
+    assert "has another split_zhou_DescribableTextures.json, which is not taken" in capsys.readouterr().out
+    assert not (tmp_path / "dtd" / "split_zhou_DescribableTextures.json").exists()
+
+
+def test_a_wrong_archive_put_there_by_hand_is_told_and_nothing_else_is_fetched(dtd_on_mirrors, tmp_path, monkeypatch):
+    (tmp_path / "dtd").mkdir()
+    (tmp_path / "dtd" / "dtd-r1.0.1.tar.gz").write_bytes(b"<html>")
+    files = {"/dtd/split_zhou_DescribableTextures.json": dtd_on_mirrors, "/dtd/dtd.zip": b"not asked for"}
+    with LoopbackServer(files) as server:
+        assert run(monkeypatch, "get", "dtd", "--root", tmp_path, "--mirror", server.url) == 1
+        assert [path for path, _ in server.requests] == ["/dtd/split_zhou_DescribableTextures.json"]
+
+
+def test_fix_knows_the_layout_of_the_public_mirror(dtd, tmp_path, monkeypatch, capsys):
+    mirror = tmp_path / "prompt_learning_dataset"
+    with zipfile.ZipFile(io.BytesIO(whole_dtd(json.dumps(SPLIT).encode()))) as content:
+        content.extractall(mirror / "dtd")
+    assert run(monkeypatch, "fix", "dtd", "--root", tmp_path) == 0
+    small("ImageNetR", monkeypatch, n_classes=3, n_images=(0, 0, 3))
+    small("ImageNetSketch", monkeypatch, n_classes=3, n_images=(0, 0, 3))
+    for wnid in IDS:
+        write_jpeg(mirror / "imagenet-rendition" / "imagenet-r" / wnid / "art_0.jpg")
+        write_jpeg(mirror / "imagenet-sketch" / "images" / wnid / "sketch_0.JPEG")
+    (mirror / "imagenet-rendition" / "classnames.txt").write_text(CLASSNAMES)
+    assert run(monkeypatch, "fix", "imagenet_r", "imagenet_sketch", "--root", tmp_path) == 0
+    assert "imagenet_sketch: complete" in capsys.readouterr().out
+
+
+def test_class_names_of_imagenet_come_from_a_published_draw_where_the_list_is_gone(tmp_path, monkeypatch):
+    items = [
+        {"impath": f"./data/imagenet/images/train/{folder}/{folder}_1.JPEG", "label": label, "classname": name}
+        for label, (folder, name) in enumerate(line.split(" ", 1) for line in CLASSNAMES.splitlines())
+    ]
+    draw = {"/draw.json": json.dumps({"train": {"data": items}, "val": {"data": []}}).encode()}
+    with LoopbackServer(draw) as server:
+        changed = [
+            dataclasses.replace(file, urls=(), draws=(f"{server.url}/draw.json",) if file.draws else ())
+            for file in FILES["imagenet"]
+        ]
+        monkeypatch.setitem(FILES, "imagenet", changed)
+        assert run(monkeypatch, "get", "imagenet", "--root", tmp_path) == 1  # images come by hand
+    assert (tmp_path / "imagenet" / "classnames.txt").read_text() == CLASSNAMES
 
 
 FETCH = ["get", "fgvc_aircraft", "--mirror"]
@@ -320,7 +423,7 @@ def test_get_on_a_full_disk_says_so_with_the_manual_route_and_keeps_the_archive(
 
     with LoopbackServer({"/fgvc_aircraft/fgvc-aircraft-2013b.tar.gz": archive}) as server:
         with monkeypatch.context() as patched:
-            patched.setattr(tool, "unpack_into", full)
+            patched.setattr(fetching, "unpack_into", full)
             assert run(monkeypatch, *FETCH, server.url, "--root", tmp_path) == 1
         errors = capsys.readouterr().err
         assert "is full: No space left on device" in errors and f"put the file at\n  {tmp_path}" in errors
@@ -332,7 +435,7 @@ def test_one_that_gets_waits_for_another_that_gets_the_same(aircraft, tmp_path):
     folder = tmp_path / "fgvc_aircraft"
     with LoopbackServer({"/fgvc_aircraft/fgvc-aircraft-2013b.tar.gz": aircraft[0]}) as server:
         command = [sys.executable, "-m", "tools.data", *FETCH, server.url, "--root", str(tmp_path)]
-        with one_at_a_time(folder / tool.LOCK, ""):
+        with one_at_a_time(folder / fetching.LOCK, ""):
             second = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
             assert any("another process fetches into" in line for line in second.stdout)
             assert server.requests == []
@@ -360,7 +463,9 @@ def tar_of(content):
 
 def test_get_unpacks_imagenets_own_archives_and_sorts_what_lies_flat(tmp_path, monkeypatch):
     small("ImageNet", monkeypatch, n_classes=3, n_images=(3, 0, 3))
-    monkeypatch.setitem(FILES, "ImageNet", [dataclasses.replace(file, hash="", urls=()) for file in FILES["ImageNet"]])
+    monkeypatch.setitem(
+        FILES, "imagenet", [dataclasses.replace(file, hash="", size=0, urls=()) for file in FILES["imagenet"]]
+    )
     folder = tmp_path / "imagenet"
     folder.mkdir()
     jpeg = write_jpeg(tmp_path / "picture.jpg").read_bytes()
@@ -392,17 +497,17 @@ def test_get_of_imagenet_says_what_to_do_by_hand(tmp_path):
     (tmp_path / "imagenet" / "classnames.txt").write_text(CLASSNAMES)
     (tmp_path / "imagenet" / "ILSVRC2012_img_val.tar").write_bytes(b"another")
     code, output, errors = data("get", "imagenet", root=tmp_path)
-    assert code == 1 and "ImageNet: INCOMPLETE" in output and "Traceback" not in errors
+    assert code == 1 and "imagenet: INCOMPLETE" in output and "Traceback" not in errors
     assert "ILSVRC2012_img_train.tar has to be fetched by hand." in errors and "image-net.org/download.php" in errors
     assert f"put the file at\n  {tmp_path / 'imagenet' / 'ILSVRC2012_img_train.tar'}\n" in errors
-    assert "ILSVRC2012_img_val.tar is not the right archive: what arrived has the MD5 hash" in errors
+    assert "ILSVRC2012_img_val.tar is not the right archive: 7 bytes arrived; the file has 6,744,924,160" in errors
     assert files_below(tmp_path / "imagenet") == {"classnames.txt", "ILSVRC2012_img_val.tar"}
 
 
 def test_get_from_a_server_with_the_wrong_file_leaves_nothing_and_says_so(tmp_path, monkeypatch):
     with LoopbackServer({"/eurosat/EuroSAT.zip": b"short", "/eurosat/split_zhou_EuroSAT.json": b"{}"}) as server:
-        only_here = [dataclasses.replace(file, urls=()) for file in FILES["EuroSAT"]]
-        monkeypatch.setitem(FILES, "EuroSAT", only_here)
+        only_here = [dataclasses.replace(file, urls=()) for file in FILES["eurosat"]]
+        monkeypatch.setitem(FILES, "eurosat", only_here)
         assert run(monkeypatch, "get", "eurosat", "--root", tmp_path, "--mirror", server.url) == 1
     assert files_below(tmp_path / "eurosat") == set()
 

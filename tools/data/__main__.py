@@ -1,13 +1,11 @@
 """Fetch, check and repair the benchmarks. Usage: python -m tools.data {list,get,check,fix,split} [NAME ...]"""
 
 import argparse
-import errno
 import os
 import random
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
@@ -17,23 +15,19 @@ import datasets  # noqa: F401  registers them
 from datasets.few_shot import FewShotDataset
 from datasets.splits import PARTS
 from kdpl.atomic_files import write_json_atomically
-from kdpl.downloads import download
 from kdpl.guard import run_command
-from kdpl.locks import one_at_a_time
+from kdpl.names import did_you_mean
 
 from .counting import examine
+from .fetching import fetch_missing
 from .repairing import repair
 from .sources import FILES, RemoteFile
-from .unpacking import remove_leftovers, unpack_into
-
-LOCK = ".fetching"  # held by the process that fetches into a dataset's folder
-CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all that was asked for is complete, 1 when something is missing."""
     arguments = _parser().parse_args(arguments)
-    known = {name: DATASET_REGISTRY.get(name).unopened(arguments.root) for name in FILES}
+    known = {name: dataset.unopened(arguments.root) for name, dataset in benchmarks().items()}
     chosen = [known[name] for name in _names(arguments.names)]
     if arguments.command == "list":
         return show(chosen or list(known.values()))
@@ -69,19 +63,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def benchmarks() -> dict[str, type[FewShotDataset]]:
+    """Those that can be fetched, by the names that they have in the scripts."""
+    registered = [DATASET_REGISTRY.get(name) for name in DATASET_REGISTRY.registered_names()]
+    by_name = {dataset.script_name(): dataset for dataset in registered if getattr(dataset, "source", "")}
+    return {name: by_name[name] for name in FILES}
+
+
 def _names(asked: list[str]) -> list[str]:
-    """Registered names for what was typed: these, names of configuration files or of folders, in any case; or all."""
-    aliases = {name.lower(): name for name in FILES}
-    aliases |= {DATASET_REGISTRY.get(name).dataset_dir.lower(): name for name in FILES}
-    for path in CONFIGS.glob("*.yaml"):
-        name = path.read_text(encoding="utf-8").split('"')[1]
-        if name in FILES:
-            aliases[path.stem] = name
+    """The scripts' names of what was typed: these, registered names or those of folders, in any case; or all."""
+    aliases = {}
+    for name, dataset in benchmarks().items():
+        aliases |= dict.fromkeys((dataset.dataset_dir.lower(), dataset.__name__.lower(), name), name)
     if [word.lower() for word in asked] == ["all"]:
         return list(FILES)
     for word in asked:
         if word.lower() not in aliases:
-            raise ValueError(f"{word!r} is none of the benchmarks; they are {', '.join(FILES)}, or all.")
+            close = did_you_mean(word.lower(), list(FILES))
+            raise ValueError(f"{word!r} is none of the benchmarks{close}; they are {', '.join(FILES)}, or all.")
     return list(dict.fromkeys(aliases[word.lower()] for word in asked))
 
 
@@ -89,97 +88,40 @@ def show(chosen: list[FewShotDataset]) -> int:
     """Print a table of the benchmarks."""
     rows = [
         (
-            type(dataset).__name__,
+            dataset.script_name(),
             f"{dataset.n_classes:,}",
             f"{sum(dataset.n_images):,}",
+            bytes_of(FILES[dataset.script_name()]),
             f"{dataset.dataset_dir}/" + ("" if dataset.folder.is_dir() else " (absent)"),
             dataset.licence,
             dataset.source,
         )
         for dataset in chosen
     ]
-    print(tabulate(rows, headers=("name", "classes", "images", "folder", "terms", "source"), disable_numparse=True))
+    headers = ("name", "classes", "images", "bytes to fetch", "folder", "terms", "source")
+    align = ("left", "right", "right", "right")
+    print(tabulate(rows, headers=headers, colalign=align, disable_numparse=True))
     return 0
+
+
+def bytes_of(files: Sequence[RemoteFile]) -> str:
+    """How much the archives of a dataset are to download; where that is not known, of the archive with all of it."""
+    parts = [file.size for file in files if file.moves]
+    sizes = parts if any(parts) else [file.size for file in files if file.whole]
+    return f"{sum(sizes):,}{' or more' * (0 in sizes)}" if any(sizes) else "unknown"
 
 
 def get(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
     """Fetch the files of a dataset that are missing; whether it is complete then."""
-    name = type(dataset).__name__
-    print(f"{name}: {dataset.source} (terms: {dataset.licence})")
-    files = sorted(FILES[name], key=lambda file: bool(file.moves))  # lists first: they tell what else is missing
-    if all(_is_here(dataset, file) for file in files):
-        return fix(dataset, arguments)
-    waiting = f"  another process fetches into {dataset.folder}: waiting until it is done"
-    with one_at_a_time(dataset.folder / LOCK, waiting):
-        remove_leftovers(dataset.folder)
-        for file in files:
-            if _is_here(dataset, file):
-                continue
-            if arguments.mirror:
-                url = f"{arguments.mirror.rstrip('/')}/{dataset.dataset_dir}/{file.name}"
-                file = replace(file, urls=(url, *file.urls))
-            try:
-                _get_file(dataset, file, arguments.keep_archives)
-            except (ConnectionError, ValueError) as error:
-                print(error, file=sys.stderr)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                    raise
-                reason = f"  the disk of {dataset.folder} is full: {error.strerror}. Make room, or name another --root."
-                print(file.manual_route(dataset.folder / file.name, [reason]), file=sys.stderr)
-        for lock in dataset.folder.glob(".*.lock"):  # of single files; nobody but us fetches into this folder
-            lock.unlink()
-        return fix(dataset, arguments)
-
-
-def _is_here(dataset: FewShotDataset, file: RemoteFile) -> bool:
-    """Whether a file, or all that an archive brings, is in place."""
-    if not file.moves:
-        path = dataset.folder / file.name
-        return path.is_file() and file.fault(path) is None
-    findings = examine(dataset)
-    if not findings.problems:
-        return True
-    places = [(dataset.folder / place).resolve() for _, place in file.moves]
-    missing = [(dataset.images / path).resolve() for path in findings.missing]
-    if findings.split:
-        return not any(place in path.parents for place in places for path in missing)
-    return dataset.folder not in places and all(place.is_dir() for place in places)
-
-
-def _get_file(dataset: FewShotDataset, file: RemoteFile, keep_archive: bool) -> None:
-    by_hand = dataset.folder / file.name
-    if by_hand.is_file():
-        fault = file.fault(by_hand)
-        if fault and file.moves:
-            raise ValueError(f"{by_hand} is not the right archive: {fault}. Delete it, or put the right one there.")
-        if fault is None:
-            print(f"  found {by_hand}")
-            unpack_into(by_hand, file, dataset.folder)
-            return
-    if not file.urls:
-        raise ConnectionError(file.manual_route(by_hand, []))
-    if not file.moves:
-        download(file, by_hand)
-        return
-    archive = dataset.folder / f".{file.name}"
-    if not archive.is_file() or file.fault(archive):  # it is there if the unpacking was interrupted
-        download(file, archive, by_hand)
-    try:
-        unpack_into(archive, file, dataset.folder)
-    except ValueError:  # it is broken; after a full disk it is still good
-        archive.unlink()
-        raise
-    if keep_archive:
-        os.replace(archive, by_hand)
-    else:
-        archive.unlink()
+    print(f"{dataset.script_name()}: {dataset.source} (terms: {dataset.licence})")
+    fetch_missing(dataset, arguments.mirror, arguments.keep_archives)
+    return fix(dataset, arguments)
 
 
 def check(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
     """Print what was found of a dataset and the command that repairs it; whether it is complete."""
     findings = examine(dataset, decode=getattr(arguments, "images", False))
-    print(f"{type(dataset).__name__}: {'INCOMPLETE' if findings.problems else 'complete'}, {dataset.folder}")
+    print(f"{dataset.script_name()}: {'INCOMPLETE' if findings.problems else 'complete'}, {dataset.folder}")
     if findings.counts:
         rows = [(part, *(f"{count:,}" for count in findings.counts[part])) for part in PARTS]
         print(tabulate(rows, headers=("", "published", "in the split", "found"), disable_numparse=True))
@@ -188,7 +130,7 @@ def check(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
     if findings.problems:
         command = "fix" if _would_move(dataset) else "get"
         root = shlex.quote(str(dataset.root))
-        print(f"  repair: python -m tools.data {command} {type(dataset).__name__} --root {root}")
+        print(f"  repair: python -m tools.data {command} {dataset.script_name()} --root {root}")
     return not findings.problems
 
 
@@ -220,7 +162,7 @@ def split(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
     for name in dataset.raw_files:
         if not (dataset.folder / name).is_file():
             raise FileNotFoundError(
-                f"{type(dataset).__name__}'s annotation is incomplete: {dataset.folder / name} does not exist. "
+                f"{dataset.script_name()}'s annotation is incomplete: {dataset.folder / name} does not exist. "
                 f"It comes from {dataset.source}"
             )
     made = dataset.raw_split(dataset.folder, random.Random(arguments.seed))

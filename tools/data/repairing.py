@@ -24,10 +24,10 @@ GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"  # of the devkit, beside
 KAGGLE_SOLUTION = "LOC_val_solution.csv"
 # Two variants of ImageNet have 200 folders each: outside their own folder these are told apart by their name.
 OTHER_NAMES = {
-    "ImageNetV2": ("imagenetv2-matched-frequency-format-val", "imagenet-v2", "imagenet_v2"),
-    "ImageNetSketch": ("sketch", "imagenet_sketch", "imagenet-s"),
-    "ImageNetA": ("imagenet-a", "imagenet_a", "imageneta"),
-    "ImageNetR": ("imagenet-r", "imagenet_r", "imagenetr"),
+    "imagenetv2": ("imagenetv2-matched-frequency-format-val", "imagenetv2", "imagenet-v2", "imagenet_v2"),
+    "imagenet_sketch": ("sketch", "imagenet-sketch", "imagenet_sketch", "imagenet-s"),
+    "imagenet_a": ("imagenet-a", "imagenet_a", "imageneta", "imagenet-adversarial"),
+    "imagenet_r": ("imagenet-r", "imagenet_r", "imagenetr", "imagenet-rendition"),
 }
 
 
@@ -99,6 +99,7 @@ def _bring_file(dataset: FewShotDataset, name: str, search: Path, mover: Mover) 
     """A list or split from wherever it is; of ``classnames.txt`` a copy, for all variants of ImageNet need it."""
     if name == CLASSNAMES:
         places = [ImageNet.unopened(dataset.root).folder, *sorted(dataset.root.glob("imagenet*"))]
+        places += [folder for folder in folders_below(search, 3) if folder.name.startswith("imagenet")]
     else:
         places = [search, *folders_below(search, 3)]
     source = next((place / name for place in places if (place / name).is_file()), None)
@@ -141,9 +142,7 @@ def _repair_variant(dataset: ImageNet, search: Path, mover: Mover) -> None:
 
     if is_it(dataset.images):
         return
-    named = [
-        folder for folder in folders_below(search, 3) if folder.name.lower() in OTHER_NAMES[type(dataset).__name__]
-    ]
+    named = [folder for folder in folders_below(search, 3) if folder.name.lower() in OTHER_NAMES[dataset.script_name()]]
     places = [
         *folders_below(dataset.folder),
         *named,
