@@ -1,8 +1,8 @@
 """Learned prompts ready for use."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
@@ -11,12 +11,17 @@ from torch import Tensor
 
 from .clip.loading import load_clip
 from .clip.precision import Precision
-from .images.files import list_images
-from .images.seeded_loader import picture
+from .conversion import describe, settings_from_tensors
+from .distillation.recipe import list_of_names
+from .hub import fetch_prompts, is_repository, push
+from .images.inputs import each_image, to_picture
 from .images.transforms import evaluation_transform
 from .methods import find_method
 from .prompts.prompt_file import Description, load_prompts, read_prompt_file, save_prompt_file
 from .prompts.prompted_clip import PromptedCLIP
+
+BATCH = 100  # images computed together, as in the trainers' evaluation: the last bits of a result depend on it
+UNREADABLE = ("raise", "keep")
 
 
 class Prediction(NamedTuple):
@@ -26,13 +31,28 @@ class Prediction(NamedTuple):
     'cat'
     """
 
-    classname: str  # the most likely class
+    classname: str | None  # the most likely class; None for an image that could not be read
     probability: float  # of it, 0 to 1
     top: list[tuple[str, float]]  # the most likely classes with their probabilities
+    error: str | None = None  # why the image could not be read
 
 
 class Classifier:
     """A student CLIP with learned prompts.
+
+    >>> import kdpl, PIL.Image
+    >>> from kdpl.images.transforms import evaluation_transform
+    >>> clip = kdpl.load_clip("demo:student")
+    >>> model = kdpl.PromptedCLIP(clip, kdpl.CoOpPromptLearner(clip), ["red circle", "blue square"], device="cpu")
+    >>> classifier = kdpl.Classifier(model, {}, evaluation_transform(clip.preprocessing))
+    >>> len(classifier.predict([PIL.Image.new("RGB", (64, 64), "red")] * 3))
+    3
+    >>> classifier.with_classnames(["cat", "dog", "bird"]).text_features.shape
+    torch.Size([3, 64])
+
+    Methods that take ``images`` take one or several: paths, folders, PIL images, arrays (height, width, 3), tensors
+    (3, height, width), batches or iterables of these; see :func:`kdpl.images.inputs.to_picture`. They always return one
+    entry per image, also for a single one.
 
     Attributes:
         model: student and prompts.
@@ -50,61 +70,159 @@ class Classifier:
         return self.model.classnames
 
     def with_classnames(self, classnames: Sequence[str]) -> "Classifier":
-        """The same prompts with other classes to tell apart."""
+        """The same prompts with other classes to tell apart.
+
+        Raises:
+            ValueError: if the prompts are specific to their classes (CSC) and the number of classes is another.
+        """
         model = self.model
         other = PromptedCLIP(
             model.clip, model.prompt_learner, classnames, device=model.device, precision=model.precision
         )
         return Classifier(other, self.description, self.transform)
 
+    def predict(
+        self, images: Any, top: int = 1, batch_size: int = BATCH, unreadable: str = "raise"
+    ) -> list[Prediction]:
+        """Classify images.
+
+        Args:
+            top: how many classes to return with each.
+            batch_size: images computed together.
+            unreadable: "raise" stops at an image that cannot be read; "keep" gives it an entry with ``error``.
+
+        Raises:
+            FileNotFoundError, ValueError, TypeError: if an image cannot be read, or there are no class names.
+        """
+        if top < 1 or unreadable not in UNREADABLE:
+            raise ValueError(f"top is {top}, unreadable {unreadable!r}; give at least 1, and one of {UNREADABLE}.")
+        errors: list[str | None] = []
+        batches = self._batches(each_image(images), batch_size, errors if unreadable == "keep" else None)
+        found = [rows for logits in self.each_logits(batches) for rows in self.predictions(logits, top)]
+        return [
+            Prediction(None, float("nan"), [], errors[i]) if errors and errors[i] else row
+            for i, row in enumerate(found)
+        ]
+
+    def logits(self, images: Any, batch_size: int = BATCH) -> Tensor:
+        """Cosines times the student's scale, (n_images, n_cls), float32.
+
+        Raises:
+            FileNotFoundError, ValueError, TypeError: as :meth:`predict`.
+        """
+        found = [logits.float() for logits in self.each_logits(self._batches(each_image(images), batch_size))]
+        return torch.cat(found) if found else torch.zeros(0, len(self.classnames))
+
     @torch.no_grad()
+    def image_features(self, images: Any, batch_size: int = BATCH) -> Tensor:
+        """Normalised features (n_images, embed_dim), float32; class names are not needed.
+
+        Raises:
+            FileNotFoundError, ValueError, TypeError: if an image cannot be read.
+        """
+        found = []
+        for batch in self._batches(each_image(images), batch_size):
+            with self.model.precision.autocast():
+                found.append(self.model.image_features(batch.to(self.model.device)))
+        return torch.cat(found) if found else torch.zeros(0, self.model.clip.towers.text.embed_dim)
+
+    @property
+    def text_features(self) -> Tensor:
+        """Normalised features of the classes, (n_cls, embed_dim), float32.
+
+        Raises:
+            ValueError: if there are no class names, or each image shifts the prompts (CoCoOp).
+        """
+        self.check_classnames()
+        if self.model.prompt_learner.depends_on_image:
+            raise ValueError(
+                f"{self.description.get('method', 'This method')} shifts its prompts for each image, so that classes "
+                "have no text features of their own. CoOp, MaPLe, PromptSRC and KgCoOp have."
+            )
+        with self.model.precision.autocast(), self.model.fixed_prompts() as text_features:
+            return text_features[0]
+
     def probabilities(self, image: Tensor) -> Tensor:
         """(batch, 3, size, size), transformed -> (batch, n_cls), which sum to 1.
 
         Raises:
             ValueError: if the classifier has no class names.
         """
-        if not self.classnames:
-            raise ValueError("This classifier has no class names; with_classnames(['cat', 'dog']) gives it some.")
-        with self.model.precision.autocast(), self.model.fixed_prompts():
-            return self.model(image.to(self.model.device)).float().softmax(dim=-1)
+        return next(self.each_logits([image])).float().softmax(dim=-1)
 
-    def predict(self, images: Any, top: int = 5, batch_size: int = 64) -> list[Prediction]:
-        """Classify images.
-
-        >>> import kdpl, PIL.Image
-        >>> from kdpl.images.transforms import evaluation_transform
-        >>> clip = kdpl.load_clip("demo:student")
-        >>> model = kdpl.PromptedCLIP(clip, kdpl.CoOpPromptLearner(clip), ["red circle", "blue square"], device="cpu")
-        >>> classifier = kdpl.Classifier(model, {}, evaluation_transform(clip.preprocessing))
-        >>> len(classifier.predict([PIL.Image.new("RGB", (64, 64), "red")] * 3, top=1))
-        3
-
-        Args:
-            images: an image, a path, a folder, or a list of images or paths.
-            top: how many classes to return with each.
-            batch_size: images at once.
+    def each_logits(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Logits (n, n_cls) of transformed batches (n, 3, size, size), one by one; texts are computed once.
 
         Raises:
-            FileNotFoundError, ValueError: if an image cannot be read, or there are no class names.
+            ValueError: if the classifier has no class names.
         """
-        batches = self._batches(_as_list(images), batch_size)
-        return [prediction for probabilities in batches for prediction in self._rows(probabilities, top)]
+        self.check_classnames()
+        model = self.model
+        with torch.no_grad(), model.precision.autocast(), model.fixed_prompts() as text_features:
+            pass
+        for batch in batches:
+            with torch.no_grad(), model.precision.autocast(), model.fixed_prompts(text_features):
+                logits = model(batch.to(model.device))
+            yield logits  # outside: a generator would hand its contexts to the caller
+
+    def predictions(self, logits: Tensor, top: int) -> Iterator[Prediction]:
+        """What logits (n, n_cls) say, an entry per row."""
+        values, indices = logits.double().softmax(dim=-1).topk(min(top, len(self.classnames)), dim=-1)
+        for row, classes in zip(values.tolist(), indices.tolist(), strict=True):
+            best = [(self.classnames[i], value) for i, value in zip(classes, row, strict=True)]
+            yield Prediction(*best[0], best)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the prompts and what they belong to as a prompt file."""
         save_prompt_file(path, self.model.prompt_learner, self.description)
 
-    def _batches(self, images: Sequence, batch_size: int) -> Iterator[Tensor]:
-        for start in range(0, len(images), batch_size):
-            pictures = [self.transform(picture(image)) for image in images[start : start + batch_size]]
-            yield self.probabilities(torch.stack(pictures))
+    def push_to_hub(self, repository: str, *, private: bool | None = None, token: str | None = None) -> str:
+        """Commit the prompt file and a model card to a repository on the Hugging Face Hub, which is made if need be.
 
-    def _rows(self, probabilities: Tensor, top: int) -> Iterator[Prediction]:
-        values, indices = probabilities.topk(min(top, len(self.classnames)), dim=-1)
-        for row, classes in zip(values.tolist(), indices.tolist(), strict=True):
-            best = [(self.classnames[i], value) for i, value in zip(classes, row, strict=True)]
-            yield Prediction(*best[0], best)
+        Args:
+            repository: such as "somebody/birds"; :func:`load` and :meth:`from_pretrained` take that name.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            ConnectionError: if the Hub cannot be reached or refuses.
+        """
+        return push(repository, self.save, self.description, private=private, token=token)
+
+    @staticmethod
+    def from_pretrained(repository: str, **arguments: Any) -> "Classifier":
+        """:func:`load` under the name that other libraries use."""
+        return load(repository, **arguments)
+
+    def check_classnames(self) -> None:
+        """Refuse a classifier without class names.
+
+        Raises:
+            ValueError: telling how to give it some.
+        """
+        if not self.classnames:
+            raise ValueError(
+                "This classifier has no class names, as its prompts were learned without any. Give it some: "
+                "with_classnames(['cat', 'dog']), or --classnames on the command line."
+            )
+
+    def _batches(self, images: Iterator, batch_size: int, errors: list[str | None] | None = None) -> Iterator[Tensor]:
+        """Transformed batches; with ``errors`` given, zeros stand for an image that cannot be read."""
+        while chunk := list(islice(images, batch_size)):
+            batch = []
+            for image in chunk:
+                try:
+                    batch.append(self.transform(to_picture(image)))
+                    problem = None
+                except (ValueError, OSError) as error:
+                    if errors is None:
+                        raise
+                    batch.append(torch.zeros(3, *[self.model.clip.preprocessing.size] * 2))
+                    problem = str(error)
+                if errors is not None:
+                    errors.append(problem)
+            yield torch.stack(batch)
 
 
 def load(
@@ -116,6 +234,7 @@ def load(
     student: str | None = None,
     method: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    revision: str | None = None,
 ) -> Classifier:
     """Load learned prompts as a classifier.
 
@@ -128,40 +247,46 @@ def load(
     ['red circle', 'blue square']
 
     Args:
-        prompts: a prompt file (prompts.safetensors), or a checkpoint of ours or of the published code.
+        prompts: a prompt file (prompts.safetensors), a checkpoint of ours or of the published code, or a repository on
+            the Hugging Face Hub ("somebody/birds"; huggingface_hub is needed for it alone).
         classnames: the classes to tell apart; by default those of the training.
         student: by default the one that the file names; another name for the same weights, such as a local file.
-        method, settings: where the file does not say them, as checkpoints of the published code do not.
+        method, settings: where the file does not say them, as checkpoints of the published code do not; lengths and
+            depths are then read from the tensors, and ``settings`` has to name only what differs otherwise.
+        revision: of a repository: a branch, tag or commit.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no prompt file, does not say what it belongs to and the arguments do not either, or does
             not belong to the student.
+        ConnectionError: if the student or the repository has to be fetched and cannot be.
     """
-    _, description, _ = read_prompt_file(prompts)
+    name, prompts = prompts, fetch_prompts(prompts, revision) if is_repository(prompts) else prompts
+    tensors, description, _ = read_prompt_file(prompts)
     said = description or {}
     method = method or said.get("method")
     student = student or said.get("student", {}).get("name")
     if unknown := [what for what, value in (("method", method), ("student", student)) if value is None]:
         raise ValueError(
-            f"{prompts} does not say for which {' and '.join(unknown)} its prompts are. Say so: "
-            'load(..., method="CoOp", student="ViT-B/16").'
+            f"{name} does not say for which {' and '.join(unknown)} its prompts are. Say so: "
+            'load(..., method="CoOp", student="ViT-B/16"), or --method and --student on the command line.'
         )
     try:
         entry = find_method(method)
-        complete = entry.complete(settings if settings is not None else said.get("settings", {}))
+        given = said.get("settings", settings_from_tensors(entry, tensors))
+        complete = entry.complete(given | dict(settings or {}))
     except ValueError as error:
-        raise ValueError(f"{prompts}: {error}") from error
-    if classnames is None:
-        classnames = said.get("classnames") or []
+        raise ValueError(f"{name}: {error}") from error
+    names = said.get("classnames") or [] if classnames is None else list_of_names(classnames, "classnames")
+    ctx = tensors.get("ctx", tensors.get("prompt_learner.ctx"))
+    if complete.get("class_specific") and not complete["ctx_init"] and len(ctx) != len(names):
+        raise ValueError(
+            f"{name} has a context for each of its {len(ctx)} classes (CSC), which cannot name {len(names)} others: "
+            "give that many names, in the order of the training, or learn a shared context."
+        )
     clip = load_clip(student)
-    learner = entry.build_learner(clip, complete, len(classnames))
-    description = load_prompts(prompts, method, learner, clip) or {"method": method, "settings": complete}
-    model = PromptedCLIP(clip, learner, classnames, device=device, precision=precision)
+    learner = entry.build_learner(clip, complete, len(names))
+    description = load_prompts(prompts, method, learner, clip)
+    model = PromptedCLIP(clip, learner, names, device=device, precision=precision)
+    description = description or describe(prompts, entry, complete, model)
     return Classifier(model, description, evaluation_transform(clip.preprocessing))
-
-
-def _as_list(images: Any) -> Sequence:
-    if isinstance(images, str | os.PathLike):
-        return list_images(images) if Path(images).is_dir() else [images]
-    return [images] if isinstance(images, Image.Image) else images

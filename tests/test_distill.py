@@ -133,7 +133,7 @@ def test_prompts_classify_as_they_did_before_they_were_saved(photos, tmp_path):
     loaded = kdpl.load(output, device="cpu")
     assert loaded.classnames == CLASSNAMES
     assert loaded.predict(photos, top=2) == classifier.predict(photos, top=2)
-    other = loaded.with_classnames(["cat", "dog"]).predict(photos / "sub0" / "0.jpg")[0]
+    other = loaded.with_classnames(["cat", "dog"]).predict(photos / "sub0" / "0.jpg", top=2)[0]
     assert other.classname in ("cat", "dog") and sum(p for _, p in other.top) == pytest.approx(1.0)
 
 

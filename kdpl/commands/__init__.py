@@ -6,6 +6,10 @@ A module has a docstring, whose first line is the command's help; ``EXAMPLE``, a
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..classifier import Classifier
 
 NAMES = ("train", "predict", "show", "verify")  # in the order of the help
 
@@ -15,8 +19,67 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: auto)")
 
 
-def read_names(file: Path | None) -> list[str] | None:
-    """Class names from a file with one per line."""
+def add_prompts(parser: argparse.ArgumentParser) -> None:
+    """The prompts, and what their file may not say."""
+    add = parser.add_argument
+    add("prompts", help="prompt file, checkpoint, or a repository on the Hugging Face Hub")
+    add_classnames(parser, "by default those of the training")
+    add("--method", help="of a checkpoint that does not say it, such as CoOp")
+    add(
+        "--student",
+        help="of a checkpoint that does not say it, such as ViT-B/16; or another file with the same weights",
+    )
+    add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[], help="a setting that neither the "
+        "file nor its tensors tell, such as class_token_position=middle")  # fmt: skip
+    add_device(parser)
+
+
+def add_classnames(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    """Names of classes."""
+    parser.add_argument(
+        "--classnames", metavar="FILE", help=f"file with one name per line, or names with commas: cat,dog; {otherwise}"
+    )
+
+
+def load_classifier(args: argparse.Namespace) -> "Classifier":
+    """The classifier that :func:`add_prompts` describes."""
+    from ..classifier import load
+
+    return load(args.prompts, **loading_arguments(args))
+
+
+def loading_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What :func:`kdpl.load` takes besides the prompts."""
+    return {
+        "classnames": read_names(args.classnames),
+        "device": args.device,
+        "method": args.method,
+        "student": args.student,
+        "settings": dict(map(_setting, args.settings)),
+    }
+
+
+def read_names(names: str | None) -> list[str] | None:
+    """Class names from a file with one per line, or from a text with commas.
+
+    >>> read_names("cat, dog")
+    ['cat', 'dog']
+    """
+    if names and "," in names and not Path(names).exists():
+        return [name.strip() for name in names.split(",")]
     from ..distillation.vocabulary import load_vocabulary
 
-    return None if file is None else load_vocabulary(str(file))
+    return None if names is None else load_vocabulary(str(names))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as a name and a number, truth value or text."""
+    import json
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set takes NAME=VALUE, such as depth=9; got {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, {"True": True, "False": False}.get(value, value)

@@ -1,8 +1,9 @@
 """Image files: which ones a folder holds, and their pixels."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -20,16 +21,33 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no images.
     """
+    found = list(walk_images(folder))
+    if not found:
+        raise ValueError(no_images_in(folder))
+    return found
+
+
+def walk_images(folder: str | os.PathLike) -> Iterator[Path]:
+    """What :func:`list_images` lists, in the same order, without keeping it in memory.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder.absolute()}. Name one with images, or list their paths.")
-    found = []
-    for place, subfolders, names in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(place, name) for name in names if is_image_name(name)]
-    if not found:
-        raise ValueError(f"{folder.absolute()} holds no images; looked for endings {', '.join(IMAGE_SUFFIXES)}.")
-    return sorted(found)
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_dir(), entry.is_dir(follow_symlinks=False)) for entry in entries)
+    for name, is_folder, may_enter in found:
+        if may_enter and not name.startswith("."):
+            yield from walk_images(folder / name)
+        elif not is_folder and is_image_name(name):
+            yield folder / name
+
+
+def no_images_in(place: str | os.PathLike) -> str:
+    """The message about a folder or an archive without images."""
+    return f"{Path(place).absolute()} holds no images; looked for endings {', '.join(IMAGE_SUFFIXES)}."
 
 
 def is_image_name(name: str) -> bool:
@@ -37,15 +55,18 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
-def read_image(path: str | os.PathLike) -> Image.Image:
+def read_image(path: str | os.PathLike, content: BinaryIO | None = None) -> Image.Image:
     """The picture in a file, RGB.
+
+    Args:
+        content: the bytes, where they are not those of the file called ``path``, such as a member of an archive.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it cannot be read as an image.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(content or path) as image:
             return image.convert("RGB")
     except FileNotFoundError:
         raise

@@ -98,7 +98,7 @@ class PromptedCLIP(nn.Module):
         """
         prompts = self.prompt_learner()
         if frozen_features is None or self.prompt_learner.learns_visual:
-            image_features = normalise(self.image_encoder(image, prompts.visual, prompts.deep_visual))
+            image_features = self.image_features(image, prompts)
         else:
             image_features = frozen_features
         text_features = self._known_text_features(class_indices)
@@ -111,6 +111,11 @@ class PromptedCLIP(nn.Module):
         else:
             cosines = image_features @ text_features[0].T
         return StudentOutput(self.logit_scale * cosines, image_features, text_features)
+
+    def image_features(self, image: Tensor, prompts: Prompts | None = None) -> Tensor:
+        """Features with the prompts: (batch, 3, size, size) -> (batch, embed_dim), normalised."""
+        prompts = prompts or self.prompt_learner()
+        return normalise(self.image_encoder(image, prompts.visual, prompts.deep_visual))
 
     @torch.no_grad()
     def frozen_image_features(self, image: Tensor) -> Tensor:
@@ -150,11 +155,18 @@ class PromptedCLIP(nn.Module):
             self._text_features = None
 
     @contextmanager
-    def fixed_prompts(self) -> Iterator[None]:
-        """Within the block the prompts do not change: text features are computed once, unless images shift them."""
+    def fixed_prompts(self, text_features: Tensor | None = None) -> Iterator[Tensor | None]:
+        """Within the block the prompts do not change: text features are computed once, unless images shift them.
+
+        Args:
+            text_features: what an earlier block with the same prompts and classes gave; it is not computed again.
+
+        Yields:
+            (1, n_cls, embed_dim), normalised; None where images shift the prompts.
+        """
         if not self.prompt_learner.depends_on_image:
-            self._text_features = self._compute_text_features()
+            self._text_features = self._compute_text_features() if text_features is None else text_features
         try:
-            yield
+            yield self._text_features
         finally:
             self._text_features = None

@@ -1,0 +1,70 @@
+"""Prompt files from published checkpoints and back: settings read from tensors, names of either layout."""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from .methods import Method
+from .prompts.inert_files import read_checkpoint, save_atomically
+from .prompts.prompt_file import Description, describe_prompts
+from .prompts.prompt_learner import PromptLearner
+from .prompts.prompted_clip import PromptedCLIP
+
+_TENSORS = {  # what tells a length or a depth, by our names and the published ones
+    "ctx": r"(^|\.)ctx$",
+    "visual": r"^visual$|(^|\.)VPT$",
+    "deep_text": r"^deep_text\.\d+$|(^|\.)compound_prompts_text\.\d+$|^text_encoder\..*\.VPT_shallow$",
+    "deep_visual": r"^deep_visual\.\d+$|^image_encoder\..*\.VPT_shallow$",
+}
+
+
+def settings_from_tensors(method: Method, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The lengths and depths that learned tensors have, as settings of their method.
+
+    The position of the class name does not show in tensors, nor do the words of VPT: they stay as published.
+
+    >>> import kdpl, torch
+    >>> settings_from_tensors(kdpl.METHODS["CoOp"], {"ctx": torch.zeros(16, 512)})
+    {'n_ctx': 16, 'ctx_init': ''}
+    """
+    found = {
+        what: [tensor for name, tensor in tensors.items() if re.search(pattern, name)]
+        for what, pattern in _TENSORS.items()
+    }
+    settings: dict[str, Any] = {}
+    if found["ctx"]:
+        ctx = found["ctx"][0]  # (n_ctx, width), or (n_cls, n_ctx, width) where contexts are class-specific
+        settings["n_ctx"] = ctx.shape[-2]
+        if ctx.dim() == 3:
+            settings["class_specific"] = True
+        if ctx.dim() == 3 or ctx.shape[-2] != len(method.settings["ctx_init"].default.split()):
+            settings["ctx_init"] = ""
+    if found["visual"]:
+        settings["n_vis"] = len(found["visual"][0])
+    n_text, n_visual = len(found["deep_text"]) + 1, len(found["deep_visual"]) + 1
+    depths = {"depth": max(n_text, n_visual), "depth_text": n_text, "depth_vision": n_visual}
+    return {name: value for name, value in (settings | depths).items() if name in method.settings}
+
+
+def describe(path: str | os.PathLike, method: Method, settings: Mapping[str, Any], model: PromptedCLIP) -> Description:
+    """The description of prompts whose file has none; they were loaded from ``path``."""
+    epoch = read_checkpoint(path).get("epoch")
+    known = {"epoch": epoch} if isinstance(epoch, int) else {}
+    return describe_prompts(
+        method.name, settings, model.prompt_learner, model.clip, classnames=model.classnames or None, **known
+    )
+
+
+def save_published(path: str | os.PathLike, learner: PromptLearner, description: Description) -> None:
+    """Write a checkpoint in the published layout: learned tensors under their published names, and the epoch.
+
+    The code bases of the base methods load it with ``strict=False``, as they load their own. The description goes along
+    under a key that they do not read.
+    """
+    tensors = {learner.official_names.get(name, name): t.detach().cpu() for name, t in learner.state_dict().items()}
+    content = {"state_dict": tensors, "epoch": description.get("epoch", 0)}
+    save_atomically(path, content | {"description": json.dumps(description, ensure_ascii=False)})

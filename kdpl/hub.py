@@ -1,0 +1,116 @@
+"""Prompts on the Hugging Face Hub: a repository holds one prompt file and a model card made from its facts."""
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .extras import need
+from .prompts.prompt_file import FILE_NAME, Description
+
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # user/name
+CARD = Path(__file__).with_name("model_card.md.j2")
+MOST_NAMES = 100  # class names in a card; a prompt file has all of them
+
+
+def is_repository(name: str | os.PathLike) -> bool:
+    """Whether a name is that of a repository on the Hub rather than of a file.
+
+    >>> is_repository("somebody/birds"), is_repository("prompts.safetensors"), is_repository("./output/prompts")
+    (True, False, False)
+    """
+    if not isinstance(name, str) or not REPOSITORY.fullmatch(name) or Path(name).exists():
+        return False
+    return not Path(name).parent.is_dir() and not name.endswith((".safetensors", ".pth", ".tar", ".pt"))
+
+
+def fetch_prompts(repository: str, revision: str | None = None, token: str | None = None) -> Path:
+    """The prompt file of a repository, downloaded unless the cache of huggingface_hub has it.
+
+    Raises:
+        ValueError: if there is no such repository or revision, or no prompt file in it.
+        ConnectionError: if the Hub cannot be reached and the cache does not have the file.
+    """
+    hub = need("huggingface_hub", "hub", "Loading from the Hub")
+    try:
+        return Path(hub.hf_hub_download(repository, FILE_NAME, revision=revision, token=token, library_name="kdpl"))
+    except hub.errors.LocalEntryNotFoundError as error:
+        raise ConnectionError(
+            f"{repository} is neither a file here nor in the cache, and the Hub cannot be reached. "
+            "Connect to the network, or name a prompt file."
+        ) from error
+    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError) as error:
+        raise ValueError(
+            f"{repository} is neither a file here nor a repository with {FILE_NAME} on the Hub that you may read "
+            f"({_first_line(error)})."
+        ) from error
+
+
+def push(
+    repository: str,
+    save: Callable[[Path], None],
+    description: Description,
+    *,
+    private: bool | None = None,
+    token: str | None = None,
+    message: str = "Upload prompts",
+) -> str:
+    """Make a repository, unless it is there, and commit prompt file and model card.
+
+    Args:
+        save: writes the prompt file to a path.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ConnectionError: if the Hub cannot be reached or refuses.
+    """
+    hub = need("huggingface_hub", "hub", "Pushing to the Hub")
+    api = hub.HfApi(token=token, library_name="kdpl")
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder, FILE_NAME))
+        try:
+            name = api.create_repo(repository, private=private, exist_ok=True).repo_id
+            Path(folder, "README.md").write_text(model_card(name, description), encoding="utf-8")
+            return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message=message))
+        except hub.errors.HFValidationError as error:
+            raise ValueError(f"{repository!r} is no name of a repository: {_first_line(error)}") from error
+        except (hub.errors.HfHubHTTPError, OSError, _client_errors()) as error:
+            raise ConnectionError(
+                f"The Hub did not take {repository} ({type(error).__name__}: {_first_line(error)}). Check the network "
+                "and `hf auth login`."
+            ) from error
+
+
+def model_card(repository: str, description: Description) -> str:
+    """What README.md of a repository says: the facts of the prompt file, and how to use it."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment.filters["cell"] = _plain
+    names = description.get("classnames") or []
+    facts: dict[str, Any] = {"teacher": None, "template": None, "seed": None, "epochs": None, "accuracies": []}
+    return environment.from_string(CARD.read_text(encoding="utf-8")).render(
+        facts | description, repository=repository, n_cls=len(names), shown=names[:MOST_NAMES]
+    )
+
+
+def _plain(text: object) -> str:
+    """Text that Markdown and HTML leave as it is."""
+    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", escaped)
+
+
+def _client_errors() -> type[Exception]:
+    """What the HTTP library of this huggingface_hub raises where there is no network."""
+    try:
+        return need("httpx", "hub", "").HTTPError
+    except ValueError:
+        return OSError  # requests' errors are
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,1 @@
+"""Classifying any number of images: items, loader processes, a journal, tables."""

@@ -1,0 +1,109 @@
+"""What an interrupted classification has found out so far: a line per batch, appended as soon as it is known."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..settings import changed_settings
+from .items import Item
+from .rows import Row
+
+FORMAT = "kdpl-journal-1"
+
+
+class Journal:
+    """Rows of finished batches beside the file that they are for; whatever kills the process leaves whole batches.
+
+    Attributes:
+        n_batches: how many it holds.
+    """
+
+    def __init__(self, file: Path, settings: Mapping[str, Any]):
+        """Begin a journal, or continue the one that is there.
+
+        Args:
+            settings: what the rows depend on, as plain values.
+
+        Raises:
+            ValueError: if the file is of other settings, or no journal.
+        """
+        self.file = file
+        self.n_batches = 0
+        if file.exists() and (size := self._check(settings)):
+            os.truncate(file, size)  # the line that the process was writing when it was killed
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps({"format": FORMAT, "settings": dict(settings)}) + "\n", encoding="utf-8")
+        self._stream = open(file, "a", encoding="utf-8")  # noqa: SIM115  open until close()
+
+    def _check(self, settings: Mapping[str, Any]) -> int:
+        """Count the batches; the bytes of whole lines."""
+        size = 0
+        with open(self.file, "rb") as stream:
+            for i, line in enumerate(stream):
+                if not line.endswith(b"\n"):
+                    break
+                if i == 0:
+                    self._check_settings(line, settings)
+                size += len(line)
+                self.n_batches = i
+        return size
+
+    def _check_settings(self, line: bytes, settings: Mapping[str, Any]) -> None:
+        try:
+            header = json.loads(line)
+            before = header["settings"] if header["format"] == FORMAT else None
+        except (ValueError, TypeError, KeyError):
+            before = None
+        if before is None:
+            raise ValueError(f"{self.file} is in the way: it is no journal. Move it, or name another output.")
+        if changed := changed_settings(before, json.loads(json.dumps(settings)), {}):
+            listed = "; ".join(f"{key} was {old}, is {new}" for key, (old, new) in changed.items())
+            raise ValueError(
+                f"{self.file} is of an interrupted command with other arguments ({listed}). Repeat that command to "
+                "finish it, or remove the file to start over."
+            )
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add a finished batch."""
+        self._stream.write(json.dumps(rows) + "\n")
+        self._stream.flush()
+        self.n_batches += 1
+
+    def check_batch(self, items: Sequence[Item], rows: Sequence[Row]) -> None:
+        """Refuse a batch of other images than those that come now.
+
+        Raises:
+            ValueError: naming the first difference.
+        """
+        for item, row in zip(items, rows, strict=False):
+            if item.name != row.name:
+                raise ValueError(
+                    f"The images have changed since {self.file} was begun: {row.name} was where {item.name} is now. "
+                    "Remove that file to start over."
+                )
+        if len(items) != len(rows):
+            raise ValueError(f"The images have changed since {self.file} was begun. Remove that file to start over.")
+
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows of each batch, in order."""
+        with open(self.file, encoding="utf-8") as stream:
+            next(stream)
+            for line, _ in zip(stream, range(self.n_batches), strict=False):
+                yield [Row(name, [tuple(pair) for pair in top], error) for name, top, error in json.loads(line)]
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, in order."""
+        for batch in self.batches():
+            yield from batch
+
+    def close(self) -> None:
+        """Stop writing."""
+        self._stream.close()
+
+    def remove(self) -> None:
+        """Stop writing and remove the file, as what it is for has been written."""
+        self.close()
+        self.file.unlink()
