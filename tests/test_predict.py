@@ -91,7 +91,9 @@ def test_the_console_has_a_line_per_image(folder, capsys):
 def test_shards_and_a_list_on_standard_input_give_the_same_rows(folder, expected, tmp_path, monkeypatch):
     shards = [folder / "sub0.tar", folder / "sub1.tar"]
     assert main(command(folder, *shards, "--batch-size", BATCH, "--output", tmp_path / "shards.csv")) == 0
-    from_shards = (tmp_path / "shards.csv").read_bytes().decode().replace(".tar/", "/").replace(str(folder), f"{folder}/photos")
+    from_shards = (
+        (tmp_path / "shards.csv").read_bytes().decode().replace(".tar/", "/").replace(str(folder), f"{folder}/photos")
+    )
     assert from_shards == expected.decode()
     photos = "".join(f"{item.path}\n" for item in each_item([str(folder / "photos")]))
     monkeypatch.setattr(sys, "stdin", io.StringIO(photos))

@@ -70,7 +70,7 @@ def test_the_version_is_that_of_the_code(wheel, metadata):
 def test_requirements_files_and_extras_name_the_same_packages(metadata):
     """What the scripts install is what the extras bring, with the same bounds."""
     extras = metadata.get_all("Provides-Extra")
-    assert sorted(extras) == ["export", "sweeps", "tables", "teachers", "tests", "training"]
+    assert sorted(extras) == ["export", "hub", "reports", "sweeps", "tables", "teachers", "tests", "training"]
     assert requirements("requirements.txt") == wanted(metadata, "", "teachers", "training", "tables")
     assert requirements("requirements-dev.txt") == wanted(metadata, "tests")
     assert requirements("requirements-cluster.txt") == wanted(metadata, "sweeps")

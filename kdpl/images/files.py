@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 IMAGE_SUFFIXES = (  # in any case; what Pillow cannot read of them is named and not passed over
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
@@ -71,7 +71,8 @@ def read_image(path: str | os.PathLike, content: BinaryIO | None = None) -> Imag
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}). Repair or remove it.") from error
+        reason = "no format of an image" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"{path} cannot be read as an image ({reason}). Repair or remove it.") from error
 
 
 def check_images(paths: Sequence[str | os.PathLike]) -> None:
