@@ -278,15 +278,21 @@ def load(
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     names = said.get("classnames") or [] if classnames is None else list_of_names(classnames, "classnames")
-    ctx = tensors.get("ctx", tensors.get("prompt_learner.ctx"))
-    if complete.get("class_specific") and not complete["ctx_init"] and len(ctx) != len(names):
-        raise ValueError(
-            f"{name} has a context for each of its {len(ctx)} classes (CSC), which cannot name {len(names)} others: "
-            "give that many names, in the order of the training, or learn a shared context."
-        )
+    if complete.get("class_specific") and not complete["ctx_init"]:
+        _check_class_count(name, tensors, len(names))
     clip = load_clip(student)
     learner = entry.build_learner(clip, complete, len(names))
     description = load_prompts(prompts, method, learner, clip)
     model = PromptedCLIP(clip, learner, names, device=device, precision=precision)
     description = description or describe(prompts, entry, complete, model)
     return Classifier(model, description, evaluation_transform(clip.preprocessing))
+
+
+def _check_class_count(name: str | os.PathLike, tensors: Mapping[str, Tensor], n_cls: int) -> None:
+    """Refuse another number of names than class-specific contexts were learned for."""
+    n_contexts = len(tensors.get("ctx", tensors.get("prompt_learner.ctx", ())))
+    if n_contexts != n_cls:
+        raise ValueError(
+            f"{name} has a context for each of its {n_contexts} classes (CSC), which cannot name {n_cls} others: "
+            "give that many names, in the order of the training, or learn a shared context."
+        )
