@@ -11,13 +11,11 @@ from torch import Tensor
 
 from .clip.loading import load_clip
 from .clip.precision import Precision
-from .conversion import describe, settings_from_tensors
-from .distillation.recipe import list_of_names
+from .conversion import describe, read_facts
 from .hub import fetch_prompts, is_repository, push
 from .images.inputs import each_image, to_picture
 from .images.transforms import evaluation_transform
-from .methods import find_method
-from .prompts.prompt_file import Description, load_prompts, read_prompt_file, save_prompt_file
+from .prompts.prompt_file import Description, load_prompts, save_prompt_file
 from .prompts.prompted_clip import PromptedCLIP
 
 BATCH = 100  # images computed together, as in the trainers' evaluation: the last bits of a result depend on it
@@ -261,38 +259,11 @@ def load(
             not belong to the student.
         ConnectionError: if the student or the repository has to be fetched and cannot be.
     """
-    name, prompts = prompts, fetch_prompts(prompts, revision) if is_repository(prompts) else prompts
-    tensors, description, _ = read_prompt_file(prompts)
-    said = description or {}
-    method = method or said.get("method")
-    student = student or said.get("student", {}).get("name")
-    if unknown := [what for what, value in (("method", method), ("student", student)) if value is None]:
-        raise ValueError(
-            f"{name} does not say for which {' and '.join(unknown)} its prompts are. Say so: "
-            'load(..., method="CoOp", student="ViT-B/16"), or --method and --student on the command line.'
-        )
-    try:
-        entry = find_method(method)
-        given = said.get("settings", settings_from_tensors(entry, tensors))
-        complete = entry.complete(given | dict(settings or {}))
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    names = said.get("classnames") or [] if classnames is None else list_of_names(classnames, "classnames")
-    if complete.get("class_specific") and not complete["ctx_init"]:
-        _check_class_count(name, tensors, len(names))
-    clip = load_clip(student)
-    learner = entry.build_learner(clip, complete, len(names))
-    description = load_prompts(prompts, method, learner, clip)
-    model = PromptedCLIP(clip, learner, names, device=device, precision=precision)
-    description = description or describe(prompts, entry, complete, model)
+    file = fetch_prompts(prompts, revision) if is_repository(prompts) else prompts
+    facts = read_facts(file, os.fspath(prompts), method, student, settings, classnames)
+    clip = load_clip(facts.student)
+    learner = facts.method.build_learner(clip, facts.settings, len(facts.classnames))
+    description = load_prompts(file, facts.method.name, learner, clip)
+    model = PromptedCLIP(clip, learner, facts.classnames, device=device, precision=precision)
+    description = description or describe(file, facts.method, facts.settings, model)
     return Classifier(model, description, evaluation_transform(clip.preprocessing))
-
-
-def _check_class_count(name: str | os.PathLike, tensors: Mapping[str, Tensor], n_cls: int) -> None:
-    """Refuse another number of names than class-specific contexts were learned for."""
-    n_contexts = len(tensors.get("ctx", tensors.get("prompt_learner.ctx", ())))
-    if n_contexts != n_cls:
-        raise ValueError(
-            f"{name} has a context for each of its {n_contexts} classes (CSC), which cannot name {n_cls} others: "
-            "give that many names, in the order of the training, or learn a shared context."
-        )
