@@ -3,14 +3,15 @@
 import json
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .methods import Method
+from .distillation.recipe import list_of_names
+from .methods import Method, find_method
 from .prompts.inert_files import read_checkpoint, save_atomically
-from .prompts.prompt_file import Description, describe_prompts
+from .prompts.prompt_file import Description, describe_prompts, read_prompt_file
 from .prompts.prompt_learner import PromptLearner
 from .prompts.prompted_clip import PromptedCLIP
 
@@ -48,6 +49,59 @@ def settings_from_tensors(method: Method, tensors: Mapping[str, Tensor]) -> dict
     n_text, n_visual = len(found["deep_text"]) + 1, len(found["deep_visual"]) + 1
     depths = {"depth": max(n_text, n_visual), "depth_text": n_text, "depth_vision": n_visual}
     return {name: value for name, value in (settings | depths).items() if name in method.settings}
+
+
+class Facts(NamedTuple):
+    """What it takes to load prompts."""
+
+    method: Method
+    student: str
+    settings: dict[str, Any]  # all of the method's
+    classnames: list[str]
+
+
+def read_facts(
+    file: str | os.PathLike,
+    name: str,
+    method: str | None,
+    student: str | None,
+    settings: Mapping[str, Any] | None,
+    classnames: Sequence[str] | None,
+) -> Facts:
+    """What a prompt file or checkpoint says, what its tensors show, and what the caller knows better.
+
+    Args:
+        name: of the file, for messages.
+        method, student, settings, classnames: those of the caller.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if nobody says the method or the student, or class-specific contexts are of other classes.
+    """
+    tensors, description, _ = read_prompt_file(file)
+    said = description or {}
+    method = method or said.get("method")
+    student = student or said.get("student", {}).get("name")
+    if unknown := [what for what, value in (("method", method), ("student", student)) if value is None]:
+        raise ValueError(
+            f"{name} does not say for which {' and '.join(unknown)} its prompts are. Say so: "
+            'load(..., method="CoOp", student="ViT-B/16"), or --method and --student on the command line.'
+        )
+    try:
+        entry = find_method(method)
+        given = said.get("settings", settings_from_tensors(entry, tensors))
+        complete = entry.complete(given | dict(settings or {}))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    names = said.get("classnames") or [] if classnames is None else list_of_names(classnames, "classnames")
+    if complete.get("class_specific") and not complete["ctx_init"]:
+        n_contexts = len(tensors.get("ctx", tensors.get("prompt_learner.ctx", ())))
+        if n_contexts != len(names):
+            raise ValueError(
+                f"{name} has a context for each of its {n_contexts} classes (CSC), which cannot name {len(names)} "
+                "others: give that many names, in the order of the training, or learn a shared context."
+            )
+    return Facts(entry, student, complete, names)
 
 
 def describe(path: str | os.PathLike, method: Method, settings: Mapping[str, Any], model: PromptedCLIP) -> Description:
