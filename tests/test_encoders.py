@@ -1,12 +1,15 @@
 """The towers give the numbers of CLIP's own forward pass and of the plain 77-token computation."""
 
+from itertools import combinations
+
 import pytest
 import torch
 from torch import Tensor
 
 from kdpl.clip.image_encoder import ImageEncoder
 from kdpl.clip.openai import openai_towers
-from kdpl.clip.text_encoder import TextEncoder, _classes_of_like_length
+from kdpl.clip.prompt_lengths import length_buckets, ranges_of_like_length
+from kdpl.clip.text_encoder import TextEncoder
 from kdpl.clip.towers import Towers
 from tests.tiny_clip import CLASSNAMES, CLIP, images, tiny_clip, tokenize
 
@@ -61,8 +64,8 @@ def test_text_features_and_gradients_equal_the_plain_computation(max_tokens, n_g
     weights = torch.randn_like(expected)
     expected_gradients = torch.autograd.grad((expected * weights).sum(), [ctx, *deep])
 
-    lengths = sorted((eot + 1).tolist(), reverse=True) if by_length else None
-    features = text_encoder(model, max_tokens)(*split(model, tokens, ctx), deep, lengths)
+    ranges = [(length, 1) for length in sorted((eot + 1).tolist(), reverse=True)] if by_length else None
+    features = text_encoder(model, max_tokens)(*split(model, tokens, ctx), deep, ranges)
 
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
     gradients = torch.autograd.grad((features * weights).sum(), [ctx, *deep])
@@ -71,11 +74,21 @@ def test_text_features_and_gradients_equal_the_plain_computation(max_tokens, n_g
 
 
 def test_long_and_short_prompts_go_through_apart():
-    lengths = [24, 18, 18, 12, 12, 12, 12, 12] + 24 * [9]  # of a vocabulary; a subset's prompts are no longer
-    assert _classes_of_like_length(lengths, 32) == [(0, 2), (2, 8), (8, 32)]
-    assert _classes_of_like_length(lengths, 16) == [(0, 1), (1, 4), (4, 16)]
-    assert _classes_of_like_length([8, 8, 8, 8], 4) == [(0, 4)]
-    assert _classes_of_like_length([8], 1) == [(0, 1)]
+    assert ranges_of_like_length([24, 18, 18, 12, 12, 12, 12, 12] + 8 * [9]) == [(24, 1), (18, 3), (12, 12)]
+    assert ranges_of_like_length([8, 8, 8, 8]) == [(8, 4)]
+    assert ranges_of_like_length([8]) == [(8, 1)]
+    assert ranges_of_like_length([]) == []
+
+
+def test_lengths_are_put_into_the_buckets_with_the_fewest_tokens():
+    lengths = [40, 20, 20, 12, 12, 9, 9, 9, 8, 8, 8, 8, 8, 7, 6]
+    for most in (1, 2, 3, 4, 7, 20):
+        found = length_buckets(lengths, 5, most)
+        shortest_first = [sorted(set(lengths))[i] for i in range(7)]
+        choices = [c for n in range(1, most + 1) for c in combinations(shortest_first, n) if 40 in c]
+        tokens = [sum(min(b for b in c if b >= n) - 5 for n in lengths) for c in choices]
+        assert sum(min(b for b in found if b >= n) - 5 for n in lengths) == min(tokens)
+        assert len(found) <= most and found == sorted(found, reverse=True)
 
 
 def test_ordinary_texts_have_the_features_of_clip():

@@ -100,7 +100,7 @@ def test_features_and_gradients_of_every_tower_equal_the_plain_computation(kind,
     class_tokens = ClassTokens(CLASSNAMES, WORDS, N_CTX, tower(kind))
     encoder = TextEncoder(tower(kind), max_tokens)
     assembled = class_tokens.assemble(contexts, encoder.embed)
-    assert_same(encoder(*assembled, deep, class_tokens.lengths), expected, [contexts, *deep])
+    assert_same(encoder(*assembled, deep, class_tokens.by_length), expected, [contexts, *deep])
 
 
 @pytest.mark.parametrize("position", ["middle", "front"])
@@ -111,7 +111,8 @@ def test_the_class_name_stands_where_it_is_asked_to_in_every_tower(kind, positio
     subset = torch.tensor([1, 4])
     expected = plain_features(kind, *(rows[subset] for rows in plain_prompts(kind, ctx, position)))
     assembled = class_tokens.assemble(ctx[None], encoder.embed, subset)
-    assert_same(encoder(*assembled, (), class_tokens.lengths)[0], expected, [ctx])
+    by_length = class_tokens.subset_by_length(class_tokens.count_by_bucket(subset))
+    assert_same(encoder(*assembled, (), by_length)[0], expected, [ctx])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -121,7 +122,7 @@ def test_each_class_may_have_a_context_of_its_own_in_every_tower(kind):
     prompts = [plain_prompts(kind, own) for own in ctx]
     embedded = torch.stack([rows[c] for c, (rows, _) in enumerate(prompts)])
     assembled = class_tokens.assemble(ctx, encoder.embed, class_specific=True)
-    found = encoder(*assembled, (), class_tokens.lengths)[0]
+    found = encoder(*assembled, (), class_tokens.by_length)[0]
     assert_same(found, plain_features(kind, embedded, prompts[0][1]), [ctx])
 
 

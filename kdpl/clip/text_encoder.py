@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .prompt_lengths import ranges_of_like_length
 from .towers import TextTower, finish, project
 
 SHARE_OF_MEMORY = 0.3  # of the device, for the activations of one chunk of prompts
@@ -33,7 +34,13 @@ class TextEncoder(nn.Module):
         """
         super().__init__()
         self.tower = tower
-        self.max_tokens = max_tokens
+        device = tower.positions.device
+        # Asked here, once: a question to the system or the driver would break the graph of a compiled step.
+        self.max_tokens = max_tokens or _tokens_that_fit(tower, device)
+        self.max_tokens_without_gradients = max_tokens or (TOKENS_ON_CPU if device.type == "cpu" else self.max_tokens)
+
+    def _tokens_at_once(self) -> int:
+        return self.max_tokens if torch.is_grad_enabled() else self.max_tokens_without_gradients
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Token ids of any shape -> (..., width), without positions."""
@@ -45,7 +52,7 @@ class TextEncoder(nn.Module):
         suffix: Tensor,
         ends: Tensor,
         deep_prompts: Sequence[Tensor] = (),
-        lengths: Sequence[int] | None = None,
+        by_length: Sequence[tuple[int, int]] | None = None,
     ) -> Tensor:
         """Features of every class in every group.
 
@@ -55,8 +62,9 @@ class TextEncoder(nn.Module):
             ends: (n_cls,), the position in prefix + suffix at which each feature is read.
             deep_prompts: of blocks 1, 2, ...: (n_ctx, width), put in place of the n_ctx tokens after the start tokens
                 when the block is entered.
-            lengths: in descending order and known to the host, so that nobody waits for the device: ``lengths[j]``
-                tokens are enough for the j-th longest of these prompts, prefix and end-of-text included.
+            by_length: which classes go through the tower together, the longest prompts first: pairs of a length in
+                tokens, prefix and end-of-text included, and the number of classes that it is enough for. Known to the
+                host, so that nobody waits for the device; see :func:`ranges_of_like_length`.
 
         Returns:
             (groups, n_cls, embed_dim), as they leave the tower: not normalised.
@@ -68,14 +76,15 @@ class TextEncoder(nn.Module):
             return self._whole_features(prefix, suffix, ends, deep_prompts)
         keys_values = self._prefix_keys_values(prefix, deep_prompts)
         ends = ends - n_prefix
-        if lengths is None:
+        if by_length is None:
             return self._in_chunks(keys_values, suffix, ends)
         order = ends.argsort(descending=True, stable=True)
         suffix, ends = suffix[order], ends[order]
-        features = [
-            self._in_chunks(keys_values, suffix[start:stop, : lengths[start] - n_prefix], ends[start:stop])
-            for start, stop in _classes_of_like_length(lengths, len(suffix))
-        ]
+        features, start = [], 0
+        for length, n_classes in by_length:
+            stop = start + n_classes
+            features.append(self._in_chunks(keys_values, suffix[start:stop, : length - n_prefix], ends[start:stop]))
+            start = stop
         return torch.cat(features, dim=1)[:, order.argsort()]
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
@@ -85,12 +94,13 @@ class TextEncoder(nn.Module):
         tokens = tokens[:, : lengths[0]]
         n_prefix = _common_prefix(tokens, shortest=lengths[-1])
         embedded = self.embed(tokens)
-        return self(embedded[:1, :n_prefix], embedded[:, n_prefix:], ends, lengths=lengths)[0]
+        by_length = ranges_of_like_length(lengths)
+        return self(embedded[:1, :n_prefix], embedded[:, n_prefix:], ends, by_length=by_length)[0]
 
     def _in_chunks(self, keys_values: list[tuple[Tensor, Tensor]], suffix: Tensor, ends: Tensor) -> Tensor:
         """:meth:`_suffix_features`, in parts that are recomputed in the backward pass if memory does not hold all."""
         n_groups, n_cls, n_suffix = len(keys_values[0][0]), *suffix.shape[:2]
-        max_prompts = max(1, (self.max_tokens or _tokens_at_once(self.tower, suffix.device)) // n_suffix)
+        max_prompts = max(1, self._tokens_at_once() // n_suffix)
         if n_groups * n_cls <= max_prompts:
             return self._suffix_features(keys_values, suffix, ends)
         group_step, class_step = max(1, max_prompts // n_cls), min(n_cls, max_prompts)
@@ -129,7 +139,7 @@ class TextEncoder(nn.Module):
         x = torch.cat(
             [prefix[:, None].expand(-1, n_cls, -1, -1), suffix[None].expand(n_groups, -1, -1, -1)], dim=2
         ).flatten(0, 1)  # (groups * n_cls, context_length, width)
-        step = max(1, (self.max_tokens or _tokens_at_once(self.tower, x.device)) // x.shape[1])
+        step = max(1, self._tokens_at_once() // x.shape[1])
         ends = ends.repeat(n_groups)
         features = [
             self._whole_chunk(x[i : i + step], ends[i : i + step], deep_prompts)
@@ -176,15 +186,6 @@ class TextEncoder(nn.Module):
         return features.unflatten(0, (n_groups, n_cls))
 
 
-def _classes_of_like_length(lengths: Sequence[int], n_cls: int) -> list[tuple[int, int]]:
-    """Ranges of classes, longest first, that go through the tower together: few, as each costs kernel launches."""
-    starts = [0]
-    for start in (n_cls // 16, n_cls // 4):
-        if lengths[start] < lengths[starts[-1]]:
-            starts.append(start)
-    return list(zip(starts, [*starts[1:], n_cls], strict=True))
-
-
 def _common_prefix(tokens: Tensor, shortest: int) -> int:
     """How many tokens all texts start with; the last one of the shortest text is never counted."""
     differs = (tokens != tokens[:1]).any(dim=0)
@@ -198,13 +199,8 @@ def _after_prefix(prefix: Tensor, own: Tensor, n_cls: int) -> Tensor:
     return torch.cat([shared, own], dim=2)
 
 
-def _tokens_at_once(tower: TextTower, device: torch.device) -> int:
-    """Tokens whose activations, kept for the backward pass, fit in the share of the device's memory set aside.
-
-    A CPU that keeps none of them is faster with fewer.
-    """
-    if device.type == "cpu" and not torch.is_grad_enabled():
-        return TOKENS_ON_CPU
+def _tokens_that_fit(tower: TextTower, device: torch.device) -> int:
+    """Tokens whose activations, kept for the backward pass, fit in the share of the device's memory set aside."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
     else:

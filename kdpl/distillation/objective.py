@@ -79,10 +79,26 @@ class DistillationObjective(Objective):
     def frozen_towers(self) -> dict[str, Callable[[Tensor], Tensor]]:
         return super().frozen_towers() | {TEACHER: self.teacher.image_features}
 
+    def choose_classes(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
+        """What a batch's loss is over: the teacher's logits, and the classes in play with their lengths if some are not.
+
+        None of it depends on the prompts, so it can be known before the step.
+        """
+        logits = self.teacher.logits(batch[TEACHER])  # (batch, n_cls); labels are never read
+        if self.max_classes is None or self.max_classes >= len(self.model.classnames):
+            return {"teacher_logits": logits, "class_indices": None, "class_counts": None}
+        class_indices = most_likely_classes(logits, self.max_classes)  # (k,)
+        class_counts = self.model.class_tokens.count_by_bucket(class_indices)
+        return {
+            "teacher_logits": logits[:, class_indices],
+            "class_indices": class_indices,
+            "class_counts": class_counts,
+        }
+
     def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        teacher_logits = self.teacher.logits(batch[TEACHER])  # (batch, n_cls); labels are never read
-        class_indices = most_likely_classes(teacher_logits, self.max_classes or len(self.model.classnames))  # (k,)
+        chosen = self.choose_classes(batch)
+        class_indices = chosen["class_indices"]
         with self.model.precision.autocast():
-            output = self.model.encode(batch["img"], class_indices, batch.get(STUDENT))
-            terms = {"loss_teacher": symmetric_kl(output.logits, teacher_logits[:, class_indices])}
+            output = self.model.encode(batch["img"], class_indices, batch.get(STUDENT), chosen["class_counts"])
+            terms = {"loss_teacher": symmetric_kl(output.logits, chosen["teacher_logits"])}
             return terms | self.regularise(output, class_indices, batch)

@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..clip.prompt_lengths import length_buckets, ranges_of_like_length
 from ..clip.towers import TextTower
 
 POSITIONS = ("end", "middle", "front")
+MOST_BUCKETS = 6  # of lengths, for subsets of the classes
+CLASSES_PER_BUCKET = 64  # at least, on average over all classes: a smaller group is not worth its kernel launches
 
 
 class ClassTokens(nn.Module):
@@ -33,9 +36,15 @@ class ClassTokens(nn.Module):
         self.n_start = tower.n_start
         self.n_ctx = n_ctx
         self.position = position
-        # The j-th longest prompt of a subset of the classes has at most lengths[j] tokens.
-        self.lengths = sorted(tower.n_tokens(tokens).tolist(), reverse=True)
-        tokens = tokens[:, : max(self.lengths, default=0)]
+        n_tokens = tower.n_tokens(tokens)
+        lengths = sorted(n_tokens.tolist(), reverse=True)
+        self.by_length = ranges_of_like_length(lengths)  # of all classes, as the text encoder takes them
+        most_buckets = min(MOST_BUCKETS, 1 + len(lengths) // CLASSES_PER_BUCKET)
+        self.bucket_lengths = length_buckets(lengths, tower.n_start + n_ctx, most_buckets)
+        shorter = torch.tensor(self.bucket_lengths[1:], dtype=n_tokens.dtype)
+        bucket = (n_tokens[:, None] <= shorter).sum(dim=1)
+        self.register_buffer("bucket", bucket, persistent=False)  # (n_cls,), into bucket_lengths
+        tokens = tokens[:, : max(lengths, default=0)]
         self.register_buffer("tokens", tokens, persistent=False)  # (n_cls, length)
         self.register_buffer("ends", ends, persistent=False)  # (n_cls,)
         if position != "end" and names:
@@ -46,6 +55,20 @@ class ClassTokens(nn.Module):
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def count_by_bucket(self, class_indices: Tensor) -> Tensor:
+        """How many of the classes (k,) each bucket of lengths has: (n_buckets,), on their device."""
+        buckets = torch.arange(len(self.bucket_lengths), device=class_indices.device)
+        return (self.bucket[class_indices, None] == buckets).sum(dim=0)  # torch.bincount would wait for a GPU
+
+    def subset_by_length(self, class_counts: Tensor) -> list[tuple[int, int]]:
+        """A subset of the classes as the text encoder takes it, each padded to its bucket and not to the longest of all.
+
+        Args:
+            class_counts: what :meth:`count_by_bucket` gave; the host waits for it if it lies on a GPU.
+        """
+        counted = zip(self.bucket_lengths, class_counts.tolist(), strict=True)
+        return [(length, n_classes) for length, n_classes in counted if n_classes]
 
     def assemble(
         self,

@@ -88,11 +88,16 @@ class PromptedCLIP(nn.Module):
         return self.encode(image, class_indices).logits
 
     def encode(
-        self, image: Tensor | None, class_indices: Tensor | None = None, frozen_features: Tensor | None = None
+        self,
+        image: Tensor | None,
+        class_indices: Tensor | None = None,
+        frozen_features: Tensor | None = None,
+        class_counts: Tensor | None = None,
     ) -> StudentOutput:
         """Logits and the features that they come from.
 
         Args:
+            class_counts: of ``class_indices``, see :meth:`ClassTokens.count_by_bucket`, if they are known.
             frozen_features: :meth:`frozen_image_features` of the images, if they are known; where no prompts enter the
                 image tower they are used as they are, and ``image`` is not read.
         """
@@ -104,7 +109,7 @@ class PromptedCLIP(nn.Module):
         text_features = self._known_text_features(class_indices)
         if text_features is None:
             text_features = normalise(
-                self.encode_text(self.prompt_learner.for_images(prompts, image_features), class_indices)
+                self.encode_text(self.prompt_learner.for_images(prompts, image_features), class_indices, class_counts)
             )
         if self.prompt_learner.depends_on_image:
             cosines = torch.einsum("bd,bcd->bc", image_features, text_features)
@@ -123,12 +128,18 @@ class PromptedCLIP(nn.Module):
         with self.precision.autocast():
             return normalise(self.image_encoder(image))
 
-    def encode_text(self, prompts: Prompts, class_indices: Tensor | None = None) -> Tensor:
+    def encode_text(
+        self, prompts: Prompts, class_indices: Tensor | None = None, class_counts: Tensor | None = None
+    ) -> Tensor:
         """Text features (groups, k, embed_dim) of these prompts, not normalised."""
-        assembled = self.class_tokens.assemble(
+        words, by_length = self.class_tokens, self.class_tokens.by_length
+        if class_indices is not None:
+            class_counts = words.count_by_bucket(class_indices) if class_counts is None else class_counts
+            by_length = words.subset_by_length(class_counts)
+        assembled = words.assemble(
             prompts.ctx, self.text_encoder.embed, class_indices, self.prompt_learner.class_specific
         )
-        return self.text_encoder(*assembled, prompts.deep_text, self.class_tokens.lengths)
+        return self.text_encoder(*assembled, prompts.deep_text, by_length)
 
     def _known_text_features(self, class_indices: Tensor | None) -> Tensor | None:
         """The features that need not be computed for this batch, if there are any."""

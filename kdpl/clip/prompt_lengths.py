@@ -1,0 +1,59 @@
+"""Which prompts go through a text tower together, so that short ones are not padded to the longest."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+
+def ranges_of_like_length(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """Groups of classes that are encoded together: few, as each costs kernel launches.
+
+    >>> ranges_of_like_length([24, 18, 18, 12, 12, 12, 12, 12] + 24 * [9])
+    [(24, 2), (18, 6), (9, 24)]
+
+    Args:
+        lengths: of the classes' prompts, in tokens, in descending order.
+
+    Returns:
+        For each group its length and the number of its classes, the longest first.
+    """
+    if not lengths:
+        return []
+    starts = [0]
+    for start in (len(lengths) // 16, len(lengths) // 4):
+        if lengths[start] < lengths[starts[-1]]:
+            starts.append(start)
+    return [(lengths[i], stop - i) for i, stop in zip(starts, [*starts[1:], len(lengths)], strict=True)]
+
+
+def length_buckets(lengths: Sequence[int], n_shared: int, most: int) -> list[int]:
+    """The lengths to which prompts are padded when any subset of them may be asked for.
+
+    >>> length_buckets([40, 12, 12, 9, 9, 9, 8, 8, 8, 8], n_shared=5, most=3)
+    [40, 12, 9]
+
+    Args:
+        lengths: of all prompts, in tokens, in descending order.
+        n_shared: tokens that all prompts start with, which are encoded once for all of them.
+        most: how many different lengths there may be.
+
+    Returns:
+        The lengths in descending order, chosen so that the prompts, each padded to the next one, have the fewest tokens.
+    """
+    counts = [(length, len(list(same))) for length, same in groupby(lengths)]
+    # best[i]: tokens of the prompts from the i-th length on, in at most so many buckets, and these buckets
+    best = [(0 if i == len(counts) else float("inf"), []) for i in range(len(counts) + 1)]
+    for _ in range(most):
+        best = [min(_ways(counts, best, i, n_shared), key=lambda way: way[0]) for i in range(len(counts))] + best[-1:]
+    return best[0][1]
+
+
+def _ways(
+    counts: list[tuple[int, int]], best: list[tuple[float, list[int]]], i: int, n_shared: int
+) -> list[tuple[float, list[int]]]:
+    """What a bucket from the i-th length to each shorter one costs, with the best buckets for the rest."""
+    length, n_prompts, ways = counts[i][0], 0, []
+    for j in range(i, len(counts)):
+        n_prompts += counts[j][1]
+        tokens, buckets = best[j + 1]
+        ways.append((tokens + (length - n_shared) * n_prompts, [length, *buckets]))
+    return ways
