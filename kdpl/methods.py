@@ -151,7 +151,7 @@ class Method:
         Args:
             clip: the student, without prompts.
             template: the dataset's.
-            computation: device and precision.
+            computation: precision, and whether every step is over a subset of the classes; see :class:`Regulariser`.
         """
         if self.regulariser is None:
             return None

@@ -37,7 +37,7 @@ def length_buckets(lengths: Sequence[int], n_shared: int, most: int) -> list[int
         most: how many different lengths there may be.
 
     Returns:
-        The lengths in descending order, chosen so that the prompts, each padded to the next one, have the fewest tokens.
+        The lengths in descending order, such that all prompts, each padded to the next one, have the fewest tokens.
     """
     counts = [(length, len(list(same))) for length, same in groupby(lengths)]
     # best[i]: tokens of the prompts from the i-th length on, in at most so many buckets, and these buckets

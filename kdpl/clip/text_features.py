@@ -1,23 +1,21 @@
 """Features of many plain texts: batched, with progress, and kept on disk where there are thousands of them."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..atomic_files import atomic_path
-from ..downloads import cache_dir
+from .cached_tensors import cached_tensor
 from .loaded import LoadedCLIP
 from .precision import Precision
 from .templates import fill
 from .text_encoder import TextEncoder
-from .towers import normalise
+from .towers import TextTower, normalise
 
 BATCH = 1024  # texts
 CACHED_FROM = 2000  # texts; fewer are computed faster than they are looked up
+TOKENIZED_AGAIN = 100  # texts, to see whether a file has the tokens of this tokenizer
 
 
 @torch.no_grad()
@@ -37,13 +35,22 @@ def mean_text_features(
         templates: sentences with ``{}`` for the name.
         normalise_each: whether each template's features are normalised before the mean, as zero-shot ensembles do.
     """
-    device = clip.model.logit_scale.device
     n_texts = len(classnames) * len(templates)
-    key = json.dumps([clip.weights_sha256, precision.name, normalise_each, list(templates), list(classnames)])
-    file = cache_dir() / "text_features" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.pth"
-    if n_texts >= CACHED_FROM and file.is_file():
-        return torch.load(file, weights_only=True)["text_features"].to(device)
 
+    def compute() -> Tensor:
+        return _mean_text_features(clip, classnames, templates, precision, normalise_each)
+
+    if n_texts < CACHED_FROM:
+        return compute()
+    key = [clip.weights_sha256, precision.name, normalise_each, list(templates), list(classnames)]
+    mean = cached_tensor("text_features", key, compute, lambda mean: mean.dim() == 2 and len(mean) == len(classnames))
+    return mean.to(clip.model.logit_scale.device)
+
+
+def _mean_text_features(
+    clip: LoadedCLIP, classnames: Sequence[str], templates: Sequence[str], precision: Precision, normalise_each: bool
+) -> Tensor:
+    device, n_texts = clip.model.logit_scale.device, len(classnames) * len(templates)
     encode = text_function(clip)
     total = 0.0
     with tqdm(total=n_texts, desc=f"Text features of {clip.name}", unit="text", disable=n_texts < CACHED_FROM) as bar:
@@ -56,12 +63,26 @@ def mean_text_features(
                 bar.update(len(tokens))
             features = torch.cat(features)
             total = total + (normalise(features) if normalise_each else features)
-    mean = total / len(templates)
+    return total / len(templates)
 
-    if n_texts >= CACHED_FROM:
-        with atomic_path(file) as temporary:
-            torch.save({"text_features": mean.cpu()}, temporary)
-    return mean
+
+def tokens_of(tower: TextTower, texts: Sequence[str]) -> Tensor:
+    """Token ids (n, context_length), int64; those of thousands of texts are kept on disk.
+
+    Raises:
+        ValueError: if a text is too long.
+    """
+    if len(texts) < CACHED_FROM:
+        return tower.tokenize(list(texts))
+    some = slice(None, None, len(texts) // TOKENIZED_AGAIN)
+    expected = tower.tokenize(list(texts)[some])
+    tokens = cached_tensor(
+        "tokens",
+        [list(texts), expected[:8].tolist()],  # other tokenizers have other files
+        lambda: tower.tokenize(list(texts)).int(),
+        lambda tokens: len(tokens) == len(texts) and torch.equal(tokens[some].long(), expected),
+    )
+    return tokens.long()
 
 
 def text_function(clip: LoadedCLIP) -> Callable[[Tensor], Tensor]:

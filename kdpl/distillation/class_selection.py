@@ -15,3 +15,8 @@ def most_likely_classes(teacher_logits: Tensor, max_classes: int) -> Tensor:
     """
     mean_probability = teacher_logits.float().softmax(dim=-1).mean(dim=0)
     return mean_probability.topk(min(max_classes, mean_probability.numel())).indices.sort().values
+
+
+def keeps_all(max_classes: int | None, n_cls: int) -> bool:
+    """Whether every step is over all classes; None stands for no limit."""
+    return max_classes is None or max_classes >= n_cls

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..prompts.prompted_clip import PromptedCLIP, StudentOutput
-from .class_selection import most_likely_classes
+from .class_selection import keeps_all, most_likely_classes
 from .losses import symmetric_kl
 from .regularisers import Regulariser
 from .teacher import Teacher
@@ -80,12 +80,12 @@ class DistillationObjective(Objective):
         return super().frozen_towers() | {TEACHER: self.teacher.image_features}
 
     def choose_classes(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
-        """What a batch's loss is over: the teacher's logits, and the classes in play with their lengths if some are not.
+        """What a batch's loss is over: the teacher's logits and, if they are not all, the classes in play.
 
         None of it depends on the prompts, so it can be known before the step.
         """
         logits = self.teacher.logits(batch[TEACHER])  # (batch, n_cls); labels are never read
-        if self.max_classes is None or self.max_classes >= len(self.model.classnames):
+        if keeps_all(self.max_classes, len(self.model.classnames)):
             return {"teacher_logits": logits, "class_indices": None, "class_counts": None}
         class_indices = most_likely_classes(logits, self.max_classes)  # (k,)
         class_counts = self.model.class_tokens.count_by_bucket(class_indices)

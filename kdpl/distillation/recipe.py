@@ -15,6 +15,7 @@ from ..fingerprints import fingerprint
 from ..methods import Method
 from ..prompts.prompt_file import Description, describe_prompts
 from ..prompts.prompted_clip import PromptedCLIP
+from .class_selection import keeps_all
 from .objective import DistillationObjective
 from .optimization import OPTIMIZERS, CosineWithWarmup, build_optimizer
 from .teacher import build_teacher, teacher_names
@@ -111,10 +112,11 @@ class Recipe:
             precision=resolve_precision(self.teacher_precision, device, "teacher_precision"),
             pixel_mean=clip.preprocessing.mean, pixel_std=clip.preprocessing.std, logit_scale=model.logit_scale,
         )  # fmt: skip
-        regulariser = self.method.build_regulariser(
-            model.clip, self.settings, self.names, self.teacher_template, precision=model.precision
-        )
         max_classes = self.max_classes if self.class_agnostic else None
+        regulariser = self.method.build_regulariser(
+            model.clip, self.settings, self.names, self.teacher_template, precision=model.precision,
+            of_subsets=not keeps_all(max_classes, len(self.names)),
+        )  # fmt: skip
         optimizer = build_optimizer(learner.parameters(), self.optimizer, self.lr, self.momentum, self.weight_decay)
         return Training(
             DistillationObjective(model, teacher, max_classes, regulariser),

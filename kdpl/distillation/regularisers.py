@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..clip import text_features
 from ..clip.loaded import LoadedCLIP
 from ..clip.precision import Precision
 from ..clip.templates import ENSEMBLE_OF_60
-from ..clip.text_features import mean_text_features
+from ..clip.text_feature_table import TextFeatureTable
 from ..clip.towers import normalise
 from ..prompts.prompted_clip import StudentOutput
 from .losses import self_consistency
@@ -23,16 +24,27 @@ class Regulariser:
 
     reads_frozen_image: bool = False
 
-    def __init__(self, clip: LoadedCLIP, classnames: Sequence[str], templates: Sequence[str], precision: Precision):
+    def __init__(
+        self,
+        clip: LoadedCLIP,
+        classnames: Sequence[str],
+        templates: Sequence[str],
+        precision: Precision,
+        of_subsets: bool = False,
+    ):
         """
         Args:
             clip: the student on its device, in its precision.
             templates: of its hand-written prompts; several: the mean of their features.
+            of_subsets: whether every step is over some of the classes, so that others may never be needed.
         """
         self.logit_scale = clip.logit_scale
-        self.frozen_text_features = normalise(
-            mean_text_features(clip, classnames, templates, precision)
-        )  # (n_cls, embed_dim)
+        if of_subsets and len(templates) > 1 and len(classnames) * len(templates) >= text_features.CACHED_FROM:
+            self.frozen_text_features = TextFeatureTable(clip, classnames, templates, precision)
+        else:
+            self.frozen_text_features = normalise(
+                text_features.mean_text_features(clip, classnames, templates, precision)
+            )
 
     def terms(
         self, output: StudentOutput, class_indices: Tensor | None, frozen_image_features: Tensor | None
@@ -56,10 +68,10 @@ class SelfConsistency(Regulariser):
     reads_frozen_image = True
 
     def __init__(
-        self, clip: LoadedCLIP, classnames: Sequence[str], template: str, *, precision: Precision,
-        text_weight: float, image_weight: float,
+        self, clip: LoadedCLIP, classnames: Sequence[str], template: str, *, text_weight: float, image_weight: float,
+        **computation,
     ):  # fmt: skip
-        super().__init__(clip, classnames, ENSEMBLE_OF_60, precision)
+        super().__init__(clip, classnames, ENSEMBLE_OF_60, **computation)
         self.text_weight, self.image_weight = text_weight, image_weight
 
     def terms(
@@ -78,10 +90,8 @@ class KnowledgeGuidance(Regulariser):
     """KgCoOp's distance of the learned text features to those of the template (Yao et al., CVPR 2023,
     arXiv:2303.13283)."""
 
-    def __init__(
-        self, clip: LoadedCLIP, classnames: Sequence[str], template: str, *, precision: Precision, weight: float
-    ):
-        super().__init__(clip, classnames, [template], precision)
+    def __init__(self, clip: LoadedCLIP, classnames: Sequence[str], template: str, *, weight: float, **computation):
+        super().__init__(clip, classnames, [template], **computation)
         self.weight = weight
 
     def terms(

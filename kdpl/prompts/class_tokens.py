@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip.prompt_lengths import length_buckets, ranges_of_like_length
+from ..clip.text_features import tokens_of
 from ..clip.towers import TextTower
 
 POSITIONS = ("end", "middle", "front")
@@ -31,7 +32,7 @@ class ClassTokens(nn.Module):
     ):
         super().__init__()
         names = [name.replace("_", " ") for name in classnames]
-        tokens = tower.tokenize([f"{words} {name}." for name in names])
+        tokens = tokens_of(tower, [f"{words} {name}." for name in names])
         ends = tower.read_positions(tokens)
         self.n_start = tower.n_start
         self.n_ctx = n_ctx
@@ -62,7 +63,7 @@ class ClassTokens(nn.Module):
         return (self.bucket[class_indices, None] == buckets).sum(dim=0)  # torch.bincount would wait for a GPU
 
     def subset_by_length(self, class_counts: Tensor) -> list[tuple[int, int]]:
-        """A subset of the classes as the text encoder takes it, each padded to its bucket and not to the longest of all.
+        """A subset of the classes as the text encoder takes it, each padded to its own bucket.
 
         Args:
             class_counts: what :meth:`count_by_bucket` gave; the host waits for it if it lies on a GPU.

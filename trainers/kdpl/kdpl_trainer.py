@@ -9,6 +9,7 @@ from kdpl.clip.precision import check_precision, resolve_precision
 from kdpl.clip.templates import GENERIC
 from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.distillation.agreement import measure_agreement, report_agreement
+from kdpl.distillation.class_selection import keeps_all
 from kdpl.distillation.objective import DistillationObjective, Objective
 from kdpl.distillation.teacher import build_teacher, teacher_names
 from kdpl.distillation.vocabulary import load_vocabulary
@@ -53,7 +54,8 @@ class KDPLTrainer(PromptTrainer):
         self.record.teacher = kdpl.TEACHER
         self.record.weights_sha256["teacher"] = self.teacher.weights_sha256
         max_classes = kdpl.K_MAX if kdpl.CLASS_AGNOSTIC else None
-        return DistillationObjective(self.model, self.teacher, max_classes, self.build_regulariser())
+        of_subsets = not keeps_all(max_classes, len(self.model.classnames))
+        return DistillationObjective(self.model, self.teacher, max_classes, self.build_regulariser(of_subsets))
 
     def describe(self, epoch: int) -> Description:
         kdpl = self.cfg.TRAINER.KDPL

@@ -113,11 +113,12 @@ class PromptTrainer(RecordedTrainer):
         """What the steps descend."""
         return LabelObjective(self.model, self.build_regulariser())
 
-    def build_regulariser(self) -> Regulariser | None:
+    def build_regulariser(self, of_subsets: bool = False) -> Regulariser | None:
         template = self.method.template(*self.dataset_and_template)
         return self.method.build_regulariser(
-            self.model.clip, self.settings, self.model.classnames, template, precision=self.precision
-        )
+            self.model.clip, self.settings, self.model.classnames, template,
+            precision=self.precision, of_subsets=of_subsets,
+        )  # fmt: skip
 
     @property
     def dataset_and_template(self) -> tuple[str, str]:
