@@ -38,9 +38,14 @@ def as_when_stored(monkeypatch, tmp_path):
         yield
 
 
-def expects_bits(edition: str) -> bool:
-    """Whether the edition promises the same bits, and this is the kind of machine that it was made on."""
-    return EDITIONS[edition]["exact"] and EDITIONS[edition]["made_on"] == MADE_ON
+def expects_bits(edition: str, name: str) -> bool:
+    """Whether the edition promises the same bits of this run, and this is the kind of machine that it was made on.
+
+    Where numbers have changed on purpose, a later edition gives the new bits and supersedes this one.
+    """
+    facts = EDITIONS[edition]
+    superseded = any(edition in f.get("supersedes", ()) and name in f["runs"] for f in EDITIONS.values())
+    return facts["exact"] and facts["made_on"] == MADE_ON and not superseded
 
 
 def check_tensors(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], exact: bool) -> None:
@@ -79,7 +84,7 @@ def test_stored_prompts_give_the_stored_logits_and_counts(edition, name, tmp_pat
         cases = {"": (name, ("--eval-only",))}
     for folder, (key, flags) in cases.items():
         found = runs.evaluate(runs.command(RUNS[name], tmp_path / folder, *flags))
-        check_tensors({key: found}, {key: logits[key]}, expects_bits(edition))
+        check_tensors({key: found}, {key: logits[key]}, expects_bits(edition, name))
         record, stored_record = tmp_path / folder / "results.json", store / folder / "results.json"
         check_record(record, stored_record)
         prompts = [json.loads(file.read_text())["prompts_sha256"] for file in (record, stored_record)]
@@ -92,15 +97,15 @@ def test_a_stored_interrupted_run_ends_with_the_stored_prompts(edition, name, tm
     shutil.copytree(store, tmp_path / "run", ignore=shutil.ignore_patterns("*-2", "results.json", "evaluation-*"))
     assert train.main(runs.command(RUNS[name], tmp_path / "run")) == 0
     assert "after epoch 1" in capsys.readouterr().out
-    check_training(tmp_path / "run", store, expects_bits(edition))
+    check_training(tmp_path / "run", store, expects_bits(edition, name))
 
 
 @stored([name for name, run in TRAININGS.items() if run.starts_from_words])
 def test_a_training_that_starts_from_words_ends_with_the_stored_prompts(edition, name, tmp_path):
     store = STORE / edition / name
     assert train.main(runs.command(RUNS[name], tmp_path)) == 0
-    check_tensors(runs.read_prompts(tmp_path, 1), runs.read_prompts(store, 1), expects_bits(edition))
-    check_training(tmp_path, store, expects_bits(edition))
+    check_tensors(runs.read_prompts(tmp_path, 1), runs.read_prompts(store, 1), expects_bits(edition, name))
+    check_training(tmp_path, store, expects_bits(edition, name))
 
 
 def check_training(folder: Path, store: Path, exact: bool) -> None:

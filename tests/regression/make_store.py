@@ -2,6 +2,8 @@
 
     python -m tests.regression.make_store first_edition                # from the repository's root
     python -m tests.regression.make_store second_edition --exact
+    python -m tests.regression.make_store third_edition --exact --runs CoOp_KDPL_class_agnostic \\
+        PromptSRC_KDPL_class_agnostic --supersedes second_edition  # classes are padded to fewer tokens since
 
 The first edition was made from commit 629745f, before the library moved out of ``trainers/kdpl``. Every training of
 ``runs.py`` is stopped after the first of its two epochs, where its ``resume.pth`` is kept, then resumed, and compared
@@ -53,6 +55,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("edition", help="name of the new folder beside this file")
     parser.add_argument("--exact", action="store_true", help="expect the same bits on the same CPU and torch")
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), help="default: all")
+    parser.add_argument("--supersedes", nargs="+", default=[], help="editions that no longer promise the bits of these")
     parser.add_argument("--commit", help="commit of the code that runs (default: HEAD)")
     args = parser.parse_args()
     edition = STORE / args.edition
@@ -63,13 +67,14 @@ def main() -> None:
     shutil.rmtree(OUTPUT, ignore_errors=True)
     with tempfile.TemporaryDirectory() as cache, one_thread():
         os.environ["XDG_CACHE_HOME"] = cache  # text features are to be computed, not read
-        logits = {key: tensor for name, run in RUNS.items() for key, tensor in make_run(name, run).items()}
+        logits = {key: tensor for name in args.runs for key, tensor in make_run(name, RUNS[name]).items()}
     check_margins(logits)
-    for name in RUNS:
+    for name in args.runs:
         copy_files(OUTPUT / name, edition / name)
     save_file(logits, edition / "logits.safetensors")
     shutil.rmtree(OUTPUT)
-    facts = {"commit": args.commit or head(), "exact": args.exact, "made_on": made_on(), "runs": list(RUNS)}
+    facts = {"commit": args.commit or head(), "exact": args.exact, "made_on": made_on(), "runs": args.runs}
+    facts |= {"supersedes": args.supersedes} if args.supersedes else {}
     (edition / "edition.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
