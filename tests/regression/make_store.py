@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import train
+from kdpl.guard import INTERRUPTED
 
 from .runs import (
     EPOCHS,
@@ -91,7 +92,7 @@ def make_run(name: str, run: Run) -> dict[str, Tensor]:
     if name not in TRAININGS:
         return {name: evaluate(command(run, folder, "--eval-only"))}
     with interrupted_after(1):
-        assert train.main(command(run, folder)) == train.INTERRUPTED
+        assert train.main(command(run, folder)) == INTERRUPTED
     shutil.copy(folder / "resume.pth", folder / "resume-1.pth")
     assert train.main(command(run, folder)) == 0
     whole = folder.with_name(f"{name}_whole")
