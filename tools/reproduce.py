@@ -3,6 +3,7 @@
     python -m tools.reproduce "domain_generalization CoOp_KDPL imagenet_a"
     python -m tools.reproduce "base2new MaPLe_KDPL-CA dtd" --student ViT-B/32 --engine slurm --slurm partition=gpu
     python -m tools.reproduce "cross_dataset CLIP average"
+    python -m tools.reproduce --list                            # every cell that has a published value, cheapest first
 
 The cell's name is a table, a method and a data set. Tables: base2new, cross_dataset, domain_generalization, few_shot
 (which has no published numbers). Methods: CoOp, CoCoOp, VPT, MaPLe, PromptSRC, with _KDPL or _KDPL-CA behind; CLIP is
@@ -84,7 +85,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools.reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cell", help='"<table> <method> <data set>"')
+    parser.add_argument("cell", nargs="?", help='"<table> <method> <dataset>"')
+    parser.add_argument(
+        "--list", action="store_true", help="list all cells that have a published value, cheapest first"
+    )
     parser.add_argument("--student", help="a CLIP (default: the first in the table's file that has the method)")
     parser.add_argument("--spec", help="another file of the table than configs/sweeps/paper_<table>.yaml")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and the published value, and stop")
@@ -94,6 +98,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def reproduce(args: argparse.Namespace, root: Path, output: Path) -> int:
     """Run what is missing, print the comparison: of what could not be run, the published value alone."""
+    if args.list:
+        from tools.verify.cells import listing_of_cells, published_cells
+
+        print(listing_of_cells(published_cells(root, output)))
+        return 0
+    if not args.cell:
+        raise ValueError('Name a cell as "<table> <method> <dataset>", or --list those that have a published value.')
     cell = parse_cell(args.cell)
     spec = read_spec(args.spec or SPECS[cell.protocol])
     block = narrowed(spec, cell, args.student)

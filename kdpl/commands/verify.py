@@ -32,14 +32,14 @@ def add_level_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compiled", action="store_true", help="run the golden numbers with a compiled loss as well (minutes)")
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
     from ..clip.device import device_name, resolve_device
     from ..verification.checks import Report, line_of
 
     device = resolve_device(args.device)
     report = Report(device_name(device), lambda check: print(line_of(check), flush=True))
     run_levels(args, report, device, [args.level] if args.level is not None else [0] + [1] * bool(args.models))
-    finish(report, args.output)
+    return finish(report, args.output)
 
 
 def run_levels(args: argparse.Namespace, report, device, levels: list[int]) -> None:
@@ -54,10 +54,9 @@ def run_levels(args: argparse.Namespace, report, device, levels: list[int]) -> N
         run_level_1(report, device, models, args.precision, args.pictures, args.fetch)
 
 
-def finish(report, path: Path) -> None:
-    """Write the report, print the verdict of each level, and end with exit code 1 if one failed."""
+def finish(report, path: Path) -> int:
+    """Write the report and print the verdict of each level; the exit code is 1 if one failed."""
     report.write(path)
     print("\n" + "\n".join(f"level {level}: {report.verdict(level)}" for level in report.levels))
     print(f"Report: {path}")
-    if report.verdict() == "fail":
-        raise SystemExit(1)
+    return int(report.verdict() == "fail")

@@ -30,6 +30,12 @@ def seconds_of_run(run: Run) -> float | None:
     return None if None in seconds else sum(seconds)
 
 
+def images_of_run(run: Run) -> float:
+    """How many images still have to go through the models, counting each epoch."""
+    todo = [part for part in run.parts if state_of_part(part)[0] != FINISHED]
+    return sum(_images_of_part(part, cfg_of(part.arguments)[0]) for part in todo)
+
+
 def total(seconds: Iterable[float | None]) -> tuple[float, int]:
     """The sum of those that are known, and the number of the others."""
     seconds = list(seconds)

@@ -1,0 +1,130 @@
+"""Level 3: cells of the paper's tables, each with its published value and the time that it will take."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tabulate import tabulate
+
+from kdpl.methods import METHODS
+from kdpl.verification.checks import FAIL, PASS, SKIPPED, Check, Report
+from tools import reproduce
+from tools.sweep.__main__ import in_words, run_missing
+from tools.sweep.estimates import images_of_run, seconds_of_run, total
+from tools.sweep.needs import unmet_needs
+from tools.sweep.plan import plan
+from tools.sweep.runs import Run
+from tools.sweep.spec import Block, Spec, read_spec
+
+METRICS = {"base2new": ("base", "new", "harmonic mean"), "cross_dataset": ("accuracy",)}
+METRICS["domain_generalization"] = METRICS["cross_dataset"]
+
+
+@dataclass(frozen=True)
+class PublishedCell:
+    """A cell as ``tools.reproduce`` names it.
+
+    Attributes:
+        values: published, by what they are: accuracy, or base, new, harmonic mean.
+        seconds: that its missing runs will take; None if no finished run tells.
+        images: that still have to go through the models, counting each epoch.
+    """
+
+    name: str
+    student: str
+    values: dict[str, float]
+    seconds: float | None
+    images: float
+    runs: tuple[Run, ...]
+    block: Block
+    cell: reproduce.Cell
+
+
+def published_cells(root: Path, output: Path, student: str = "") -> list[PublishedCell]:
+    """All of them, cheapest first; what is finished costs nothing.
+
+    Args:
+        student: of this CLIP only.
+    """
+    found = []
+    for protocol in METRICS:
+        spec = read_spec(reproduce.SPECS[protocol])
+        for block in spec.blocks:
+            for clip in block.students:
+                if clip == student or not student:
+                    found += _cells_of(protocol, spec, block, clip, root, output)
+    unique = {(cell.name, cell.student): cell for cell in found}
+    return sorted(unique.values(), key=lambda cell: (cell.seconds is None, cell.seconds or 0.0, cell.images))
+
+
+def _cells_of(
+    protocol: str, spec: Spec, block: Block, student: str, root: Path, output: Path
+) -> Iterator[PublishedCell]:
+    datasets = [*dict.fromkeys(filter(None, (block.source, *block.datasets))), reproduce.AVERAGE]
+    trained = [(name, suffix) for name in METHODS if name in block.students[student] for suffix in reproduce.SETTINGS]
+    for method in [f"{name}{suffix}" for name, suffix in trained] + [*reproduce.ZEROSHOT]:
+        setting = None
+        for dataset in datasets:
+            cell = reproduce.parse_cell(f"{protocol} {method} {dataset}")
+            narrow = reproduce.narrowed(spec, cell, student)
+            if setting is None:  # the same for all datasets of a method, and slow to find out
+                one = replace(narrow, datasets=narrow.datasets[:1], seeds=narrow.seeds[:1])
+                setting = reproduce.setting_of_cell(plan(Spec((one,)), root, output))
+            lines, _ = reproduce.compare(cell, narrow, [], setting)
+            names = (line[0].rpartition(", ")[2] for line in lines)
+            values = {n: line[3] for n, line in zip(names, lines, strict=True) if isinstance(line[3], float)}
+            if values:
+                runs = plan(replace(spec, blocks=(narrow,)), root, output)
+                seconds, unknown = total(map(seconds_of_run, runs))
+                yield PublishedCell(
+                    f"{protocol} {method} {dataset}", student, values, None if unknown else seconds,
+                    sum(map(images_of_run, runs)), tuple(runs), narrow, cell,
+                )  # fmt: skip
+
+
+def listing_of_cells(cells: Sequence[PublishedCell]) -> str:
+    """A table of them, and how to run one."""
+    lines = [
+        [
+            f'"{cell.name}"', cell.student, ", ".join(f"{what} {value:.2f}" for what, value in cell.values.items()),
+            "unknown" if cell.seconds is None else in_words(cell.seconds), f"{cell.images:,.0f}",
+        ]
+        for cell in cells
+    ]  # fmt: skip
+    table = tabulate(lines, headers=["cell", "student", "published, %", "time left", "images"], disable_numparse=True)
+    return (
+        f"{table}\n\n{len(cells)} cells, cheapest first. Times are predicted from finished runs in the output folder. "
+        "Where there are none, the order is that of the images that have to go through the models.\n"
+        'Run one: python -m tools.reproduce "<cell>" --student STUDENT'
+    )
+
+
+def run_level_3(report: Report, args: argparse.Namespace, root: Path, output: Path) -> None:
+    """Run the cheapest cells that this machine has everything for, as many as ``args.cells`` says."""
+    left = args.cells
+    for cell in published_cells(root, output, args.student):
+        if not left:
+            break
+        if unmet_needs(cell.runs):
+            continue
+        left -= 1
+        title = f"{cell.name}, {cell.student}"
+        print(f"{title}: time left {'unknown' if cell.seconds is None else in_words(cell.seconds)}", flush=True)
+        with report.guarded(3, title):
+            report.add(_check(cell, args, title, output))
+    if left == args.cells:
+        message = f"nothing to run: no cell of the paper has its datasets below {root} and its CLIPs on this machine"
+        report.add(Check(3, "cells", SKIPPED, message))
+
+
+def _check(cell: PublishedCell, args: argparse.Namespace, title: str, output: Path) -> Check:
+    failures = run_missing(list(cell.runs), Spec((cell.block,)), args, output)
+    if failures:
+        return Check(
+            3, title, FAIL, f"{len(failures)} of {len(cell.runs)} runs failed; the first is {failures[0].run.name}"
+        )
+    lines, verdicts = reproduce.compare(cell.cell, cell.block, cell.runs, reproduce.setting_of_cell(cell.runs))
+    said = "; ".join(f"{line[0]}: {line[1]:.2f} % here, published {line[3]} {line[5]} {line[4]}" for line in lines)
+    status = FAIL if "outside" in verdicts else PASS if "inside" in verdicts else SKIPPED
+    return Check(3, title, status, said, facts={"runs": [run.name for run in cell.runs]})
