@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import tools.reproduce
-from tools.reproduce import Cell, main, narrowed, parse_cell
+from tools.paper_cells import Cell, narrowed, parse_cell
+from tools.reproduce import main
 from tools.sweep.plan import cfg_of, plan
 from tools.sweep.spec import Spec, read_spec
 from trainers.kdpl.config import plain_config

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from kdpl.methods import METHODS
 from kdpl.verification.checks import FAIL, PASS, SKIPPED, Check, Report
-from tools import reproduce
+from tools import paper_cells
 from tools.sweep.__main__ import in_words, run_missing
 from tools.sweep.estimates import images_of_run, seconds_of_run, total
 from tools.sweep.needs import unmet_needs
@@ -38,7 +38,7 @@ class PublishedCell:
     images: float
     runs: tuple[Run, ...]
     block: Block
-    cell: reproduce.Cell
+    cell: paper_cells.Cell
 
 
 def published_cells(root: Path, output: Path, student: str = "") -> list[PublishedCell]:
@@ -49,7 +49,7 @@ def published_cells(root: Path, output: Path, student: str = "") -> list[Publish
     """
     found = []
     for protocol in METRICS:
-        spec = read_spec(reproduce.SPECS[protocol])
+        spec = read_spec(paper_cells.SPECS[protocol])
         for block in spec.blocks:
             for clip in block.students:
                 if clip == student or not student:
@@ -61,17 +61,17 @@ def published_cells(root: Path, output: Path, student: str = "") -> list[Publish
 def _cells_of(
     protocol: str, spec: Spec, block: Block, student: str, root: Path, output: Path
 ) -> Iterator[PublishedCell]:
-    datasets = [*dict.fromkeys(filter(None, (block.source, *block.datasets))), reproduce.AVERAGE]
-    trained = [(name, suffix) for name in METHODS if name in block.students[student] for suffix in reproduce.SETTINGS]
-    for method in [f"{name}{suffix}" for name, suffix in trained] + [*reproduce.ZEROSHOT]:
+    datasets = [*dict.fromkeys(filter(None, (block.source, *block.datasets))), paper_cells.AVERAGE]
+    trained = [(name, suffix) for name in METHODS if name in block.students[student] for suffix in paper_cells.SETTINGS]
+    for method in [f"{name}{suffix}" for name, suffix in trained] + [*paper_cells.ZEROSHOT]:
         setting = None
         for dataset in datasets:
-            cell = reproduce.parse_cell(f"{protocol} {method} {dataset}")
-            narrow = reproduce.narrowed(spec, cell, student)
+            cell = paper_cells.parse_cell(f"{protocol} {method} {dataset}")
+            narrow = paper_cells.narrowed(spec, cell, student)
             if setting is None:  # the same for all datasets of a method, and slow to find out
                 one = replace(narrow, datasets=narrow.datasets[:1], seeds=narrow.seeds[:1])
-                setting = reproduce.setting_of_cell(plan(Spec((one,)), root, output))
-            lines, _ = reproduce.compare(cell, narrow, [], setting)
+                setting = paper_cells.setting_of_cell(plan(Spec((one,)), root, output))
+            lines, _ = paper_cells.compare(cell, narrow, [], setting)
             names = (line[0].rpartition(", ")[2] for line in lines)
             values = {n: line[3] for n, line in zip(names, lines, strict=True) if isinstance(line[3], float)}
             if values:
@@ -124,7 +124,7 @@ def _check(cell: PublishedCell, args: argparse.Namespace, title: str, output: Pa
         return Check(
             3, title, FAIL, f"{len(failures)} of {len(cell.runs)} runs failed; the first is {failures[0].run.name}"
         )
-    lines, verdicts = reproduce.compare(cell.cell, cell.block, cell.runs, reproduce.setting_of_cell(cell.runs))
+    lines, verdicts = paper_cells.compare(cell.cell, cell.block, cell.runs, paper_cells.setting_of_cell(cell.runs))
     said = "; ".join(f"{line[0]}: {line[1]:.2f} % here, published {line[3]} {line[5]} {line[4]}" for line in lines)
     status = FAIL if "outside" in verdicts else PASS if "inside" in verdicts else SKIPPED
     return Check(3, title, status, said, facts={"runs": [run.name for run in cell.runs]})
