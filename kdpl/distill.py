@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from .caching.features import FeatureCache, open_cache
 from .classifier import Classifier, load
 from .clip.device import resolve_device
 from .clip.loading import load_clip
@@ -36,7 +37,8 @@ def distill(
     optimizer: str = "sgd", momentum: float = 0.9, weight_decay: float = 5e-4,
     warmup_epochs: int = 1, warmup_lr: float = 1e-5, transform: Callable | None = None, seed: int = 1,
     device: str | torch.device = "auto", precision: str = "fp32", teacher_precision: str | None = None,
-    n_workers: int = 0, output: str | os.PathLike | None = None, progress: bool = True,
+    n_workers: int = 0, views: int = 0, cache: str | os.PathLike | FeatureCache | None = None,
+    output: str | os.PathLike | None = None, progress: bool = True,
 ) -> Classifier:  # fmt: skip
     """Learn the prompts of a student CLIP from a teacher CLIP on unlabelled images (KDPL, arXiv:2407.03056).
 
@@ -60,6 +62,9 @@ def distill(
         optimizer: "sgd" (with ``momentum``), "adam" or "adamw".
         transform: from a PIL image to (3, size, size); by default a random resized crop and flip.
         device, precision: "auto", "cuda", "mps", "cpu"; "fp32", "bf16", "fp16", "amp" (the teacher's by default too).
+        views: augmentations per image, which the epochs repeat; 0: new ones in each epoch, as published.
+        cache: folder, or :class:`FeatureCache`, that keeps the features of frozen towers for this and other calls; they
+            are the same bits as without it. Used for images that are files.
         output: prompt file to write. An interrupted call with the same arguments resumes after its last finished epoch
             and ends with the same prompts; the file of a finished one is loaded.
 
@@ -77,7 +82,8 @@ def distill(
         _vocabulary(vocabulary) if names is None else [],
         max_classes, template, _first(epochs, entry.epochs), _first(batch_size, entry.batch_size),
         _first(lr, entry.lr), optimizer, momentum, weight_decay, warmup_epochs, warmup_lr, seed, precision,
-        _first(teacher_precision, precision),
+        _first(teacher_precision, precision), views, open_cache(cache),
+        os.fspath(images) if isinstance(images, str | os.PathLike) else None,
     )  # fmt: skip
     return _run(recipe, images, transform, device, n_workers, None if output is None else Path(output), progress)
 
@@ -99,8 +105,9 @@ def _run(
         _check_finished(output, depends_on)
         return load(output, recipe.classnames, device=device, precision=recipe.precision)
     loader = seeded_loader(
-        images, transform, recipe.batch_size, n_workers, recipe.seed, pin_memory=device.type == "cuda"
-    )
+        images, transform, recipe.batch_size, n_workers, recipe.seed, pin_memory=device.type == "cuda",
+        views=recipe.views,
+    )  # fmt: skip
     training = recipe.build(clip, loader, device)
     _train(training, output, depends_on, progress)
     description = recipe.describe(clip, training, depends_on)

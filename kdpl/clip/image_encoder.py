@@ -1,6 +1,7 @@
 """An image tower; a ViT may be given visual prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +52,21 @@ class ImageEncoder(nn.Module):
                 (q,) = project(block, x, "q")
             x = finish(block, x, F.scaled_dot_product_attention(q, k, v))
         return tower.ln_post(x[:, 0]) @ tower.projection
+
+
+class FrozenTower(NamedTuple):
+    """An image tower that no training changes.
+
+    Attributes:
+        identity: plain values that tell its features from those of other towers.
+        encode: images (n, 3, size, size) -> normalised features (n, width).
+    """
+
+    identity: list[dict[str, Any]]
+    encode: Callable[[Tensor], Tensor]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return self.encode(image)
 
 
 def _embed(tower: VisionTower, image: Tensor) -> Tensor:

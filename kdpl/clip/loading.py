@@ -3,20 +3,42 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from weakref import WeakValueDictionary
+
+import torch
 
 from ..fingerprints import sha256_of
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
 from .loaded import LoadedCLIP
 from .open_clip_loading import check_open_clip_name, load_open_clip, open_clip_weights_file
 from .openai import OPENAI_WEIGHTS, clip_from_state_dict, openai_clip, openai_weights_file
+from .precision import Precision
+from .towers import Preprocessing
 from .weight_files import read_state_dict
 
 DEMO_WEIGHTS = {  # name: file
     f"demo:{role}": Path(__file__).parents[1] / "demo" / f"{role}.safetensors" for role in ("student", "teacher")
 }
+
+
+@dataclass(frozen=True)
+class DeferredCLIP:
+    """A CLIP by name that is loaded when somebody computes with it, if that happens.
+
+    Attributes:
+        weights_sha256, preprocessing: as :class:`LoadedCLIP` has them.
+    """
+
+    name: str
+    weights_sha256: str
+    preprocessing: Preprocessing
+
+    def on(self, device: str | torch.device = "auto", precision: str | Precision = "fp32") -> LoadedCLIP:
+        """Load it, see :meth:`LoadedCLIP.on`."""
+        return load_clip(self.name).on(device, precision)
 
 
 _in_use: WeakValueDictionary[tuple[str, str], LoadedCLIP] = WeakValueDictionary()  # by name and SHA-256
@@ -41,18 +63,31 @@ def load_clip(name: str) -> LoadedCLIP:
         ValueError: if the name is unknown, or the file holds no CLIP.
         ConnectionError: if weights could not be downloaded.
     """
-    check_clip_name(name)
-    if name.startswith(OPEN_CLIP_PREFIX):
-        path, load = open_clip_weights_file(name), load_open_clip
-    else:
-        path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
-        load = _load_file
-    sha256 = OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(path)
+    sha256 = sha256_of_clip(name)
+    path = _weights_file(name)
+    load = load_open_clip if name.startswith(OPEN_CLIP_PREFIX) else _load_file
     loaded = _in_use.get((name, sha256)) or load(path, name, sha256)
     _in_use[name, sha256] = loaded
     for clips in _kept:
         clips.append(loaded)
     return loaded
+
+
+def sha256_of_clip(name: str) -> str:
+    """The SHA-256 of a CLIP's weights file, without loading it; a name of OpenAI needs no file for that.
+
+    Raises:
+        ValueError, ConnectionError: as :func:`load_clip`.
+    """
+    check_clip_name(name)
+    return OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(_weights_file(name))
+
+
+def _weights_file(name: str) -> Path:
+    """The file of a known name, downloaded when it is not on this machine yet."""
+    if name.startswith(OPEN_CLIP_PREFIX):
+        return open_clip_weights_file(name)
+    return openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
 
 
 @cache

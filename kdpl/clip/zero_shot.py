@@ -1,14 +1,16 @@
 """Zero-shot CLIP: a frozen CLIP that classifies by the class names it is given."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .device import resolve_device
-from .image_encoder import ImageEncoder
+from .image_encoder import FrozenTower, ImageEncoder
 from .loaded import LoadedCLIP
+from .loading import DeferredCLIP
 from .precision import Precision, resolve_precision
 from .templates import GENERIC
 from .text_features import mean_text_features
@@ -27,7 +29,7 @@ class ZeroShotClassifier(nn.Module):
 
     def __init__(
         self,
-        clip: LoadedCLIP,
+        clip: LoadedCLIP | DeferredCLIP,
         classnames: Sequence[str],
         templates: Sequence[str] = (GENERIC,),
         *,
@@ -36,6 +38,7 @@ class ZeroShotClassifier(nn.Module):
         pixel_mean: Sequence[float] | None = None,
         pixel_std: Sequence[float] | None = None,
         logit_scale: float | None = None,
+        text_features: Tensor | None = None,
     ):
         """
         Args:
@@ -43,6 +46,7 @@ class ZeroShotClassifier(nn.Module):
             templates: sentences with ``{}`` for the name; several: their ensemble.
             pixel_mean, pixel_std: what the images that will come were normalised with; by default as this CLIP wants.
             logit_scale: the factor of the cosines; by default this CLIP's own. A teacher is given its student's.
+            text_features: (n_cls, embed_dim) of these class names and templates, if they are known.
 
         Raises:
             ValueError: if there is no such device or precision, or a text is too long.
@@ -50,24 +54,44 @@ class ZeroShotClassifier(nn.Module):
         super().__init__()
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
-        self.clip = clip.on(self.device, self.precision)
-        self.encode_image = ImageEncoder(self.clip.towers)
+        self.source = clip
+        self.weights_sha256 = clip.weights_sha256
         self.logit_scale = clip.logit_scale if logit_scale is None else logit_scale
         wanted = clip.preprocessing
         mean_std = torch.tensor([pixel_mean or wanted.mean, pixel_std or wanted.std, wanted.mean, wanted.std])
         mean, std, own_mean, own_std = mean_std.to(self.device)[..., None, None]  # (3, 1, 1) each
         self.same_pixels = torch.equal(mean, own_mean) and torch.equal(std, own_std)
         self.pixel_scale, self.pixel_shift = std / own_std, (mean - own_mean) / own_std
-        ensemble = len(templates) > 1
-        self.text_features = normalise(
-            mean_text_features(self.clip, classnames, templates, self.precision, normalise_each=ensemble)
-        )
+        if text_features is None:
+            several = len(templates) > 1
+            text_features = normalise(
+                mean_text_features(self.clip, classnames, templates, self.precision, normalise_each=several)
+            )
+        self.text_features = text_features.to(self.device)
         self.eval()
+
+    @cached_property
+    def clip(self) -> LoadedCLIP:
+        """The CLIP on the device."""
+        return self.source.on(self.device, self.precision)
+
+    @cached_property
+    def encode_image(self) -> ImageEncoder:
+        return ImageEncoder(self.clip.towers)
+
+    @property
+    def frozen_tower(self) -> FrozenTower:
+        changed = [part.flatten().tolist() for part in (self.pixel_scale, self.pixel_shift)]
+        pixels = None if self.same_pixels else changed
+        identity = {"weights": self.weights_sha256, "precision": self.precision.name, "pixels": pixels}
+        return FrozenTower([identity], self.image_features)
+
+    evaluation_tower = frozen_tower  # nothing else reads the images of an evaluation
 
     @torch.no_grad()
     def image_features(self, image: Tensor) -> Tensor:
         """(batch, 3, height, width), normalised pixels -> (batch, embed_dim), normalised, float32."""
-        size = self.clip.preprocessing.size
+        size = self.source.preprocessing.size
         if image.shape[-2:] != (size, size):
             image = F.interpolate(image, size=(size, size), mode="bicubic", antialias=True)
         if not self.same_pixels:

@@ -2,13 +2,17 @@
 
 import random
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..caching.features import FeatureCache
 from ..clip.zero_shot import ZeroShotClassifier
 from ..images.seeded_loader import picture
+from .cached_features import evaluation_features
+from .teacher import Teacher
 
 N_IMAGES = 100  # a look, not an evaluation: it must cost little beside the training
 BATCH = 50  # images
@@ -16,21 +20,24 @@ BATCH = 50  # images
 
 @torch.no_grad()
 def measure_agreement(
-    teacher: Callable[[Tensor], Tensor],
+    teacher: Teacher,
     student: ZeroShotClassifier,
     images: Sequence,
     transform: Callable[..., Tensor],
     labelled: Sequence[tuple[Any, int]] = (),
+    cache: FeatureCache | None = None,
+    root: str | None = None,
 ) -> dict[str, Any]:
     """Compare two classifiers on a sample of images and, by their labels, of labelled images.
 
     What is found is only reported: no label that is read here has a part in the training.
 
     Args:
-        teacher: (batch, 3, height, width) -> logits (batch, n_cls) of the same classes, on the student's device.
+        teacher: of the same classes, on the student's device.
         images: as :func:`picture` takes them.
         transform: of the evaluation.
         labelled: images and labels of the classes that the two tell apart, or none.
+        cache, root: of features, see :func:`evaluation_features`.
 
     Returns:
         Percentages: ``agreement``, and ``teacher_accuracy`` and ``student_accuracy`` where there are labels.
@@ -38,10 +45,18 @@ def measure_agreement(
 
     def predict(chosen: Sequence) -> tuple[Tensor, Tensor]:
         """Classes by teacher and student, (n,) each."""
-        found = []
-        for start in range(0, len(chosen), BATCH):
-            batch = torch.stack([transform(picture(item)) for item in chosen[start : start + BATCH]]).to(student.device)
-            found.append(torch.stack([teacher(batch).argmax(-1), student(batch).argmax(-1)]).cpu())
+        batches = [range(start, min(start + BATCH, len(chosen))) for start in range(0, len(chosen), BATCH)]
+        load = lru_cache(1)(lambda batch: torch.stack([transform(picture(chosen[i])) for i in batch]))
+        towers = (
+            evaluation_features(
+                classifier.frozen_tower, student.device, cache, chosen, transform, batches, partial(map, load), root
+            )
+            for classifier in (teacher, student)
+        )
+        found = [
+            torch.stack([teacher.logits(by_teacher).argmax(-1), student.logits(by_student).argmax(-1)]).cpu()
+            for by_teacher, by_student in zip(*towers, strict=True)
+        ]
         return torch.cat(found, dim=1).unbind()
 
     sample = [images[i] for i in _sample(len(images))]

@@ -1,10 +1,11 @@
 """What a step of training descends: the loss terms of a batch, from labels or from a teacher."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..clip.image_encoder import FrozenTower
 from ..prompts.prompted_clip import PromptedCLIP, StudentOutput
 from .class_selection import keeps_all, most_likely_classes
 from .losses import symmetric_kl
@@ -17,19 +18,24 @@ STUDENT, TEACHER = "student", "teacher"  # names of frozen features
 class Objective:
     """Base of the two objectives.
 
-    A batch holds ``img`` (batch, 3, size, size) and, below the names of :meth:`frozen_towers`, their features of these
-    images; see :class:`FeatureSource`.
+    A batch holds, below the names of :meth:`frozen_towers`, their features of its images, see :class:`FeatureSource`,
+    and ``img`` (batch, 3, size, size), which is read where ``reads_images`` says so.
     """
 
     def __init__(self, model: PromptedCLIP, regulariser: Regulariser | None = None):
         self.model = model
         self.regulariser = regulariser
 
-    def frozen_towers(self) -> dict[str, Callable[[Tensor], Tensor]]:
+    @property
+    def reads_images(self) -> bool:
+        """Whether the steps read more of the images than their frozen features."""
+        return self.model.prompt_learner.learns_visual
+
+    def frozen_towers(self) -> dict[str, FrozenTower]:
         """The towers whose features a batch must come with: images -> (batch, width), normalised."""
         frozen_image = self.regulariser is not None and self.regulariser.reads_frozen_image
         if frozen_image or not self.model.prompt_learner.learns_visual:
-            return {STUDENT: self.model.frozen_image_features}
+            return {STUDENT: self.model.frozen_tower}
         return {}
 
     def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -50,7 +56,7 @@ class LabelObjective(Objective):
 
     def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         with self.model.precision.autocast():
-            output = self.model.encode(batch["img"], frozen_features=batch.get(STUDENT))
+            output = self.model.encode(batch.get("img"), frozen_features=batch.get(STUDENT))
             terms = {"loss_labels": F.cross_entropy(output.logits, batch["label"])}
             terms |= self.regularise(output, None, batch)
         accuracy = 100.0 * (output.logits.argmax(dim=-1) == batch["label"]).float().mean()  # percent
@@ -76,8 +82,8 @@ class DistillationObjective(Objective):
         self.teacher = teacher
         self.max_classes = max_classes
 
-    def frozen_towers(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        return super().frozen_towers() | {TEACHER: self.teacher.image_features}
+    def frozen_towers(self) -> dict[str, FrozenTower]:
+        return super().frozen_towers() | {TEACHER: self.teacher.frozen_tower}
 
     def choose_classes(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
         """What a batch's loss is over: the teacher's logits and, if they are not all, the classes in play.
@@ -99,6 +105,6 @@ class DistillationObjective(Objective):
         chosen = self.choose_classes(batch)
         class_indices = chosen["class_indices"]
         with self.model.precision.autocast():
-            output = self.model.encode(batch["img"], class_indices, batch.get(STUDENT), chosen["class_counts"])
+            output = self.model.encode(batch.get("img"), class_indices, batch.get(STUDENT), chosen["class_counts"])
             terms = {"loss_teacher": symmetric_kl(output.logits, chosen["teacher_logits"])}
             return terms | self.regularise(output, class_indices, batch)

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from ..caching.features import FeatureCache
 from ..clip.loaded import LoadedCLIP
 from ..clip.loading import check_clip_name
 from ..clip.precision import check_precision, resolve_precision
 from ..clip.templates import GENERIC, check_template
 from ..fingerprints import fingerprint
+from ..images.seeded_loader import check_views
 from ..methods import Method
 from ..prompts.prompt_file import Description, describe_prompts
 from ..prompts.prompted_clip import PromptedCLIP
@@ -24,7 +26,10 @@ from .training import Training
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a distillation, see :func:`kdpl.distill`; ``classnames`` is None where it is class-agnostic."""
+    """The settings of a distillation, see :func:`kdpl.distill`; ``classnames`` is None where it is class-agnostic.
+
+    ``root`` is the folder that the images of the cache are told from.
+    """
 
     method: Method
     settings: dict[str, Any]
@@ -45,6 +50,9 @@ class Recipe:
     seed: int
     precision: str
     teacher_precision: str
+    views: int = 0
+    cache: FeatureCache | None = None
+    root: str | None = None
 
     def __post_init__(self):
         """Refuse what cannot work.
@@ -59,6 +67,7 @@ class Recipe:
         check_precision(self.precision)
         check_precision(self.teacher_precision, "teacher_precision")
         check_template(self.template, "template")
+        check_views(self.views)
         for name in ("epochs", "batch_size", "max_classes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
@@ -94,7 +103,12 @@ class Recipe:
             clip: the student.
             images: what identifies the images and their augmentation.
         """
-        named = {key: value for key, value in vars(self).items() if key not in ("method", "classnames", "vocabulary")}
+        told = ("method", "classnames", "vocabulary", "views", "cache", "root")
+        named = {key: value for key, value in vars(self).items() if key not in told}
+        if self.views:  # prompts of earlier versions say nothing of it
+            named["views"] = self.views
+        if self.cache is not None and self.cache.precision != "fp32":
+            named["cached_features"] = self.cache.precision
         return named | {
             "method": self.method.name,
             "student": clip.fingerprint,
@@ -110,7 +124,8 @@ class Recipe:
         teacher = build_teacher(
             self.teacher, self.names, self.teacher_template, device=device,
             precision=resolve_precision(self.teacher_precision, device, "teacher_precision"),
-            pixel_mean=clip.preprocessing.mean, pixel_std=clip.preprocessing.std, logit_scale=model.logit_scale,
+            cache=self.cache, pixel_mean=clip.preprocessing.mean, pixel_std=clip.preprocessing.std,
+            logit_scale=model.logit_scale,
         )  # fmt: skip
         max_classes = self.max_classes if self.class_agnostic else None
         regulariser = self.method.build_regulariser(
@@ -125,6 +140,8 @@ class Recipe:
             CosineWithWarmup(optimizer, self.epochs, self.warmup_epochs, self.warmup_lr),
             self.epochs,
             self.method.build_average(self.settings, self.epochs),
+            self.cache,
+            self.root,
         )
 
     def describe(self, clip: LoadedCLIP, training: Training, depends_on: dict[str, Any]) -> Description:

@@ -1,12 +1,19 @@
 """The teacher: zero-shot CLIP at the student's scale, or several of them as one."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..clip.loading import load_clip
+from ..caching.features import FeatureCache, key_of
+from ..caching.identity import identify_device
+from ..clip.image_encoder import FrozenTower
+from ..clip.loading import DeferredCLIP, load_clip, sha256_of_clip
+from ..clip.towers import Preprocessing
 from ..clip.zero_shot import ZeroShotClassifier
+from ..fingerprints import fingerprint
 
 
 class Teacher(nn.Module):
@@ -19,7 +26,12 @@ class Teacher(nn.Module):
     @property
     def weights_sha256(self) -> str:
         """Of the weights files, separated by commas."""
-        return ",".join(classifier.clip.weights_sha256 for classifier in self.classifiers)
+        return ",".join(classifier.weights_sha256 for classifier in self.classifiers)
+
+    @property
+    def frozen_tower(self) -> FrozenTower:
+        identities = [identity for classifier in self.classifiers for identity in classifier.frozen_tower.identity]
+        return FrozenTower(identities, self.image_features)
 
     def image_features(self, image: Tensor) -> Tensor:
         """(batch, 3, height, width) -> normalised features of all teachers side by side, (batch, sum of widths)."""
@@ -60,15 +72,39 @@ def teacher_names(names: str) -> list[str]:
     return teachers
 
 
-def build_teacher(names: str, classnames: Sequence[str], template: str, **settings) -> Teacher:
+def build_teacher(
+    names: str, classnames: Sequence[str], template: str, cache: FeatureCache | None = None, **settings
+) -> Teacher:
     """The teacher that ``names`` stands for.
 
     Args:
         template: a sentence with ``{}`` for the class name.
+        cache: keeps the text features; a CLIP whose features it has is loaded when an image needs it.
         settings: as :class:`ZeroShotClassifier` takes them; ``logit_scale`` is the student's.
     """
-    classifiers = []
-    for name in teacher_names(names):
-        print(f"Loading CLIP (teacher: {name}); its texts: {template}")
-        classifiers.append(ZeroShotClassifier(load_clip(name), classnames, [template], **settings))
-    return Teacher(classifiers)
+    return Teacher([_classifier(name, classnames, template, cache, settings) for name in teacher_names(names)])
+
+
+def _classifier(
+    name: str, classnames: Sequence[str], template: str, cache: FeatureCache | None, settings: dict[str, Any]
+) -> ZeroShotClassifier:
+    space, keys = None, [key_of(i) for i in range(len(classnames))]
+    if cache is not None:
+        depends_on = {
+            "weights": sha256_of_clip(name), "precision": settings["precision"].name, "texts": template,
+            "names": fingerprint(list(classnames)), **identify_device(settings["device"]),
+        }  # fmt: skip
+        space = cache.space(depends_on)
+        rows = space.lookup(keys)
+        if space.notes and all(row is not None for row in rows):
+            preprocessing = Preprocessing(**{k: tuple(v) if isinstance(v, list) else v for k, v in space.notes.items()})
+            print(f"CLIP (teacher: {name}) is loaded if the feature cache lacks something; its texts: {template}")
+            clip = DeferredCLIP(name, depends_on["weights"], preprocessing)
+            return ZeroShotClassifier(clip, classnames, [template], text_features=torch.stack(rows), **settings)
+    print(f"Loading CLIP (teacher: {name}); its texts: {template}")
+    classifier = ZeroShotClassifier(load_clip(name), classnames, [template], **settings)
+    if space is not None:
+        space = cache.space(depends_on, notes=asdict(classifier.source.preprocessing))
+        classifier.text_features = space.complete(keys, lambda missing: classifier.text_features[missing])
+        classifier.text_features = classifier.text_features.to(classifier.device)
+    return classifier

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ..caching.features import FeatureCache
 from ..clip.precision import grad_scaler
 from ..guard import at_safe_places, safe_place
-from .feature_source import FeatureSource
+from .cached_features import feature_source
 from .gaussian_averaging import GaussianAverage
 from .objective import Objective
 from .step_log import StepLog
@@ -44,6 +45,8 @@ class Training:
         scheduler: Any,
         n_epochs: int,
         average: GaussianAverage | None = None,
+        cache: FeatureCache | None = None,
+        root: str | None = None,
     ):
         """
         Args:
@@ -52,6 +55,7 @@ class Training:
             optimizer: of the prompt learner's parameters.
             scheduler: of the learning rate; it is stepped once per epoch.
             average: of the prompts over epochs; it replaces them after the last one.
+            cache, root: of frozen features, see :func:`feature_source`.
         """
         self.objective = objective
         self.model = objective.model
@@ -61,7 +65,9 @@ class Training:
         self.n_epochs = n_epochs
         self.average = average
         self.epoch = 0
-        self.features = FeatureSource(objective.frozen_towers(), self.model.device)
+        self.features = feature_source(
+            objective.frozen_towers(), self.model.device, loader, cache, root, objective.reads_images
+        )
         self.scaler = grad_scaler() if self.model.precision.needs_loss_scaling else None
 
     def step(self, batch: dict[str, Any]) -> dict[str, Tensor]:

@@ -20,7 +20,8 @@ SHARE_OF_MEMORY = 0.25  # of this machine, for the decoded images of all workers
 class SeededImages(Dataset):
     """Augmented images; an index is a pair (epoch, image), so that workers need no other state.
 
-    Images are decoded once and kept while they fit in ``cache_bytes``.
+    Images are decoded once and kept while they fit in ``cache_bytes``. An index (epoch, image, False) gives the facts
+    of an image and no picture.
     """
 
     def __init__(
@@ -30,33 +31,47 @@ class SeededImages(Dataset):
         seed: int,
         facts: Sequence[Mapping[str, Any]] | None = None,
         cache_bytes: int = CACHE_BYTES,
+        views: int = 0,
     ):
         """
         Args:
             images: paths of image files, or a torch dataset of PIL images or of tuples that begin with one.
             transform: from a PIL image to (3, height, width); it may draw from the generators of torch and ``random``.
             facts: of each image, handed out with it, such as its label.
+            views: augmentations per image, which the epochs go through again and again; 0: another one in each epoch.
         """
         self.images = images
         self.transform = transform
         self.seed = seed
         self.facts = facts
+        self.views = views
         self.free_bytes = cache_bytes
         self.decoded: dict[int, Image.Image] = {}
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, epoch_and_index: tuple[int, int]) -> dict[str, Any]:
-        epoch, index = epoch_and_index
-        seed = stream_seed("augmentation", self.seed, epoch, index)
+    def view(self, epoch: int) -> int:
+        """The first epoch with the augmentations of this one."""
+        return epoch % self.views if self.views else epoch
+
+    def augmentation_seed(self, epoch: int, index: int) -> int:
+        """What decides the augmentation of an image."""
+        return stream_seed("augmentation", self.seed, self.view(epoch), index)
+
+    def __getitem__(self, epoch_and_index: tuple[int, ...]) -> dict[str, Any]:
+        epoch, index, *without_picture = epoch_and_index
+        facts = {"index": index, **(self.facts[index] if self.facts else {})}
+        if without_picture:
+            return facts
+        seed = self.augmentation_seed(epoch, index)
         python_state = random.getstate()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than many a small image
             random.seed(seed)
             image = self.transform(self._read(index))
         random.setstate(python_state)
-        return {"img": image, "index": index, **(self.facts[index] if self.facts else {})}
+        return {"img": image, **facts}
 
     def _read(self, index: int) -> Image.Image:
         if index in self.decoded:
@@ -86,7 +101,11 @@ def picture(item: Any) -> Image.Image:
 
 
 class EpochBatches(Sampler):
-    """Batches of (epoch, index) pairs, in an order that (seed, epoch) decide; set :attr:`epoch` before iterating."""
+    """Batches of (epoch, index) pairs, in an order that (seed, epoch) decide; set :attr:`epoch` before iterating.
+
+    Attributes:
+        needs_pictures: asked for the images of each batch; where it says no, the indices are those without picture.
+    """
 
     def __init__(self, n_items: int, batch_size: int, seed: int):
         """The last, smaller batch is dropped, unless it is the only one, as Dassl does."""
@@ -94,15 +113,28 @@ class EpochBatches(Sampler):
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
+        self.needs_pictures: Callable[[list[int]], bool] = lambda indices: True
 
     def __len__(self) -> int:
         return max(1, self.n_items // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        generator = torch.Generator().manual_seed(stream_seed("order", self.seed, self.epoch))
-        order = torch.randperm(self.n_items, generator=generator).tolist()
+    def order(self, epoch: int) -> list[int]:
+        """The images in the order of an epoch."""
+        generator = torch.Generator().manual_seed(stream_seed("order", self.seed, epoch))
+        return torch.randperm(self.n_items, generator=generator).tolist()
+
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+        order = self.order(self.epoch)
         for b in range(len(self)):
-            yield [(self.epoch, index) for index in order[b * self.batch_size : (b + 1) * self.batch_size]]
+            indices = order[b * self.batch_size : (b + 1) * self.batch_size]
+            without_picture = () if self.needs_pictures(indices) else (False,)
+            yield [(self.epoch, index, *without_picture) for index in indices]
+
+
+def check_views(views: int, key: str = "views") -> None:
+    """Refuse a number of augmentations per image that cannot be."""
+    if views < 0:
+        raise ValueError(f"{key} is {views}; it is a number of augmentations per image, or 0 for new ones each time.")
 
 
 def seeded_loader(
@@ -113,11 +145,12 @@ def seeded_loader(
     seed: int,
     pin_memory: bool,
     facts: Sequence[Mapping[str, Any]] | None = None,
+    views: int = 0,
 ) -> DataLoader:
     """A loader of training images; its ``batch_sampler.epoch`` says which epoch comes next.
 
     Args:
-        images, transform, facts: see :class:`SeededImages`.
+        images, transform, facts, views: see :class:`SeededImages`.
 
     Raises:
         ValueError: if there are no images.
@@ -127,7 +160,7 @@ def seeded_loader(
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cache_bytes = min(CACHE_BYTES, int(SHARE_OF_MEMORY * memory / max(1, n_workers)))
     return DataLoader(
-        SeededImages(images, transform, seed, facts, cache_bytes),
+        SeededImages(images, transform, seed, facts, cache_bytes, views),
         batch_sampler=EpochBatches(len(images), batch_size, seed),
         num_workers=n_workers,
         persistent_workers=n_workers > 0,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip.device import resolve_device
-from ..clip.image_encoder import ImageEncoder
+from ..clip.image_encoder import FrozenTower, ImageEncoder
 from ..clip.loaded import LoadedCLIP
 from ..clip.precision import Precision, resolve_precision
 from ..clip.text_encoder import TextEncoder
@@ -121,6 +121,21 @@ class PromptedCLIP(nn.Module):
         """Features with the prompts: (batch, 3, size, size) -> (batch, embed_dim), normalised."""
         prompts = prompts or self.prompt_learner()
         return normalise(self.image_encoder(image, prompts.visual, prompts.deep_visual))
+
+    @property
+    def frozen_tower(self) -> FrozenTower:
+        """The image tower without prompts."""
+        identity = {"weights": self.clip.weights_sha256, "precision": self.precision.name, "pixels": None}
+        return FrozenTower([identity], self.frozen_image_features)
+
+    @property
+    def evaluation_tower(self) -> FrozenTower | None:
+        """The image tower, unless prompts enter it."""
+        return None if self.prompt_learner.learns_visual else self.frozen_tower
+
+    def logits(self, frozen_features: Tensor) -> Tensor:
+        """Features (batch, embed_dim) of the image tower without prompts -> logits (batch, n_cls)."""
+        return self.encode(None, frozen_features=frozen_features).logits
 
     @torch.no_grad()
     def frozen_image_features(self, image: Tensor) -> Tensor:

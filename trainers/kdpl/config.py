@@ -9,6 +9,7 @@ from typing import Any
 from dassl.config import get_cfg_default
 from yacs.config import CfgNode
 
+from kdpl.caching.features import MAX_GB
 from kdpl.methods import METHODS, Method
 from kdpl.settings import flat
 
@@ -28,7 +29,9 @@ CHANGES = {  # by the beginning of the key; the first that fits decides, and wha
     Changes.NOTHING: (
         "OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ",
         "TRAIN.CHECKPOINT_FREQ", "TEST.PER_CLASS_RESULT", "TEST.COMPUTE_CMAT", "TEST.PER_IMAGE_FILE",
+        "TRAINER.KDPL.CACHE_DIR", "TRAINER.KDPL.CACHE_GB",
     ),
+    Changes.BOTH: ("TRAINER.KDPL.CACHE_PRECISION",),
     Changes.TRAINING: ("OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL"),
     Changes.EVALUATION: ("TEST.", "DATALOADER.TEST."),
 }  # fmt: skip
@@ -67,6 +70,10 @@ def extend_cfg(cfg: CfgNode) -> None:
     kdpl.setdefault("CLASS_AGNOSTIC", False)  # KDPL-CA: train on a vocabulary instead of the class names
     kdpl.setdefault("K_MAX", 1000)  # KDPL-CA: classes kept in each batch
     kdpl.setdefault("VOCABULARY", "")  # KDPL-CA: file with one name per line; empty: the names of Open Images
+    kdpl.setdefault("VIEWS", 0)  # augmentations per image, repeated over the epochs; 0: as published, always new ones
+    kdpl.setdefault("CACHE_DIR", "")  # keeps features of frozen towers for all runs and trainers; empty: none
+    kdpl.setdefault("CACHE_PRECISION", "fp32")  # of what it keeps; fp16: half the space, results of rounded features
+    kdpl.setdefault("CACHE_GB", MAX_GB)  # its limit; the least recently used features are removed
 
 
 def method_settings(cfg: CfgNode, method: Method) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class KDPLTrainer(PromptTrainer):
         cfg, kdpl = self.cfg, self.cfg.TRAINER.KDPL
         # Not registered with Dassl: what is registered gets saved, and the teacher never changes.
         self.teacher = build_teacher(
-            kdpl.TEACHER, self.model.classnames, self.template,
+            kdpl.TEACHER, self.model.classnames, self.template, self.cache,
             precision=resolve_precision(kdpl.PREC, self.device, "TRAINER.KDPL.PREC"), device=self.device,
             pixel_mean=cfg.INPUT.PIXEL_MEAN, pixel_std=cfg.INPUT.PIXEL_STD, logit_scale=self.model.logit_scale,
         )  # fmt: skip
@@ -74,15 +74,12 @@ class KDPLTrainer(PromptTrainer):
         part, labelled = "validation", [item for item in dataset.val or () if item.label >= 0]
         if not labelled:  # the accuracies are told to the user, nothing more
             part, labelled = "training", [item for item in dataset.train_x if item.label >= 0]
-        zero_shot_student = ZeroShotClassifier(
-            self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
-        )
+        student = ZeroShotClassifier(self.student, self.model.classnames, [self.template], device=self.device,
+                                     precision=self.precision)  # fmt: skip
         found = measure_agreement(
-            self.teacher,
-            zero_shot_student,
-            [item.impath for item in dataset.train_x],
-            self.test_loader.dataset.transform,
+            self.teacher, student, [item.impath for item in dataset.train_x], self.test_loader.dataset.transform,
             [(item.impath, item.label) for item in labelled if self.model.classnames == self.classnames],
-        )
+            self.cache, self.cfg.DATASET.ROOT,
+        )  # fmt: skip
         report_agreement(found, part)
         return found

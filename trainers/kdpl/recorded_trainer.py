@@ -1,6 +1,6 @@
 """A Dassl trainer that evaluates with exact counts and leaves a record when it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from dassl.engine import TrainerX
 from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 from yacs.config import CfgNode
 
+from kdpl.caching.features import open_cache
 from kdpl.clip.device import device_name
 from kdpl.console import counts_table, details_in_log_only
 from kdpl.determinism import numerics
+from kdpl.distillation.cached_features import cached_predictions
 from kdpl.evaluation import Counts
 from kdpl.fingerprints import fingerprint, tensors_fingerprint
 from kdpl.guard import at_safe_places, safe_place
@@ -36,6 +39,8 @@ class RecordedTrainer(TrainerX):
 
     def __init__(self, cfg: CfgNode):
         self.record = record_of(cfg)
+        kdpl = cfg.TRAINER.KDPL
+        self.cache = open_cache(kdpl.CACHE_DIR, kdpl.CACHE_PRECISION, kdpl.CACHE_GB)
         with self.record.phase("load"):
             super().__init__(cfg)
         self.record.dataset = self.dataset_name
@@ -119,12 +124,10 @@ class RecordedTrainer(TrainerX):
         self.evaluator.reset()
         counts = Counts(self.classnames, self.device, per_image=final and self.cfg.TEST.PER_IMAGE_FILE)
         with at_safe_places(), self.record.phase("test"), self.evaluation():
-            for batch in tqdm(loader):
+            for paths, label, logits in tqdm(self.predictions(loader), total=len(loader)):
                 safe_place()
-                image, label = self.parse_batch_test(batch)
-                logits = self.model_inference(image)
                 self.evaluator.process(logits, label)
-                counts.add(logits, label, batch["impath"])
+                counts.add(logits, label, paths)
         for name, value in self.evaluator.evaluate().items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         result = counts.result()
@@ -137,6 +140,13 @@ class RecordedTrainer(TrainerX):
             if not self.record.trains:
                 self.finish_record()
         return result["accuracy"]
+
+    def predictions(self, loader: DataLoader) -> Iterator[tuple[list[str], Tensor, Tensor]]:
+        """Of each batch paths, labels (batch,) and logits (batch, n_cls)."""
+        if self.cache and self.model.evaluation_tower:
+            return cached_predictions(self.model, self.device, self.cache, loader, self.cfg.DATASET.ROOT)
+        batches = ((batch["impath"], *self.parse_batch_test(batch)) for batch in loader)
+        return ((paths, label, self.model_inference(image)) for paths, image, label in batches)
 
     def finish_record(self) -> None:
         """Write the record, with a hash that tells which prompts the results belong to, whatever folder had them."""

@@ -20,7 +20,7 @@ from kdpl.distillation.regularisers import Regulariser
 from kdpl.distillation.resume import FILE_NAME, read_resume_state, save_resume_state
 from kdpl.distillation.training import Training
 from kdpl.fingerprints import fingerprint
-from kdpl.images.seeded_loader import seeded_loader
+from kdpl.images.seeded_loader import check_views, seeded_loader
 from kdpl.methods import Method
 from kdpl.prompts import prompt_file
 from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
@@ -60,19 +60,17 @@ class PromptTrainer(RecordedTrainer):
         self.method.check_student(name)
         check_image_size(name, cfg.INPUT.SIZE)
         check_precision(precision, f"TRAINER.{self.method.node}.PREC")
+        check_views(cfg.TRAINER.KDPL.VIEWS, "TRAINER.KDPL.VIEWS")
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
         cfg, items = self.cfg, self.dm.dataset.train_x
         self.train_loader_x = seeded_loader(
-            [item.impath for item in items],
-            self.train_loader_x.dataset.transform,
-            cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
-            cfg.DATALOADER.NUM_WORKERS,
-            seed=self.seed,
-            pin_memory=self.device.type == "cuda",
+            [item.impath for item in items], self.train_loader_x.dataset.transform,
+            cfg.DATALOADER.TRAIN_X.BATCH_SIZE, cfg.DATALOADER.NUM_WORKERS,
+            seed=self.seed, pin_memory=self.device.type == "cuda", views=cfg.TRAINER.KDPL.VIEWS,
             facts=[{"label": item.label, "domain": item.domain, "impath": item.impath} for item in items],
-        )
+        )  # fmt: skip
 
     def build_model(self) -> None:
         cfg, node = self.cfg, self.method.node
@@ -98,7 +96,7 @@ class PromptTrainer(RecordedTrainer):
             self.model.set_classnames(self.training_classnames())
             self.training = Training(
                 self.build_objective(), self.train_loader_x, self.optim, self.sched, self.max_epoch,
-                self.method.build_average(self.settings, self.max_epoch),
+                self.method.build_average(self.settings, self.max_epoch), self.cache, self.cfg.DATASET.ROOT,
             )  # fmt: skip
         super().before_train()
         self.record.epochs = self.max_epoch

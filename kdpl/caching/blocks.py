@@ -1,0 +1,77 @@
+"""How rows of bytes lie in a shard: blocks that are whole or worthless, whatever interrupted their writing.
+
+A block is a header with a check of itself and of the keys, the keys, and the rows, each behind a check of its own.
+"""
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+NOTES, ROWS = 0, 1  # kinds of blocks
+SIZE = 16  # bytes of a digest
+_HEADER = struct.Struct("<4s16sBII16s")  # magic, space, kind, number of rows, bytes of each, check
+_MAGIC = b"KDP1"
+
+
+class Block(NamedTuple):
+    """Where the rows of a block are.
+
+    Attributes:
+        space: the digest of what all its rows have in common.
+        row_bytes: of each row, without its check.
+        start, end: bytes of the shard; the first row's check begins at ``start``.
+    """
+
+    space: bytes
+    kind: int
+    keys: list[bytes]
+    row_bytes: int
+    start: int
+    end: int
+
+    def places(self) -> Iterator[tuple[bytes, int]]:
+        """Keys, and where the rows' checks begin."""
+        return zip(self.keys, range(self.start, self.end, SIZE + self.row_bytes), strict=True)
+
+
+def digest(*parts: bytes) -> bytes:
+    """A hash that tells contents apart."""
+    return hashlib.blake2b(b"".join(parts), digest_size=SIZE).digest()
+
+
+def encode_block(space: bytes, kind: int, rows: Mapping[bytes, bytes]) -> bytes:
+    """The bytes of a block of rows of one length, by their keys."""
+    keys, row_bytes = b"".join(rows), len(next(iter(rows.values())))
+    fields = (_MAGIC, space, kind, len(rows), row_bytes)
+    header = _HEADER.pack(*fields, _check(fields, keys))
+    return b"".join([header, keys, *(digest(space, key, row) + row for key, row in rows.items())])
+
+
+def read_block(file: int, offset: int, size: int) -> Block | None:
+    """The block at ``offset`` of a file of ``size`` bytes; None where no whole one begins."""
+    header = os.pread(file, _HEADER.size, offset)
+    if len(header) < _HEADER.size:
+        return None
+    *fields, check = _HEADER.unpack(header)
+    magic, space, kind, n_rows, row_bytes = fields
+    start = offset + _HEADER.size + n_rows * SIZE
+    end = start + n_rows * (SIZE + row_bytes)
+    if magic != _MAGIC or end > size:
+        return None
+    keys = os.pread(file, n_rows * SIZE, offset + _HEADER.size)
+    if _check(fields, keys) != check:
+        return None
+    return Block(space, kind, [keys[i : i + SIZE] for i in range(0, len(keys), SIZE)], row_bytes, start, end)
+
+
+def read_row(file: int, space: bytes, key: bytes, place: int, row_bytes: int) -> bytes | None:
+    """A row whose check begins at ``place``; None if it is damaged."""
+    content = os.pread(file, SIZE + row_bytes, place)
+    check, row = content[:SIZE], content[SIZE:]
+    return row if len(row) == row_bytes and digest(space, key, row) == check else None
+
+
+def _check(fields: tuple, keys: bytes) -> bytes:
+    return digest(_HEADER.pack(*fields, bytes(SIZE)), keys)

@@ -1,0 +1,148 @@
+"""Rows of float features by what they depend on, in shards on disk or in memory."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .blocks import digest
+from .shards import Shards
+
+STORED = {"fp32": torch.float32, "fp16": torch.float16}
+MAX_GB = 20.0
+MOST_CLAIMS = 256  # rows that are claimed one by one; more at once have one claim together
+_EDITION = 1  # of the features: another number where the same key would mean something else
+
+
+class FeatureCache:
+    """Features of frozen towers, each computed once.
+
+    >>> import torch
+    >>> from kdpl.caching.features import FeatureCache, key_of
+    >>> space = FeatureCache().space({"tower": "ones"})
+    >>> space.complete([key_of("a.jpg"), key_of("b.jpg")], lambda missing: torch.ones(len(missing), 4)).shape
+    torch.Size([2, 4])
+    >>> space.complete([key_of("b.jpg")], lambda missing: 1 / 0)
+    tensor([[1., 1., 1., 1.]])
+    """
+
+    def __init__(self, folder: str | os.PathLike | None = None, precision: str = "fp32", max_gb: float = MAX_GB):
+        """
+        Args:
+            folder: of the shards, shared with other processes and made if it is not there; None: in memory.
+            precision: "fp32" keeps every bit. "fp16" takes half the space, and whoever uses the cache computes with
+                rounded features, those that have just been computed, too.
+            max_gb: of the shards, in 10**9 bytes; the least recently used ones are removed beyond it.
+
+        Raises:
+            ValueError: if there is no such precision, or no room for anything.
+            OSError: if the folder cannot be made or written to.
+        """
+        if precision not in STORED:
+            raise ValueError(f"The precision of the feature cache is {precision!r}; choose from {', '.join(STORED)}.")
+        if not max_gb > 0:
+            raise ValueError(f"The size limit of the feature cache is {max_gb} GB; it must be above 0.")
+        self.folder, self.precision = None if folder is None else Path(folder).expanduser().absolute(), precision
+        self.rows = _Memory() if self.folder is None else _shards(os.getpid(), self.folder, int(max_gb * 1e9))
+
+    def space(self, depends_on: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> "FeatureSpace":
+        """The features of one tower for one kind of input.
+
+        Args:
+            depends_on: what all of them depend on, as plain values.
+            notes: what else to remember of them, such as what a reader should know without loading the tower.
+        """
+        return FeatureSpace(self, depends_on, notes or {})
+
+
+class FeatureSpace:
+    """Features of one width; see :meth:`FeatureCache.space`."""
+
+    def __init__(self, owner: FeatureCache, depends_on: Mapping[str, Any], notes: Mapping[str, Any]):
+        self.rows, self.dtype = owner.rows, STORED[owner.precision]
+        self.depends_on = {**depends_on, "stored": owner.precision, "edition": _EDITION}
+        self.name = key_of(self.depends_on)
+        self.own_notes = dict(notes)
+
+    @property
+    def notes(self) -> dict[str, Any] | None:
+        """What is remembered of these features; None where none are kept."""
+        kept = self.rows.notes.get(self.name)
+        return None if kept is None else json.loads(kept)["notes"]
+
+    def lookup(self, keys: Iterable[bytes]) -> list[Tensor | None]:
+        """The features that are there, float32 on the CPU."""
+        rows = (self.rows.read(self.name, key) for key in keys)
+        return [row if row is None else torch.frombuffer(bytearray(row), dtype=self.dtype).float() for row in rows]
+
+    def complete(self, keys: Sequence[bytes], compute: Callable[[list[int]], Tensor]) -> Tensor:
+        """The features of all keys, (n, width) float32 on the CPU; of several processes that lack one, one computes it.
+
+        Args:
+            keys: as :func:`key_of` makes them.
+            compute: positions among the keys -> their features (n, width).
+        """
+        found = self.lookup(keys)
+        if lacking := [key for key, row in zip(keys, found, strict=True) if row is None]:
+            claims = lacking if len(lacking) <= MOST_CLAIMS else [digest(*lacking)]
+            with self.rows.claimed(claims):
+                self.rows.refresh()
+                found = self.lookup(keys)
+                if missing := [i for i, row in enumerate(found) if row is None]:
+                    computed = compute(missing).detach().cpu().to(self.dtype).contiguous()
+                    self._keep([keys[i] for i in missing], computed)
+                    for i, row in zip(missing, computed.float(), strict=True):
+                        found[i] = row
+        return torch.stack(found)
+
+    def _keep(self, keys: Sequence[bytes], features: Tensor) -> None:
+        notes = json.dumps({"depends_on": self.depends_on, "notes": self.own_notes}, ensure_ascii=False).encode()
+        rows = [row.numpy().tobytes() for row in features]
+        self.rows.append(self.name, notes, dict(zip(keys, rows, strict=True)))
+
+
+class _Memory:
+    """Rows in the memory of this process, by the methods of :class:`Shards`."""
+
+    def __init__(self):
+        self.notes: dict[bytes, bytes] = {}
+        self._rows: dict[tuple[bytes, bytes], bytes] = {}
+
+    def read(self, space: bytes, key: bytes) -> bytes | None:
+        return self._rows.get((space, key))
+
+    def refresh(self) -> None:
+        """Nobody else writes."""
+
+    def claimed(self, keys: Iterable[bytes]) -> AbstractContextManager:
+        return nullcontext()
+
+    def append(self, space: bytes, notes: bytes, rows: Mapping[bytes, bytes]) -> None:
+        self.notes[space] = notes
+        self._rows |= {(space, key): row for key, row in rows.items()}
+
+
+def open_cache(
+    cache: str | os.PathLike | FeatureCache | None, precision: str = "fp32", max_gb: float = MAX_GB
+) -> FeatureCache | None:
+    """The cache in a folder, or the one that is given; None for no or an empty name."""
+    if isinstance(cache, FeatureCache):
+        return cache
+    return FeatureCache(cache, precision, max_gb) if cache else None
+
+
+def key_of(*facts: Any) -> bytes:
+    """The key of plain values."""
+    return digest(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode())
+
+
+@cache
+def _shards(process: int, folder: Path, max_bytes: int) -> Shards:
+    """One index of a folder per process, whoever opens it how often."""
+    return Shards(folder, max_bytes)

@@ -1,0 +1,222 @@
+"""Rows of bytes in append-only files, shared by processes that read, write and die as they like.
+
+A process appends only to a shard of its own, so nobody ever writes between another's bytes. A row is read together with
+its checksum. The least recently used shards are removed where the next block would exceed the limit.
+"""
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock
+
+from .blocks import NOTES, ROWS, encode_block, read_block, read_row
+
+SUFFIX = ".shard"
+SHARDS_AT_THE_LIMIT = 64  # a shard is closed at this part of the limit, so that little is lost with the oldest one
+SECONDS_BETWEEN_MARKS = 60  # of a shard as used
+
+
+class _Shard:
+    """A file, how far it has been read, and where its rows are."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.file = os.open(path, os.O_RDONLY)
+        self.read_up_to = 0
+        self.spaces: set[bytes] = set()  # of which it has notes
+        self.marked = 0.0  # when this process last said that it uses it
+
+    def close(self) -> None:
+        os.close(self.file)
+
+
+class Shards:
+    """The rows below one folder, by space and key.
+
+    Attributes:
+        notes: what each space was described as.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int):
+        """
+        Args:
+            folder: made if it is not there.
+            max_bytes: of all shards.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.max_bytes = folder, max_bytes
+        self.notes: dict[bytes, bytes] = {}
+        self._shards: dict[str, _Shard] = {}
+        self._rows: dict[bytes, dict[bytes, tuple[_Shard, int, int]]] = {}  # shard, place, bytes
+        self._lock = FileLock(folder / "lock")
+        self._claims = os.open(folder / "claims", os.O_RDWR | os.O_CREAT, 0o666)
+        self._own: tuple[_Shard, int] | None = None  # that this process appends to, and its file descriptor
+        self._warned = False
+        self.refresh()
+
+    # Reading
+
+    def read(self, space: bytes, key: bytes) -> bytes | None:
+        """A row; None if it is not there, as far as this process knows, or is damaged."""
+        place = self._rows.get(space, {}).get(key)
+        if place is None:
+            return None
+        shard, offset, row_bytes = place
+        row = read_row(shard.file, space, key, offset, row_bytes)
+        if row is None:
+            del self._rows[space][key]
+        else:
+            self._mark_used(shard)
+        return row
+
+    def refresh(self) -> None:
+        """Take note of what other processes have written or removed."""
+        names = {entry.name for entry in os.scandir(self.folder) if entry.name.endswith(SUFFIX)}
+        for name in self._shards.keys() - names:
+            self._forget(name)
+        for name in names - self._shards.keys():
+            try:
+                self._shards[name] = _Shard(self.folder / name)
+            except FileNotFoundError:  # removed meanwhile
+                continue
+        for shard in self._shards.values():
+            self._read_on(shard)
+
+    def _read_on(self, shard: _Shard) -> None:
+        size = os.fstat(shard.file).st_size
+        while block := read_block(shard.file, shard.read_up_to, size):
+            shard.read_up_to = block.end
+            if block.kind == ROWS:
+                rows = self._rows.setdefault(block.space, {})
+                rows.update((key, (shard, place, block.row_bytes)) for key, place in block.places())
+            elif notes := read_row(shard.file, block.space, block.space, block.start, block.row_bytes):
+                self.notes[block.space] = notes
+                shard.spaces.add(block.space)
+
+    def _mark_used(self, shard: _Shard) -> None:
+        if time.monotonic() - shard.marked < SECONDS_BETWEEN_MARKS and shard.marked:
+            return
+        shard.marked = time.monotonic()
+        try:
+            os.utime(shard.path)
+        except FileNotFoundError:  # removed by another process: its space must become free
+            self._forget(shard.path.name)
+        except PermissionError:  # of another user; the time of its last block stands
+            pass
+
+    def _forget(self, name: str) -> None:
+        shard = self._shards.pop(name)
+        for space, rows in self._rows.items():
+            self._rows[space] = {key: place for key, place in rows.items() if place[0] is not shard}
+        shard.close()
+
+    # Writing
+
+    @contextmanager
+    def claimed(self, keys: Iterable[bytes]) -> Iterator[None]:
+        """Within the block no other process has claimed any of these keys; waits for those that have.
+
+        The system frees what a process has claimed when it dies.
+        """
+        places = sorted({int.from_bytes(key[:7], "little") for key in keys})  # all take them in one order
+        try:
+            for place in places:
+                fcntl.lockf(self._claims, fcntl.LOCK_EX, 1, place)
+            yield
+        finally:
+            for place in places:
+                fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, place)
+
+    def append(self, space: bytes, notes: bytes, rows: Mapping[bytes, bytes]) -> None:
+        """Keep rows of one length; what the limit or a full disk has no room for is not kept.
+
+        Args:
+            notes: what the space is described as.
+        """
+        if not rows:
+            return
+        block = encode_block(space, ROWS, rows)
+        described = encode_block(space, NOTES, {space: notes}) + block
+        if len(described) > self.max_bytes:
+            return
+        try:
+            with self._lock:
+                shard, file = self._shard_with_room(len(described))
+                _write(shard, file, block if space in shard.spaces else described)
+                self._read_on(shard)
+        except OSError as error:
+            if not self._warned:
+                print(f"Warning: the cache {self.folder} keeps nothing new: {error}", file=sys.stderr, flush=True)
+            self._warned = True
+
+    def _shard_with_room(self, n_bytes: int) -> tuple[_Shard, int]:
+        """A shard of this process for the next bytes, after removing others if the limit wants it; under the lock."""
+        self._make_room(n_bytes)
+        if self._own is not None:
+            shard, file = self._own
+            is_there = os.fstat(file).st_nlink > 0
+            if is_there and shard.read_up_to + n_bytes <= max(self.max_bytes // SHARDS_AT_THE_LIMIT, n_bytes):
+                return self._own
+            os.close(file)
+            self._own = None
+        self._own = self._abandoned_shard(n_bytes) or self._open_own(self.folder / f"{uuid4().hex}{SUFFIX}")
+        return self._own
+
+    def _abandoned_shard(self, n_bytes: int) -> tuple[_Shard, int] | None:
+        """The latest shard whose process is gone, if it has room; what was torn off at its end is cut away."""
+        latest = max(self._files(), key=lambda file: file.stat().st_mtime_ns, default=None)
+        if latest is None:
+            return None
+        own = self._open_own(latest)
+        if own is not None:
+            shard, file = own
+            if shard.read_up_to + n_bytes <= self.max_bytes // SHARDS_AT_THE_LIMIT:
+                os.ftruncate(file, shard.read_up_to)
+                return own
+            os.close(file)
+        return None
+
+    def _open_own(self, path: Path) -> tuple[_Shard, int] | None:
+        """A shard to append to, which stays locked while this process lives; None if another one has it."""
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            return None
+        shard = self._shards[path.name] = self._shards.get(path.name) or _Shard(path)
+        self._read_on(shard)
+        return shard, file
+
+    def _make_room(self, n_bytes: int) -> None:
+        """Remove the least recently used shards until the next bytes fit; under the lock."""
+        files = [(file.stat().st_mtime_ns, file.stat().st_size, file) for file in self._files()]
+        total = sum(size for _, size, _ in files) + n_bytes
+        for _, size, file in sorted(files):
+            if total <= self.max_bytes:
+                break
+            file.unlink()
+            total -= size
+            if file.name in self._shards:
+                self._forget(file.name)
+
+    def _files(self) -> list[Path]:
+        return [Path(entry) for entry in os.scandir(self.folder) if entry.name.endswith(SUFFIX)]
+
+
+def _write(shard: _Shard, file: int, data: bytes) -> None:
+    """Append to a shard, or leave it as it is."""
+    offset, rest = shard.read_up_to, memoryview(data)
+    try:
+        while rest:
+            written = os.pwrite(file, rest, offset)
+            offset, rest = offset + written, rest[written:]
+    except OSError:
+        os.ftruncate(file, shard.read_up_to)
+        raise

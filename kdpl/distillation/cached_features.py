@@ -1,0 +1,222 @@
+"""Frozen features that may be known already: of augmented training images, and of images as evaluations see them."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..caching.features import FeatureCache, FeatureSpace, key_of
+from ..caching.identity import identify_device, identify_images, identify_transform
+from ..clip.image_encoder import FrozenTower
+from ..clip.zero_shot import ZeroShotClassifier
+from ..prompts.prompted_clip import PromptedCLIP
+from .feature_source import FeatureSource
+
+
+class _Image:
+    """An image of an epoch on its way."""
+
+    def __init__(self, key: bytes, place: int, features: dict[str, Tensor]):
+        self.key, self.place, self.features = key, place, features
+        self.pixels: Tensor | None = None
+
+
+class CachedFeatureSource(FeatureSource):
+    """Gives each batch the features of frozen towers, those that the cache has without a look at the images.
+
+    A feature's last bits depend on its place in the group that it is computed in, if there are several threads, but not
+    on the images beside it. The place is that of the image in the first epoch with this view of it, modulo the size of
+    a group: where :class:`FeatureSource` has it, too.
+    """
+
+    def __init__(
+        self,
+        towers: Mapping[str, FrozenTower],
+        device: torch.device,
+        spaces: Mapping[str, FeatureSpace],
+        images: Sequence[Any],
+        needs_pixels: bool,
+    ):
+        """
+        Args:
+            spaces: of the cache, by the names of the towers.
+            images: what tells the training images apart.
+            needs_pixels: whether the steps read the images themselves, too.
+        """
+        super().__init__(towers, device)
+        self.spaces = spaces
+        self.images = images
+        self.needs_pixels = needs_pixels
+
+    def attach(self, batches: DataLoader) -> Iterator[dict[str, Any]]:
+        """As :meth:`FeatureSource.attach`; of a loader that :func:`seeded_loader` made."""
+        size, ahead = self.computing_batch, deque()
+        describe = self._describing(batches)
+        batches.batch_sampler.needs_pictures = lambda indices: self._look_ahead(indices, describe, ahead)
+        waiting, group = deque(), []
+        for batch in batches:
+            images = ahead.popleft()
+            batch = self._to_device(batch)
+            for i, image in enumerate(images):
+                image.pixels = batch["img"][i] if "img" in batch else None
+            waiting.append((batch, images))
+            group += images
+            while len(group) >= size:
+                self._complete_group(group[:size])
+                del group[:size]
+            yield from self._completed(waiting)
+        self._complete_group(group)
+        yield from self._completed(waiting)
+
+    def _describing(self, loader: DataLoader) -> Callable[[int], tuple[bytes, int]]:
+        """Image -> the key of its view in this epoch, and its place in the group."""
+        dataset, epoch = loader.dataset, loader.batch_sampler.epoch
+        order = loader.batch_sampler.order(dataset.view(epoch))
+        places = {index: position % self.computing_batch for position, index in enumerate(order)}
+
+        def describe(index: int) -> tuple[bytes, int]:
+            seed = dataset.augmentation_seed(epoch, index)
+            return key_of(self.images[index], seed, places[index], self.computing_batch), places[index]
+
+        return describe
+
+    def _look_ahead(self, indices: list[int], describe: Callable, ahead: deque[list[_Image]]) -> bool:
+        """Whether a batch needs its pictures; what is known of it is kept for when it arrives."""
+        images = []
+        for index in indices:
+            key, place = describe(index)
+            known = {name: space.lookup([key])[0] for name, space in self.spaces.items()}
+            images.append(_Image(key, place, {name: row for name, row in known.items() if row is not None}))
+        ahead.append(images)
+        return self.needs_pixels or not all(self._is_complete(image) for image in images)
+
+    def _is_complete(self, image: _Image) -> bool:
+        return len(image.features) == len(self.towers)
+
+    def _complete_group(self, group: Sequence[_Image]) -> None:
+        """Compute the features that are missing."""
+        for name, tower in self.towers.items():
+            lacking = [image for image in group if name not in image.features]
+            if not lacking:
+                continue
+            rows = self.spaces[name].complete(
+                [image.key for image in lacking],
+                lambda missing, tower=tower, lacking=lacking: self._compute_at_places(
+                    tower, [lacking[i] for i in missing]
+                ),
+            )
+            for image, row in zip(lacking, rows, strict=True):
+                image.features[name] = row
+
+    def _compute_at_places(self, tower: Callable[[Tensor], Tensor], images: list[_Image]) -> Tensor:
+        """Features (n, width) of images, each at its place in a group; two with one place are in different groups."""
+        rows, todo = {}, dict(enumerate(images))
+        while todo:
+            at_place = {image.place: i for i, image in reversed(todo.items())}
+            group = images[0].pixels.new_zeros(self.computing_batch, *images[0].pixels.shape)
+            for place, i in at_place.items():
+                group[place] = todo.pop(i).pixels
+            features = tower(group)
+            rows |= {i: features[place] for place, i in at_place.items()}
+        return torch.stack([rows[i] for i in range(len(images))])
+
+    def _completed(self, waiting: deque[tuple[dict[str, Any], list[_Image]]]) -> Iterator[dict[str, Any]]:
+        """Give out the batches whose features are all there."""
+        while waiting and all(map(self._is_complete, waiting[0][1])):
+            batch, images = waiting.popleft()
+            features = {name: torch.stack([image.features[name] for image in images]) for name in self.towers}
+            yield batch | self._to_device(features)
+
+
+def feature_source(
+    towers: Mapping[str, FrozenTower],
+    device: torch.device,
+    loader: DataLoader | None = None,
+    cache: FeatureCache | None = None,
+    root: str | None = None,
+    needs_pixels: bool = True,
+) -> FeatureSource:
+    """What gives the batches of a loader their frozen features: by a cache, where there is one and it can be used.
+
+    Where a view of an image comes more than once, its features are kept in memory at least.
+
+    Args:
+        cache: not used, with a notice, for images that are not files and for transforms that do not say what they do.
+        root: of the dataset, see :func:`identify_images`.
+        needs_pixels: whether the steps read the images themselves, too.
+    """
+    views = loader.dataset.views if loader is not None else 0
+    if towers and (cache is not None or views):
+        images, transform = identify_images(loader.dataset.images, root), identify_transform(loader.dataset.transform)
+        if cache is not None and (images is None or transform is None):
+            what = "images that are not files" if images is None else f"the transform {loader.dataset.transform!r}"
+            print(f"The feature cache is not used: it cannot tell {what} from others.")
+            cache = None
+        if cache is None and views:
+            cache, images = FeatureCache(), range(len(loader.dataset))
+        if cache is not None:
+            common = {"input": transform, **identify_device(device)}
+            spaces = {name: cache.space({"tower": tower.identity, **common}) for name, tower in towers.items()}
+            return CachedFeatureSource(towers, device, spaces, images, needs_pixels)
+    return FeatureSource(towers, device)
+
+
+def evaluation_features(
+    tower: FrozenTower,
+    device: torch.device,
+    cache: FeatureCache | None,
+    paths: Sequence[Any],
+    transform: Callable,
+    batches: Sequence[Sequence[int]],
+    load: Callable[[list[Sequence[int]]], Iterable[Tensor]],
+    root: str | None = None,
+) -> Iterator[Tensor]:
+    """For each batch its features (n, width) on the device, as the tower gives them for the whole batch.
+
+    Args:
+        cache: not used for images that are not files and for transforms that do not say what they do.
+        paths, transform: of all images.
+        batches: indices of images.
+        load: some of the batches -> their images, in the same order; called once, for what is not known.
+        root: of the dataset, see :func:`identify_images`.
+    """
+    images, described = identify_images(paths, root), identify_transform(transform)
+    if cache is None or images is None or described is None:
+        yield from (tower(image.to(device)) for image in load(list(batches)))
+        return
+    space = cache.space({"tower": tower.identity, "input": described, **identify_device(device)})
+    keys = [[key_of(images[i], None, place, len(batch)) for place, i in enumerate(batch)] for batch in batches]
+    known = [space.lookup(of_batch) for of_batch in keys]
+    whole = [all(row is not None for row in rows) for rows in known]
+    pictures = iter(load([batch for batch, complete in zip(batches, whole, strict=True) if not complete]))
+    for of_batch, rows, complete in zip(keys, known, whole, strict=True):
+        if complete:
+            yield torch.stack(rows).to(device)
+            continue
+        image = next(pictures)
+        yield space.complete(of_batch, lambda missing, image=image: tower(image.to(device))[missing]).to(device)
+
+
+def cached_predictions(
+    model: PromptedCLIP | ZeroShotClassifier, device: torch.device, cache: FeatureCache, loader: DataLoader, root: str
+) -> Iterator[tuple[list[str], Tensor, Tensor]]:
+    """Of each batch of a loader of Dassl paths, labels (batch,) and logits (batch, n_cls).
+
+    The images are read only where the cache lacks features of the model's image tower.
+    """
+    dataset = loader.dataset
+    items, batches = dataset.data_source, [list(batch) for batch in loader.batch_sampler]
+
+    def load(chosen: list[list[int]]) -> Iterator[Tensor]:
+        if chosen:
+            workers = {"num_workers": loader.num_workers, "pin_memory": loader.pin_memory}
+            yield from (batch["img"] for batch in DataLoader(dataset, batch_sampler=chosen, **workers))
+
+    paths, tower = [item.impath for item in items], model.evaluation_tower
+    features = evaluation_features(tower, device, cache, paths, dataset.transform, batches, load, root)
+    for batch, of_batch in zip(batches, features, strict=True):
+        label = torch.tensor([items[i].label for i in batch], device=device)
+        yield [paths[i] for i in batch], label, model.logits(of_batch)
