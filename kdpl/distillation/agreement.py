@@ -70,6 +70,31 @@ def measure_agreement(
     return found
 
 
+def look_at_agreement(
+    teacher: Teacher,
+    student: ZeroShotClassifier,
+    transform: Callable[..., Tensor],
+    training: Sequence[tuple[Any, int]],
+    validation: Sequence[tuple[Any, int]],
+    knows_classes: bool,
+    cache: FeatureCache | None = None,
+    root: str | None = None,
+) -> dict[str, Any]:
+    """Measure and print whether the teacher has something to teach; see :func:`measure_agreement`.
+
+    Args:
+        training, validation: images with their labels, -1 where nobody knows it.
+        knows_classes: whether the two classifiers tell the classes of the labels apart.
+    """
+    part, labelled = "validation", [item for item in validation if item[1] >= 0]
+    if not labelled:  # the accuracies are told to the user, nothing more
+        part, labelled = "training", [item for item in training if item[1] >= 0]
+    labelled, images = labelled if knows_classes else [], [image for image, _ in training]
+    found = measure_agreement(teacher, student, images, transform, labelled, cache, root)
+    report_agreement(found, part)
+    return found
+
+
 def report_agreement(found: dict[str, Any], labelled_part: str) -> None:
     """Print what :func:`measure_agreement` found; warn of a teacher that has nothing to teach.
 

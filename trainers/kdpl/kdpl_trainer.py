@@ -1,14 +1,12 @@
 """KDPLTrainer: the prompts of one method, learned from a teacher."""
 
-from typing import Any
-
 from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name
 from kdpl.clip.precision import check_precision, resolve_precision
 from kdpl.clip.templates import GENERIC
 from kdpl.clip.zero_shot import ZeroShotClassifier
-from kdpl.distillation.agreement import measure_agreement, report_agreement
+from kdpl.distillation.agreement import look_at_agreement
 from kdpl.distillation.class_selection import keeps_all
 from kdpl.distillation.objective import DistillationObjective, Objective
 from kdpl.distillation.teacher import build_teacher, teacher_names
@@ -66,20 +64,14 @@ class KDPLTrainer(PromptTrainer):
         super().before_train()
         if self.start_epoch == 0:
             with self.record.phase("prepare"):
-                self.record.agreement = self.look_at_agreement()
-
-    def look_at_agreement(self) -> dict[str, Any]:
-        """Measure and print whether the teacher has something to teach."""
-        dataset = self.dm.dataset
-        part, labelled = "validation", [item for item in dataset.val or () if item.label >= 0]
-        if not labelled:  # the accuracies are told to the user, nothing more
-            part, labelled = "training", [item for item in dataset.train_x if item.label >= 0]
-        student = ZeroShotClassifier(self.student, self.model.classnames, [self.template], device=self.device,
-                                     precision=self.precision)  # fmt: skip
-        found = measure_agreement(
-            self.teacher, student, [item.impath for item in dataset.train_x], self.test_loader.dataset.transform,
-            [(item.impath, item.label) for item in labelled if self.model.classnames == self.classnames],
-            self.cache, self.cfg.DATASET.ROOT,
-        )  # fmt: skip
-        report_agreement(found, part)
-        return found
+                training, validation = (
+                    [(item.impath, item.label) for item in part or ()]
+                    for part in (self.dm.dataset.train_x, self.dm.dataset.val)
+                )
+                student = ZeroShotClassifier(
+                    self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
+                )
+                self.record.agreement = look_at_agreement(
+                    self.teacher, student, self.test_loader.dataset.transform, training, validation,
+                    self.model.classnames == self.classnames, self.cache, self.cfg.DATASET.ROOT,
+                )  # fmt: skip
