@@ -43,7 +43,9 @@ env_use_venv() {
     exec 9>&-
 }
 
-env_lock() {  # PYTHON FLAGS: the lock belongs to the open file 9, so it lasts when Python is done
+env_lock() {  # PYTHON FLAGS
+    # The lock belongs to the open file 9: it outlasts this Python, and ends with the last process that has the file open.
+    # Where no package is installed yet, the standard library takes the kind of lock that filelock takes elsewhere.
     "$1" -c "from fcntl import *; flock(9, $2)"
 }
 

@@ -71,7 +71,9 @@ def _is_alive(pid: int) -> bool:
 
 def main() -> int:
     sys.path.insert(0, str(ROOT))
-    sys.modules["compat"] = type(sys)("compat")  # or `import tools` would bring torch
+    for package in ("compat", "kdpl"):  # without their own __init__.py, which would bring torch
+        sys.modules[package] = type(sys)(package)
+        sys.modules[package].__path__ = [str(ROOT / package)]
     if sys.argv[1] == "drive":
         from tools.sweep.drive import drive
         from tools.sweep.local_engine import LocalEngine

@@ -236,6 +236,6 @@ def set_aside(folder: Path) -> Path:
     aside = folder / f".replaced-{time.strftime('%Y-%m-%d-%H-%M-%S')}"
     aside.mkdir(parents=True, exist_ok=True)
     for entry in [folder / FILE_NAME, *folder.iterdir()]:  # the record first: without it nothing counts as finished
-        if entry.exists() and entry.name not in (CLAIM, LOG) and not entry.name.startswith(".replaced-"):
+        if entry.exists() and entry.name != LOG and not entry.name.startswith((CLAIM, ".replaced-")):
             shutil.move(entry, aside / entry.name)
     return aside
