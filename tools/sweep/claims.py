@@ -1,6 +1,6 @@
 """Which process works on a run: the one that holds the lock in the run's folder; the system frees it when that dies.
 
-Between the machines of a cluster the lock holds on file systems that share flock(2), such as NFS from version 3 on Linux,
+Between the machines of a cluster the lock holds on file systems that share flock(2), such as NFS from version 3 on,
 Lustre mounted with -o flock, and GPFS.
 """
 
