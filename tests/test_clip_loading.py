@@ -9,10 +9,14 @@ import weakref
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from kdpl import fingerprints
 from kdpl.clip.loading import DEMO_WEIGHTS, check_clip_name, clips_kept, load_clip
 from kdpl.clip.openai import OPENAI_URL, OPENAI_WEIGHTS, clip_from_state_dict, openai_cache, tokenize
 from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
+from kdpl.clip.weight_files import read_state_dict
+from kdpl.fingerprints import hash_of
 from kdpl.golden import weights as golden_weights
 from kdpl.import_guards import import_clip
 from tests.loopback_server import LoopbackServer
@@ -269,3 +273,32 @@ def test_the_demo_pair_is_loaded_by_name(name):
         text = loaded.model.encode_text(loaded.tokenize(["a photo of a red circle."]))
     assert image.shape == text.shape and image.isfinite().all() and text.isfinite().all()
     assert loaded.weights_sha256 == hashlib.sha256(DEMO_WEIGHTS[name].read_bytes()).hexdigest()
+
+
+class Called(TorchDispatchMode):
+    """Names of the kernels that are called within the block."""
+
+    def __enter__(self):
+        self.names = set()
+        return super().__enter__()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+def test_building_a_clip_draws_no_matrices_that_its_weights_replace(tiny_file):
+    state = read_state_dict(tiny_file)
+    with Called() as kernels:
+        model = clip_from_state_dict(state)
+    assert not kernels.names & {"normal_", "uniform_"} and "copy_" in kernels.names
+    assert all(torch.equal(tensor, state[name].float()) for name, tensor in model.state_dict().items())
+
+
+def test_weights_that_have_not_changed_are_hashed_once(tmp_path, monkeypatch):
+    file, read = tmp_path / "weights", []
+    monkeypatch.setattr(fingerprints, "hash_of", lambda path, kind: read.append(path) or hash_of(path, kind))
+    for content, n_read in ((b"one", 1), (b"one", 1), (b"two", 2), (b"two", 2)):
+        if not file.exists() or file.read_bytes() != content:
+            file.write_bytes(content)
+        assert fingerprints.sha256_of(file) == hashlib.sha256(content).hexdigest() and len(read) == n_read

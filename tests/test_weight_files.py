@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from kdpl.clip import converted_weights, weight_files
 from kdpl.clip.weight_files import read_state_dict
 
 TENSORS = {"weight": torch.tensor([[1.5, -2.0]]), "count": torch.tensor(3)}
@@ -102,3 +103,34 @@ def test_a_state_dict_inside_a_training_checkpoint_is_named_by_its_key(tmp_path)
 def test_a_missing_file_is_file_not_found(tmp_path):
     with pytest.raises(FileNotFoundError, match="weights"):
         read_state_dict(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-5], lambda content: content[:-1] + b"\x7f"])
+def test_torchscript_is_parsed_once_and_then_read_from_a_copy_unless_that_is_damaged(damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(converted_weights, "CONVERTED_FROM", 0)
+    parsed, parse = [], weight_files._read_torchscript
+    monkeypatch.setattr(weight_files, "_read_torchscript", lambda path: parsed.append(path) or parse(path))
+    tensors = TENSORS | {"in_half": torch.tensor([0.5, 3.0, -1.0]).half()}
+    save_torchscript(tensors, tmp_path / "weights.pt")
+
+    def check_read(n_parsed: int) -> None:
+        read = read_state_dict(tmp_path / "weights.pt")
+        assert read.keys() == tensors.keys() and len(parsed) == n_parsed
+        for name, tensor in tensors.items():
+            assert torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype
+
+    check_read(n_parsed=1)
+    check_read(n_parsed=1)
+    (copy,) = (tmp_path / "cache").rglob("*.safetensors")
+    copy.write_bytes(damage(copy.read_bytes()))
+    check_read(n_parsed=2)
+    check_read(n_parsed=2)
+
+
+def test_a_file_that_cannot_be_copied_is_read_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(converted_weights, "CONVERTED_FROM", 0)
+    save_torchscript(TENSORS, tmp_path / "weights.pt")
+    assert read_state_dict(tmp_path / "weights.pt").keys() == TENSORS.keys()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ..downloads import RemoteFile, download
 from ..fingerprints import sha256_of
@@ -144,8 +145,19 @@ def _build(state_dict: dict[str, Tensor]) -> "CLIP":
     """
     build_model = importlib.import_module(f"{import_clip().__name__}.model").build_model
     if "design_details" in inspect.signature(build_model).parameters:
-        return build_model(state_dict, design_details=defaultdict(int, trainer="CoOp"))
-    return build_model(state_dict)
+        build_model = partial(build_model, design_details=defaultdict(int, trainer="CoOp"))
+    with _NoInitialValues():
+        return build_model(state_dict)
+
+
+class _NoInitialValues(TorchFunctionMode):
+    """Within the block tensors are not drawn, which takes most of the time that a large CLIP needs to be built."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(function, "__name__", "").endswith(("normal_", "uniform_")):
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def tokenize(texts: list[str], context_length: int = 77) -> Tensor:

@@ -12,6 +12,8 @@ import zipfile
 import torch
 from torch import Tensor
 
+from .converted_weights import converted
+
 KINDS = "a TorchScript archive, a state dict saved by torch.save, or safetensors"
 
 
@@ -52,9 +54,7 @@ def _read_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
 def _read_torch(path: str | os.PathLike) -> object:
     try:
         if zipfile.is_zipfile(path) and _is_torchscript(path):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # OpenAI's files are of this kind
-                return torch.jit.load(os.fspath(path), map_location="cpu").state_dict()
+            return converted(path, lambda: _read_torchscript(path))
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
@@ -63,6 +63,12 @@ def _read_torch(path: str | os.PathLike) -> object:
         ) from error
     except (RuntimeError, EOFError) as error:
         raise _unreadable(path, error) from error
+
+
+def _read_torchscript(path: str | os.PathLike) -> dict[str, Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # OpenAI's files are of this kind
+        return torch.jit.load(os.fspath(path), map_location="cpu").state_dict()
 
 
 def _is_torchscript(path: str | os.PathLike) -> bool:

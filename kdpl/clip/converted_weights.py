@@ -1,0 +1,49 @@
+"""Copies of TorchScript weight files as safetensors, which are mapped into memory instead of being parsed."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from ..atomic_files import atomic_path
+from ..downloads import cache_dir
+from ..fingerprints import sha256_of
+
+CONVERTED_FROM = 10 * 2**20  # bytes; smaller files are parsed in no time
+CHECKSUMS = "checksums"  # of the tensors, in the metadata of a copy
+
+
+def converted(path: str | os.PathLike, read: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of a weight file from its copy in the cache, which is made if it is missing or damaged.
+
+    Args:
+        read: reads the file itself.
+    """
+    if os.path.getsize(path) < CONVERTED_FROM:
+        return dict(read())
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import save_file
+
+    copy = cache_dir() / "weights" / f"{sha256_of(path)}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError, ValueError), safe_open(copy, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+        if (file.metadata() or {}).get(CHECKSUMS) == _checksums(tensors):
+            return tensors
+    tensors = {name: tensor.detach().clone() for name, tensor in read().items()}
+    with contextlib.suppress(OSError), atomic_path(copy) as temporary:  # a cache that is full or read-only is no fault
+        save_file(tensors, temporary, {CHECKSUMS: _checksums(tensors)})
+    return tensors
+
+
+def _checksums(tensors: Mapping[str, Tensor]) -> str:
+    """Sums of the bits: enough to notice damage, and many times as fast as a hash."""
+    return json.dumps({name: _sum_of_words(tensor) for name, tensor in sorted(tensors.items())})
+
+
+def _sum_of_words(tensor: Tensor) -> int:
+    content = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+    n = len(content) // 8 * 8
+    return int(content[:n].view("uint64").sum()) + int(content[n:].sum())
