@@ -124,7 +124,10 @@ def run(args: argparse.Namespace) -> None:
         trainer.load_model(args.model_dir, epoch=args.load_epoch)
         trainer.test()
     elif not args.no_train:
-        trainer.train()
+        try:
+            trainer.train()
+        finally:
+            trainer.close_writer()  # its thread would still write while Python shuts down
     if not args.no_train or args.eval_only:
         print(what_next(trainer, trained=not args.eval_only))
 

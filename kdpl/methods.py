@@ -17,6 +17,8 @@ from .prompts import (
     PromptSRCPromptLearner,
     VPTPromptLearner,
 )
+from .prompts.class_tokens import POSITIONS
+from .ranges import FLAG, Range, one_of, real, text, whole
 
 
 class Setting(NamedTuple):
@@ -24,6 +26,7 @@ class Setting(NamedTuple):
 
     key: str  # in a configuration, below the method's node
     default: Any  # published value: what the library takes
+    range: Range
     meaning: str
     key_default: Any = None  # what an empty configuration takes; None: the published value
 
@@ -75,19 +78,22 @@ class Method:
     def all_settings(self) -> dict[str, Setting]:
         return {**self.settings, **self.regulariser_settings, **self.averaging_settings}
 
+    @property
+    def keys(self) -> dict[str, tuple[Any, Range]]:
+        """Default and range of each key below its node in a configuration."""
+        settings = self.all_settings.values()
+        return {s.key: (s.default if s.key_default is None else s.key_default, s.range) for s in settings}
+
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """These settings with the published values for those that are not given.
 
         Raises:
-            ValueError: if the method has no such setting, or one is of another type or negative.
+            ValueError: if the method has no such setting, or one is out of its range.
         """
         if unknown := sorted(given.keys() - self.all_settings.keys()):
             raise ValueError(f"{self.name} has no setting {unknown[0]!r}; it has {', '.join(self.all_settings)}.")
         for name, value in given.items():
-            kind = type(self.settings[name].default) if name in self.settings else int | float
-            if not isinstance(value, kind) or (kind is int and value < 0):
-                like = f"such as {self.all_settings[name].default!r}"
-                raise ValueError(f"{name} of {self.name} is {value!r}; give {self.all_settings[name].meaning}, {like}.")
+            self.all_settings[name].range.check(f"{name} of {self.name} ({self.all_settings[name].meaning})", value)
         return {name: given.get(name, setting.default) for name, setting in self.all_settings.items()}
 
     def check_student(self, name: str) -> None:
@@ -165,8 +171,11 @@ class Method:
         return GaussianAverage(n_epochs=n_epochs, **{name: settings[name] for name in self.averaging_settings})
 
 
-_N_CTX = Setting("N_CTX", 4, "context vectors, overruled by CTX_INIT", 16)
-_CTX_INIT = Setting("CTX_INIT", "a photo of a", "words to start from; empty: random vectors", "")
+_VECTORS = whole(1, 75)  # with start, name and end they make at most 77 tokens
+_DEPTH = whole(1, 1000)  # published configurations ask for more blocks than some towers have
+_WEIGHT = real(0)
+_N_CTX = Setting("N_CTX", 4, _VECTORS, "context vectors, overruled by CTX_INIT", 16)
+_CTX_INIT = Setting("CTX_INIT", "a photo of a", text(), "words to start from; empty: random vectors", "")
 
 _ENTRIES = (
     Method(
@@ -175,9 +184,9 @@ _ENTRIES = (
         learner=CoOpPromptLearner,
         settings={
             "n_ctx": _N_CTX,
-            "class_specific": Setting("CSC", False, "class-specific contexts, overruled by CTX_INIT"),
+            "class_specific": Setting("CSC", False, FLAG, "class-specific contexts, overruled by CTX_INIT"),
             "ctx_init": _CTX_INIT,
-            "class_token_position": Setting("CLASS_TOKEN_POSITION", "end", "end, middle, front"),
+            "class_token_position": Setting("CLASS_TOKEN_POSITION", "end", one_of(*POSITIONS), "end, middle, front"),
         },
         epochs=50,
         batch_size=32,
@@ -199,9 +208,9 @@ _ENTRIES = (
         source="Jia et al., ECCV 2022",
         learner=VPTPromptLearner,
         settings={
-            "n_vis": Setting("N_CTX_VISION", 8, "visual tokens per block"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", "the fixed words of the text"),
-            "depth": Setting("PROMPT_DEPTH_VISION", 12, "blocks with prompts"),
+            "n_vis": Setting("N_CTX_VISION", 8, whole(1, 1000), "visual tokens per block"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", text(), "the fixed words of the text"),
+            "depth": Setting("PROMPT_DEPTH_VISION", 12, _DEPTH, "blocks with prompts"),
         },
         epochs=5,
         batch_size=4,
@@ -213,9 +222,9 @@ _ENTRIES = (
         source="Khattak et al., CVPR 2023",
         learner=MaPLePromptLearner,
         settings={
-            "n_ctx": Setting("N_CTX", 2, "vectors per block, in each tower"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", "used only if N_CTX <= 4"),
-            "depth": Setting("PROMPT_DEPTH", 9, "blocks with prompts"),
+            "n_ctx": Setting("N_CTX", 2, _VECTORS, "vectors per block, in each tower"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", text(), "used only if N_CTX <= 4"),
+            "depth": Setting("PROMPT_DEPTH", 9, _DEPTH, "blocks with prompts"),
         },
         epochs=5,
         batch_size=4,
@@ -228,11 +237,11 @@ _ENTRIES = (
         source="Khattak et al., ICCV 2023",
         learner=PromptSRCPromptLearner,
         settings={
-            "n_ctx": Setting("N_CTX_TEXT", 4, "text vectors per block"),
-            "n_vis": Setting("N_CTX_VISION", 4, "visual tokens per block"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", "used only if N_CTX_TEXT <= 4"),
-            "depth_text": Setting("PROMPT_DEPTH_TEXT", 9, "blocks of the text tower with prompts"),
-            "depth_vision": Setting("PROMPT_DEPTH_VISION", 9, "blocks of the image tower with prompts"),
+            "n_ctx": Setting("N_CTX_TEXT", 4, _VECTORS, "text vectors per block"),
+            "n_vis": Setting("N_CTX_VISION", 4, whole(1, 1000), "visual tokens per block"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", text(), "used only if N_CTX_TEXT <= 4"),
+            "depth_text": Setting("PROMPT_DEPTH_TEXT", 9, _DEPTH, "blocks of the text tower with prompts"),
+            "depth_vision": Setting("PROMPT_DEPTH_VISION", 9, _DEPTH, "blocks of the image tower with prompts"),
         },
         epochs=20,
         batch_size=4,
@@ -242,13 +251,13 @@ _ENTRIES = (
         registered_name="VLPromptLearner",
         regulariser=SelfConsistency,
         regulariser_settings={
-            "text_weight": Setting("TEXT_LOSS_WEIGHT", 25, "of the distance to the frozen text features"),
-            "image_weight": Setting("IMAGE_LOSS_WEIGHT", 10, "of the distance to the frozen image features"),
+            "text_weight": Setting("TEXT_LOSS_WEIGHT", 25, _WEIGHT, "of the distance to the frozen text features"),
+            "image_weight": Setting("IMAGE_LOSS_WEIGHT", 10, _WEIGHT, "of the distance to the frozen image features"),
         },
         averages=True,
         averaging_settings={
-            "mean": Setting("GPA_MEAN", 15, "of the Gaussian weights of the epochs' prompts, in epochs"),
-            "std": Setting("GPA_STD", 1, "of these weights, in epochs"),
+            "mean": Setting("GPA_MEAN", 15, real(), "of the Gaussian weights of the epochs' prompts, in epochs"),
+            "std": Setting("GPA_STD", 1, real(above=0), "of these weights, in epochs"),
         },
     ),
     Method(
@@ -256,15 +265,15 @@ _ENTRIES = (
         source="Yao et al., CVPR 2023",
         learner=CoOpPromptLearner,
         settings={
-            "n_ctx": Setting("N_CTX", 4, "context vectors, overruled by CTX_INIT"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", "words to start from; empty: random vectors"),
+            "n_ctx": Setting("N_CTX", 4, _VECTORS, "context vectors, overruled by CTX_INIT"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", text(), "words to start from; empty: random vectors"),
         },
         epochs=100,
         batch_size=128,
         lr=0.002,
         config="{}_ep100_ctxv1",
         regulariser=KnowledgeGuidance,
-        regulariser_settings={"weight": Setting("W", 8.0, "of the distance to the template's text features")},
+        regulariser_settings={"weight": Setting("W", 8.0, _WEIGHT, "of the distance to the template's text features")},
         templates={"DescribableTextures": "a photo of a {}, a type of texture."},
     ),
 )

@@ -7,8 +7,17 @@ from torch import Tensor, nn
 
 
 def gaussian_weights(mean: float, std: float, n_epochs: int) -> list[float]:
-    """Weights of epochs 1 .. n_epochs: a normal density of the epoch's number, made to sum to 1."""
+    """Weights of epochs 1 .. n_epochs: a normal density of the epoch's number, made to sum to 1.
+
+    Raises:
+        ValueError: if the density is 0 at all of them.
+    """
     densities = [math.exp(-0.5 * ((epoch - mean) / std) ** 2) for epoch in range(1, n_epochs + 1)]
+    if not sum(densities):
+        raise ValueError(
+            f"The average of the prompts over {n_epochs} epochs (GPA_MEAN {mean:g}, GPA_STD {std:g}) has no weight at "
+            "any of them. Put the mean among the epochs."
+        )
     return [density / sum(densities) for density in densities]
 
 

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Mapping
 from enum import Flag, auto
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 from dassl.config import get_cfg_default
 from yacs.config import CfgNode
 
 from kdpl.caching.features import MAX_GB
+from kdpl.clip.precision import PRECISIONS
+from kdpl.dassl_ranges import DASSL_RANGES
 from kdpl.methods import METHODS, Method
+from kdpl.ranges import FLAG, LARGEST, one_of, real, several, text, whole
 from kdpl.settings import flat
 
 ZERO_SHOT = ("ZeroshotCLIP", "ZeroshotCLIP2")  # trainers that learn nothing
@@ -41,39 +44,40 @@ TOLD_ELSEWHERE = (  # by other facts of a record
     "DATALOADER.TEST.",  # exact counts do not depend on it
 )  # fmt: skip
 CLASS_AGNOSTIC_ONLY = ("TRAINER.KDPL.K_MAX", "TRAINER.KDPL.VOCABULARY")
+PREC = ("fp16", one_of(*PRECISIONS))
+SETTINGS = {  # key: default and range of what our trainers add to Dassl's
+    "DATASET.SUBSAMPLE_CLASSES": ("all", one_of("all", "base", "new")),  # all, or one half of the classes
+    "DATASET.TEMPLATE": ("", text()),  # "a photo of a {}." for teacher and zero-shot; empty: the dataset's own
+    "DATASET.DRAW": ("", text()),  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them
+    "TEST.PER_IMAGE_FILE": (False, FLAG),  # write predictions.csv: label and likeliest classes of each image
+    "DATASET.FOLDER.NAME": ("", text()),  # of images of one's own (DATASET.NAME Folder); empty: that of their folder
+    "DATASET.FOLDER.CLASSNAMES": ("", text()),  # file with one name per line; empty: classnames.txt if it is there
+    "DATASET.FOLDER.LABELS": ("", text()),  # CSV or JSON of path, label and perhaps split; empty: labels.csv or .json
+    "DATASET.FOLDER.DIVIDE": (False, FLAG),  # whether labelled images that nothing divides are not all for training
+    "DATASET.FOLDER.SHARES": ((0.5, 0.2, 0.3), several(real(0, 1), 3)),  # training, validation, test; others divide
+    "DATASET.FOLDER.SPLIT_SEED": (1, whole(-LARGEST)),  # of that division; the same for all SEEDs
+    **{f"TRAINER.{m.node}.{key}": known for m in METHODS.values() for key, known in m.keys.items()},
+    **{f"TRAINER.{method.node}.PREC": PREC for method in METHODS.values()},  # of the student
+    "TRAINER.KDPL.TEACHER": ("ViT-L/14", text(empty=False)),  # OpenAI name, "open_clip:<model>/<tag>" or a file; "A, B"
+    "TRAINER.KDPL.PREC": PREC,  # of the teacher
+    "TRAINER.KDPL.CLASS_AGNOSTIC": (False, FLAG),  # KDPL-CA: train on a vocabulary instead of the class names
+    "TRAINER.KDPL.K_MAX": (1000, whole(1)),  # KDPL-CA: classes kept in each batch
+    "TRAINER.KDPL.VOCABULARY": ("", text()),  # KDPL-CA: file with one name per line; empty: the names of Open Images
+    "TRAINER.KDPL.VIEWS": (0, whole(0)),  # augmentations per image, repeated; 0: as published, always new ones
+    "TRAINER.KDPL.CACHE_DIR": ("", text()),  # keeps features of frozen towers for all runs and trainers; empty: none
+    "TRAINER.KDPL.CACHE_PRECISION": ("fp32", one_of("fp32", "fp16")),  # of these; fp16: half the space, rounded
+    "TRAINER.KDPL.CACHE_GB": (MAX_GB, real(above=0)),  # its limit; the least recently used features are removed
+}
+
+
+RANGES = DASSL_RANGES | {key: values for key, (_, values) in SETTINGS.items()}
 
 
 def extend_cfg(cfg: CfgNode) -> None:
     """Add to Dassl's defaults what our trainers read; keys that a CoOp checkout has declared keep their values."""
-    cfg.DATASET.setdefault("SUBSAMPLE_CLASSES", "all")  # all, or one half of the classes: base, new
-    cfg.DATASET.setdefault("TEMPLATE", "")  # "a photo of a {}." for teacher and zero-shot; empty: the dataset's own
-    cfg.DATASET.setdefault("DRAW", "")  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them
-    cfg.TEST.setdefault("PER_IMAGE_FILE", False)  # write predictions.csv: label and likeliest classes of each image
-
-    folder = cfg.DATASET.setdefault("FOLDER", CfgNode())  # of DATASET.NAME Folder: images of one's own in --root
-    folder.setdefault("NAME", "")  # of the collection, in records and tables; empty: the name of its folder
-    folder.setdefault("CLASSNAMES", "")  # file with one name per line; empty: classnames.txt if it is there
-    folder.setdefault("LABELS", "")  # CSV or JSON of path, label and, optionally, split; empty: labels.csv, labels.json
-    folder.setdefault("DIVIDE", False)  # labelled images that nothing divides: by SHARES; False: all are for training
-    folder.setdefault("SHARES", (0.5, 0.2, 0.3))  # of a class for training, validation, test; others than these divide
-    folder.setdefault("SPLIT_SEED", 1)  # of that division; the same for all SEEDs
-
-    for method in METHODS.values():
-        node = cfg.TRAINER.setdefault(method.node, CfgNode())
-        for setting in method.all_settings.values():
-            node.setdefault(setting.key, setting.default if setting.key_default is None else setting.key_default)
-        node.setdefault("PREC", "fp16")  # of the student: fp32, bf16, fp16, amp
-
-    kdpl = cfg.TRAINER.setdefault("KDPL", CfgNode())
-    kdpl.setdefault("TEACHER", "ViT-L/14")  # OpenAI name, "open_clip:<model>/<tag>" or a file; "A, B": both, averaged
-    kdpl.setdefault("PREC", "fp16")  # of the teacher
-    kdpl.setdefault("CLASS_AGNOSTIC", False)  # KDPL-CA: train on a vocabulary instead of the class names
-    kdpl.setdefault("K_MAX", 1000)  # KDPL-CA: classes kept in each batch
-    kdpl.setdefault("VOCABULARY", "")  # KDPL-CA: file with one name per line; empty: the names of Open Images
-    kdpl.setdefault("VIEWS", 0)  # augmentations per image, repeated over the epochs; 0: as published, always new ones
-    kdpl.setdefault("CACHE_DIR", "")  # keeps features of frozen towers for all runs and trainers; empty: none
-    kdpl.setdefault("CACHE_PRECISION", "fp32")  # of what it keeps; fp16: half the space, results of rounded features
-    kdpl.setdefault("CACHE_GB", MAX_GB)  # its limit; the least recently used features are removed
+    for key, (default, _) in SETTINGS.items():
+        path, name = key.rsplit(".", 1)
+        reduce(lambda node, part: node.setdefault(part, CfgNode()), path.split("."), cfg).setdefault(name, default)
 
 
 def method_settings(cfg: CfgNode, method: Method) -> dict[str, Any]:

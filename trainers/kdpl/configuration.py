@@ -1,19 +1,21 @@
 """The configuration of a run, from files, flags and KEY VALUE pairs; whatever is unknown is refused by name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 
-import yaml
 from dassl.config import get_cfg_default
 from yacs.config import CfgNode
 
 from kdpl.clip.device import n_cores
+from kdpl.dassl_ranges import MOST_WORKERS
+from kdpl.methods import METHODS
 from kdpl.names import did_you_mean
+from kdpl.outside import read_yaml
+from kdpl.ranges import check_all
 from kdpl.settings import flat
 
-from .config import extend_cfg
-
-MOST_WORKERS = 16  # each keeps decoded images in memory; a GPU is not waiting for more
+from .config import RANGES, extend_cfg
 
 
 def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Sequence[str] = ()) -> CfgNode:
@@ -27,43 +29,46 @@ def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Seque
         pairs: KEY VALUE KEY VALUE ... as text.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`merge_file` and :func:`merge_pairs`.
+        FileNotFoundError, ValueError: as :func:`merge_file` and :func:`merge_pairs`; if a value is not in the range of
+            its setting, or a file is of another method than the trainer.
     """
     cfg = get_cfg_default()
     extend_cfg(cfg)
+    defaults = flat(cfg)
     cfg.DATALOADER.NUM_WORKERS = min(MOST_WORKERS, n_cores())
-    for file in files:
-        merge_file(cfg, file)
+    methods = {file: merge_file(cfg, file) for file in files}
     for key, value in settings.items():
-        node, _, name = key.rpartition(".")
-        get_node(cfg, node)[name] = value
+        get_node(cfg, key.rpartition(".")[0])[key.rpartition(".")[2]] = value
     merge_pairs(cfg, pairs)
+    check_all(flat(cfg), RANGES, defaults)
+    method = cfg.TRAINER.NAME.removesuffix("_KDPL")
+    for file, named in methods.items():
+        if named and method in METHODS and method not in named:
+            others = f"{' and '.join(sorted(named))}, and the trainer is {cfg.TRAINER.NAME}"
+            raise ValueError(f"{file} is for {others}. Take one of configs/trainers/{cfg.TRAINER.NAME}.")
     cfg.freeze()
     return cfg
 
 
-def merge_file(cfg: CfgNode, file: str) -> None:
-    """Merge a YAML file.
+def merge_file(cfg: CfgNode, file: str) -> set[str]:
+    """Merge a YAML file; returns the methods that it is for, going by its keys and, without any, by its folder.
 
     Raises:
         FileNotFoundError: if there is none; what its folder holds is listed.
         ValueError: if it is not YAML, has unknown keys, or values of another type than the defaults'.
     """
     path = Path(file)
-    if not path.is_file():
+    if not path.exists():
         others = sorted(other.name for other in path.parent.glob("*.yaml"))
         found = f"{path.parent} holds {', '.join(others)}" if others else f"there are no YAML files in {path.parent}"
         raise FileNotFoundError(f"No configuration file {file}{did_you_mean(path.name, others)}; {found}.")
-    try:
-        with open(path, encoding="utf-8") as stream:
-            node = CfgNode.load_cfg(stream)
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, AssertionError) as error:  # of yacs: not a mapping
-        raise ValueError(f"{file} is not a YAML file of settings: {error}") from error
-    check_keys(cfg, flat(node), file)
-    try:
-        cfg.merge_from_other_cfg(node)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
+    content = read_yaml(path)
+    values = flat(content)
+    check_keys(cfg, values, file)
+    _merge(lambda: cfg.merge_from_other_cfg(CfgNode(content)), file)
+    nodes = {key.split(".")[1] for key in values if key.startswith("TRAINER.")}
+    folder = path.absolute().parent.name.removesuffix("_KDPL")
+    return {name for name, method in METHODS.items() if method.node in nodes} or {folder} & METHODS.keys()
 
 
 def merge_pairs(cfg: CfgNode, pairs: Sequence[str]) -> None:
@@ -80,10 +85,16 @@ def merge_pairs(cfg: CfgNode, pairs: Sequence[str]) -> None:
     if len(pairs) % 2:
         raise ValueError(f"{pairs[-1]} has no value in {where}: {' '.join(pairs)}")
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        try:
-            cfg.merge_from_list([key, value])
-        except ValueError as error:
-            raise ValueError(f"{key} cannot be {value!r}: {error}") from error
+        _merge(lambda pair=[key, value]: cfg.merge_from_list(pair), f"{key} cannot be {value[:200]!r}")
+
+
+def _merge(merge: Callable[[], None], where: str) -> None:
+    try:
+        merge()
+    except (ValueError, AssertionError, AttributeError, TypeError) as error:  # of yacs: a value where others are below
+        raise ValueError(f"{where}: {' '.join(str(error).split())}") from error
+    except (RecursionError, MemoryError) as error:
+        raise ValueError(f"{where}: it is nested too deeply.") from error
 
 
 def check_keys(cfg: CfgNode, keys: Iterable[str], where: str) -> None:
@@ -100,6 +111,4 @@ def check_keys(cfg: CfgNode, keys: Iterable[str], where: str) -> None:
 
 def get_node(cfg: CfgNode, path: str) -> CfgNode:
     """The node that a dotted path names; empty: the root."""
-    for key in filter(None, path.split(".")):
-        cfg = cfg[key]
-    return cfg
+    return reduce(lambda node, key: node[key], filter(None, path.split(".")), cfg)

@@ -3,7 +3,7 @@
 from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name
-from kdpl.clip.precision import check_precision, resolve_precision
+from kdpl.clip.precision import resolve_precision
 from kdpl.clip.templates import GENERIC
 from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.distillation.agreement import look_at_agreement
@@ -27,9 +27,6 @@ class KDPLTrainer(PromptTrainer):
         kdpl = cfg.TRAINER.KDPL
         for name in teacher_names(kdpl.TEACHER):
             check_clip_name(name)
-        check_precision(kdpl.PREC, "TRAINER.KDPL.PREC")
-        if kdpl.K_MAX < 1:
-            raise ValueError(f"TRAINER.KDPL.K_MAX is {kdpl.K_MAX}; at least one class must be kept (published: 1000).")
         if kdpl.CLASS_AGNOSTIC:
             self.method.check_class_agnostic(method_settings(cfg, self.method))
 

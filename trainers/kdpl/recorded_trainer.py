@@ -85,10 +85,7 @@ class RecordedTrainer(TrainerX):
                 f"Take {self.cfg.TRAINER.NAME}_KDPL, which learns from a teacher, or label them."
             )
         self.record.mode = "train"
-        try:
-            super().train()
-        finally:
-            self.close_writer()  # its thread would still write while Python shuts down
+        super().train()
         self.save_final_prompts()
         self.finish_record()
 

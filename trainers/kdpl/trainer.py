@@ -13,14 +13,14 @@ from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name, load_clip
 from kdpl.clip.openai import check_image_size
-from kdpl.clip.precision import check_precision, resolve_precision
+from kdpl.clip.precision import resolve_precision
 from kdpl.clip.templates import template_of
 from kdpl.distillation.objective import LabelObjective, Objective
 from kdpl.distillation.regularisers import Regulariser
 from kdpl.distillation.resume import FILE_NAME, read_resume_state, save_resume_state
 from kdpl.distillation.training import Training
 from kdpl.fingerprints import fingerprint
-from kdpl.images.seeded_loader import check_views, seeded_loader
+from kdpl.images.seeded_loader import seeded_loader
 from kdpl.methods import Method
 from kdpl.prompts import prompt_file
 from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
@@ -55,12 +55,10 @@ class PromptTrainer(RecordedTrainer):
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse what cannot work before anything is read or fetched."""
-        name, precision = cfg.MODEL.BACKBONE.NAME, cfg.TRAINER[self.method.node].PREC
+        name = cfg.MODEL.BACKBONE.NAME
         check_clip_name(name)
         self.method.check_student(name)
         check_image_size(name, cfg.INPUT.SIZE)
-        check_precision(precision, f"TRAINER.{self.method.node}.PREC")
-        check_views(cfg.TRAINER.KDPL.VIEWS, "TRAINER.KDPL.VIEWS")
 
     def build_data_loader(self) -> None:
         super().build_data_loader()

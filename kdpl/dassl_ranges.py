@@ -1,0 +1,45 @@
+"""The ranges of the settings that Dassl declares without any; of Dassl nothing is needed here but their names."""
+
+from .clip.device import n_cores
+from .ranges import LARGEST, one_of, real, several, text, whole
+
+MOST_WORKERS = 16  # by default; each keeps decoded images in memory, and a GPU is not waiting for more
+MOST_EPOCHS = 100_000
+TRANSFORMS = (
+    "random_flip", "random_resized_crop", "normalize", "instance_norm", "random_crop", "random_translation",
+    "center_crop", "cutout", "imagenet_policy", "cifar10_policy", "svhn_policy", "randaugment", "randaugment_fixmatch",
+    "randaugment2", "gaussian_noise", "colorjitter", "randomgrayscale", "gaussian_blur",
+)  # fmt: skip
+_BY_RANGE = (
+    (whole(-LARGEST, 2**32 - 1), "SEED"),
+    (text(empty=False), "OUTPUT_DIR"),
+    (several(whole(1, 8192), 2), "INPUT.SIZE"),
+    (one_of("bilinear", "bicubic", "nearest"), "INPUT.INTERPOLATION"),
+    (several(one_of(*TRANSFORMS)), "INPUT.TRANSFORMS"),
+    (several(real(), 3), "INPUT.PIXEL_MEAN"),
+    (several(real(above=0), 3), "INPUT.PIXEL_STD"),
+    (several(real(0, 1, above=0), 2, rising=True), "INPUT.RRCROP_SCALE"),
+    (whole(0, 1000), "INPUT.CROP_PADDING INPUT.CUTOUT_N INPUT.RANDAUGMENT_N"),
+    (whole(1, 8192), "INPUT.CUTOUT_LEN INPUT.GB_K"),
+    (whole(0, 30), "INPUT.RANDAUGMENT_M"),
+    (real(0), "INPUT.GN_STD INPUT.COLORJITTER_B INPUT.COLORJITTER_C INPUT.COLORJITTER_S"),
+    (real(0, 0.5), "INPUT.COLORJITTER_H"),
+    (real(0, 1), "INPUT.RGS_P INPUT.GB_P DATASET.VAL_PERCENT OPTIM.MOMENTUM OPTIM.SGD_DAMPNING OPTIM.RMSPROP_ALPHA"),
+    (whole(1, LARGEST, -1, meaning="all images"), "DATASET.NUM_SHOTS"),
+    (whole(0, max(MOST_WORKERS, 4 * n_cores()), meaning="this machine's cores, four times"), "DATALOADER.NUM_WORKERS"),
+    (whole(1, 65_536), "DATALOADER.TRAIN_X.BATCH_SIZE DATALOADER.TRAIN_U.BATCH_SIZE DATALOADER.TEST.BATCH_SIZE"),
+    (one_of("adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"), "OPTIM.NAME"),
+    (real(above=0), "OPTIM.LR"),
+    (real(0), "OPTIM.WEIGHT_DECAY OPTIM.BASE_LR_MULT OPTIM.GAMMA OPTIM.WARMUP_CONS_LR OPTIM.WARMUP_MIN_LR"),
+    (real(0, 1 - 1e-9), "OPTIM.ADAM_BETA1 OPTIM.ADAM_BETA2"),
+    (one_of("single_step", "multi_step", "cosine"), "OPTIM.LR_SCHEDULER"),
+    (several(whole(-1, MOST_EPOCHS)), "OPTIM.STEPSIZE"),
+    (whole(1, MOST_EPOCHS), "OPTIM.MAX_EPOCH"),
+    (whole(-1, MOST_EPOCHS), "OPTIM.WARMUP_EPOCH TRAIN.CHECKPOINT_FREQ"),
+    (one_of("constant", "linear"), "OPTIM.WARMUP_TYPE"),
+    (whole(1), "TRAIN.PRINT_FREQ"),
+    (one_of("train_x", "train_u", "smaller_one"), "TRAIN.COUNT_ITER"),
+    (one_of("test", "val"), "TEST.SPLIT"),
+    (one_of("last_step", "best_val"), "TEST.FINAL_MODEL"),
+)
+DASSL_RANGES = {key: values for values, keys in _BY_RANGE for key in keys.split()}

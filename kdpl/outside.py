@@ -1,0 +1,222 @@
+"""The one gate for files from outside: regular files alone, of bounded size, in UTF-8, of the right form.
+
+Every reader raises an error of ours that names the file and, in text, the line. Nothing that is read is executed. What
+checkpoints hold is read by :mod:`kdpl.prompts.inert_files`, which opens them here.
+"""
+
+import codecs
+import csv
+import io
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 2**28  # of a text file; ImageNet's split has a third of that
+MOST_CONFIGURATION_BYTES = 2**18
+MOST_DEPTH, MOST_NODES = 50, 100_000  # of YAML, aliases written out
+MOST_CELL = 2**20  # characters
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def check_file(path: str | os.PathLike, what: str = "file", most: int | None = None) -> None:
+    """Refuse what is no regular file: reading a pipe or a device may never end.
+
+    Args:
+        what: what it should be, for the message.
+        most: bytes.
+
+    Raises:
+        FileNotFoundError: if nothing is there.
+        ValueError: if it is something else, or larger.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        kind = "link to nothing" if os.path.islink(path) else f"{what} there"
+        raise FileNotFoundError(f"{path}: there is no {kind}.") from error
+    except NotADirectoryError as error:
+        raise FileNotFoundError(f"{path}: there is no {what} there; a part of this path is a file.") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path} is {KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}; a {what} is needed.")
+    if most is not None and status.st_size > most:
+        raise ValueError(f"{path} has {status.st_size:,} bytes, and a {what} has at most {most:,}.")
+
+
+def read_bytes(path: str | os.PathLike, what: str = "file", most: int = MOST_BYTES) -> bytes:
+    """The bytes of a regular file; see :func:`check_file`."""
+    check_file(path, what, most)
+    with open(path, "rb") as file:
+        return file.read(most)
+
+
+def read_text(path: str | os.PathLike, what: str = "text file", most: int = MOST_BYTES) -> str:
+    """A text in UTF-8, with or without the mark that Windows puts at its start, or in UTF-16 with one.
+
+    Raises:
+        ValueError: also if it is in another encoding.
+    """
+    content = read_bytes(path, what, most)
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}, line {line}: this is not text in UTF-8 ({error.reason}). Save it in that encoding."
+        ) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{path}, line {line}: there is a zero byte; this is not a text file.")
+    return text
+
+
+def read_lines(path: str | os.PathLike, what: str = "text file") -> list[str]:
+    """The lines that are not empty, without spaces around them."""
+    return [line.strip() for line in read_text(path, what).splitlines() if line.strip()]
+
+
+def read_json(path: str | os.PathLike, what: str = "JSON file", most: int = MOST_BYTES) -> Any:
+    """The content of a JSON file; see :func:`parse_json`."""
+    return parse_json(read_text(path, what, most), path)
+
+
+def parse_json(text: str, where: str | os.PathLike) -> Any:
+    """Plain values from JSON; the numbers NaN and Infinity, and keys that come twice, are no JSON here.
+
+    Args:
+        where: the file, for messages.
+
+    Raises:
+        ValueError: naming the line.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
+    except json.JSONDecodeError as error:
+        page = " It is a web page: what was saved is a login or an error page." if text.lstrip()[:1] == "<" else ""
+        cut = (
+            ""
+            if page or text.rstrip()[-1:] in ("}", "]")
+            else f" It ends in the middle, after {len(text):,} characters: cut off."
+        )
+        raise ValueError(f"{where}, line {error.lineno}: this is not valid JSON ({error.msg}).{page}{cut}") from error
+    except RecursionError as error:
+        raise ValueError(f"{where}: its brackets are nested too deeply.") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"this is not valid JSON: it has the number {name}")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the key {name!r} comes more than once")
+    return content
+
+
+def csv_rows(text: str, where: str | os.PathLike, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV that are not empty, each with the line on which it ends, from 1.
+
+    Raises:
+        ValueError: if a quote is not closed, a cell is endless, or a row has not as many cells as the first.
+    """
+    csv.field_size_limit(MOST_CELL)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    n_cells = None
+    try:
+        for row in reader:
+            if not any(map(str.strip, row)):
+                continue
+            n_cells = n_cells or len(row)
+            if len(row) != n_cells:
+                raise ValueError(
+                    f"{where}, line {reader.line_num}: {len(row)} cells, and the lines above have {n_cells}. A cell "
+                    f"with {delimiter!r} in it needs quotes."
+                )
+            yield reader.line_num, row
+    except csv.Error as error:
+        problem = "a quote is not closed" if "end of data" in str(error) else str(error)
+        raise ValueError(f"{where}, line {reader.line_num}: {problem}.") from error
+
+
+def read_yaml(path: str | os.PathLike, what: str = "YAML file of settings") -> dict[str, Any]:
+    """Keys and plain values of a YAML file: no key twice, no merge keys, no tags, no endless aliases.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`check_file`; if the file is something else.
+    """
+    import yaml  # what a library needs to train and predict is without it
+
+    if Path(path).suffix.lower() not in (".yaml", ".yml", ".json"):
+        raise ValueError(f"{path} is not a {what}: its name ends in .yaml. Nothing that is executed is read here.")
+    text = read_text(path, what, MOST_CONFIGURATION_BYTES)
+    content, loader = {}, None
+    try:
+        loader = yaml.SafeLoader(text)  # that of C overflows its stack where this one says that it went too deep
+        node = loader.get_single_node()
+        if problem := node and _problem_of(node):
+            raise yaml.MarkedYAMLError(None, None, problem[1], problem[0].start_mark)
+        content = loader.construct_document(node) if node else {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ValueError(f"{path}{line}: this is not a {what} ({error.problem or error.context}).") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: this is not a {what} ({' '.join(str(error).split())}).") from error
+    except RecursionError as error:
+        raise ValueError(f"{path}: it is nested too deeply.") from error
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:  # of a date, or a number
+        raise ValueError(f"{path}: this is not a {what} ({error}).") from error
+    finally:
+        if loader:
+            loader.dispose()
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a {what}: it holds {type(content).__name__}, and `key: value` is needed.")
+    return content
+
+
+def _problem_of(root: Any) -> tuple[Any, str] | None:
+    """A node of YAML that settings cannot have, and why; every node counts as often as aliases repeat it."""
+    sizes: dict[int, int] = {}
+
+    def look(node: Any, above: tuple[int, ...]) -> tuple[Any, str] | None:
+        if id(node) in above:
+            return node, "an alias (*) leads back to itself"
+        if len(above) > MOST_DEPTH:
+            return node, "it is nested too deeply"
+        if id(node) in sizes:
+            return None
+        children = node.value if isinstance(node.value, list) else []
+        if node.id == "mapping":
+            if problem := _problem_of_keys([key for key, _ in node.value]):
+                return problem
+            children = [value for _, value in node.value]
+        for child in children:
+            if problem := look(child, (*above, id(node))):
+                return problem
+        sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
+        return (node, f"its aliases (*) make more than {MOST_NODES:,} values") if sizes[id(node)] > MOST_NODES else None
+
+    return look(root, ())
+
+
+def _problem_of_keys(keys: list[Any]) -> tuple[Any, str] | None:
+    for key in keys:
+        if not key.tag.endswith(":str"):
+            merges = key.tag.endswith(":merge")
+            return key, "merge keys (<<) are not read here" if merges else "a key that is no text; put it into quotes"
+    counts = Counter(key.value for key in keys)
+    return next(((key, f"the key {key.value!r} comes twice") for key in keys if counts[key.value] > 1), None)

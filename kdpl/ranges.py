@@ -1,0 +1,116 @@
+"""What values a setting may have: declared beside its default, told in every message, checked in one place."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+LARGEST = 10**9
+LONGEST_TEXT = 4096  # characters
+
+
+class Range(NamedTuple):
+    """The values of a setting.
+
+    Attributes:
+        words: what they are, as in "it takes a whole number from 1".
+    """
+
+    words: str
+    holds: Callable[[Any], bool]
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value that is not among them.
+
+        Raises:
+            ValueError: with the setting's name, the value and what is possible.
+        """
+        if not self.holds(value):
+            shown = repr(value)
+            raise ValueError(f"{name} is {shown if len(shown) < 200 else shown[:200] + '...'}; it takes {self.words}.")
+
+
+def whole(least: int, most: int = LARGEST, *others: int, meaning: str = "") -> Range:
+    """Whole numbers from ``least`` to ``most``, and ``others``.
+
+    >>> whole(1, 10, -1).check("shots", 0)
+    Traceback (most recent call last):
+    ValueError: shots is 0; it takes a whole number from 1 to 10, or -1.
+    """
+    also = "".join(f", or {other}" for other in others)
+    to = f" to {most:,}" if most < LARGEST else ""
+    return Range(
+        f"a whole number from {least:,}{to}{also}{f' ({meaning})' * bool(meaning)}",
+        lambda value: type(value) is int and (least <= value <= most or value in others),
+    )
+
+
+def real(least: float = -LARGEST, most: float = LARGEST, above: float | None = None) -> Range:
+    """Finite numbers from ``least``, or above ``above``, to ``most``."""
+    start = f"above {above:g}" if above is not None else f"from {least:g}" if least > -LARGEST else ""
+    words = " ".join(filter(None, ["a number", start, f"to {most:g}" if most < LARGEST else ""]))
+
+    def holds(value: Any) -> bool:
+        number = type(value) in (int, float) and math.isfinite(value) and least <= value <= most
+        return number and (above is None or value > above)
+
+    return Range(words, holds)
+
+
+def one_of(*names: str) -> Range:
+    """One of these names."""
+    return Range(f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names)
+
+
+def text(empty: bool = True) -> Range:
+    """Text that can be printed and be part of a path."""
+    return Range(
+        f"text of {0 if empty else 1} to {LONGEST_TEXT:,} characters, in Unicode and without control characters",
+        lambda value: isinstance(value, str) and is_plain(value) and (empty or bool(value.strip())),
+    )
+
+
+def is_plain(value: str) -> bool:
+    """Whether text has no control characters, can be written as UTF-8, and is not endless."""
+    return len(value) <= LONGEST_TEXT and not any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value)
+
+
+FLAG = Range("True or False", lambda value: isinstance(value, bool))
+
+
+def several(each: Range, n: int | None = None, rising: bool = False) -> Range:
+    """A list or tuple of ``n`` such values, or of any number of them."""
+    what = f"{n} values" if n else "a list of values"
+    return Range(
+        f"{what}, each {each.words}{', the smaller one first' * rising}",
+        lambda value: (
+            isinstance(value, list | tuple)
+            and n in (None, len(value))
+            and all(map(each.holds, value))
+            and (not rising or list(value) == sorted(value))
+        ),
+    )
+
+
+_TEXT, _NUMBER = text(), real()
+PLAIN = Range(
+    "text, a number, or True or False", lambda value: any(kind.holds(value) for kind in (FLAG, _TEXT, _NUMBER))
+)
+
+
+def like(default: Any) -> Range:
+    """Values of the default's kind, for a setting of which nothing else is declared."""
+    kinds = {bool: FLAG, int: whole(-LARGEST), float: real(), str: text(), list: several(PLAIN), tuple: several(PLAIN)}
+    return kinds.get(type(default), Range("any value", lambda value: True))
+
+
+def check_all(values: Mapping[str, Any], ranges: Mapping[str, Range], defaults: Mapping[str, Any]) -> None:
+    """Refuse the first value that is not in the range of its setting.
+
+    Args:
+        defaults: where no range is declared, values are of the default's kind.
+
+    Raises:
+        ValueError: with the setting's name, the value and what is possible.
+    """
+    for name, value in values.items():
+        (ranges.get(name) or like(defaults.get(name))).check(name, value)
