@@ -1,0 +1,113 @@
+"""Build the documentation, and check that its generated parts are current and its links lead somewhere.
+
+python -m tools.docs                # check everything, build into site/
+python -m tools.docs --write        # bring docs/methods.md up to date with kdpl/methods.py first
+mkdocs serve                        # read it while you write
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kdpl.guard import guarded, run_command
+from kdpl.methods import METHODS, Method
+from tools.sweep.local_engine import ROOT
+
+METHODS_PAGE = Path("docs/methods.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "DATASETS.md", "CHANGELOG.md", "assets/published/README.md")
+INTRODUCTION = """# Methods and settings
+
+This page is generated from `kdpl/methods.py`: `python -m tools.docs --write`.
+
+Every method is a trainer with labels (`CoOp`), one with a teacher and class names (`CoOp_KDPL`), and one without class
+names (the same with `TRAINER.KDPL.CLASS_AGNOSTIC True`). In the library it is an argument:
+
+```python
+kdpl.distill("photos", ["sparrow", "robin"], method="MaPLe", settings={"depth": 6})
+```
+
+Defaults are the published values. Settings have the names that `settings=` takes in the library; keys are those of a
+configuration. `PREC` of each method and of `TRAINER.KDPL` is fp32, bf16, fp16 or amp.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module; the exit code is 1 if something is out of date, broken or built with a warning."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.docs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="bring generated pages up to date")
+    parser.add_argument("--site", type=Path, default=Path("site"), help="folder to build into (default: site)")
+    args = parser.parse_args(arguments)
+    return guarded(lambda: build(args.write, args.site.absolute()))
+
+
+def build(write: bool, site: Path) -> int:
+    """Check and build; problems are printed."""
+    page, problems = methods_page(), []
+    if write:
+        (ROOT / METHODS_PAGE).write_text(page, encoding="utf-8")
+    elif (ROOT / METHODS_PAGE).read_text(encoding="utf-8") != page:
+        problems.append(f"{METHODS_PAGE} is out of date: python -m tools.docs --write")
+    problems += broken_links(ROOT)
+    print("\n".join(problems))
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)]
+    built = subprocess.run(command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
+    if not problems and not built.returncode:
+        print(f"The documentation is in {site}.")
+    return int(bool(problems or built.returncode))
+
+
+def methods_page() -> str:
+    """The page about the methods, in Markdown."""
+    rows = [
+        f"| [{m.name}](#{m.name.lower()}) | {m.source} | {_learned(m)} | {m.epochs} | {m.batch_size} | {m.lr} |"
+        for m in METHODS.values()
+    ]
+    head = "| method | source | prompts enter | epochs | batch | learning rate |\n|---|---|---|---|---|---|\n"
+    return "\n".join([INTRODUCTION, head + "\n".join(rows), *(_section(m) for m in METHODS.values())])
+
+
+def _learned(method: Method) -> str:
+    towers = ["the text tower"] * method.learner.learns_text + ["the image tower (ViT only)"] * (
+        method.learner.learns_visual
+    )
+    return " and ".join(towers)
+
+
+def _section(method: Method) -> str:
+    lines = [
+        f"| `{name}` | `{setting.key}` | `{setting.default!r}` | {setting.meaning} |"
+        for name, setting in method.all_settings.items()
+    ]
+    table = "| setting | key | published | meaning |\n|---|---|---|---|\n" + "\n".join(lines)
+    about = (method.learner.__doc__ or "").strip().splitlines()[0]
+    files = (
+        f"Configurations: `configs/trainers/{method.name}/{method.config.format('vit_b32')}.yaml` and its neighbours."
+    )
+    return f"\n## {method.name}\n\n{about} Keys are below `TRAINER.{method.node}`. {files}\n\n{table}\n"
+
+
+def broken_links(root: Path) -> list[str]:
+    """Links to files of this repository that do not exist, in pages outside docs/ (mkdocs checks the others)."""
+    return [
+        f"{name}: the link to {target} leads nowhere"
+        for name in PAGES
+        if (root / name).is_file()
+        for target in _links((root / name).read_text(encoding="utf-8"))
+        if not ((root / name).parent / target).exists()
+    ]
+
+
+def _links(text: str) -> Iterator[str]:
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if not re.match(r"[a-z]+:|#", target):
+            yield target.partition("#")[0]
+
+
+if __name__ == "__main__":
+    run_command(main)
