@@ -152,6 +152,8 @@ def main_settings(args: argparse.Namespace, cfg: "CfgNode", method: "Method | No
     if trains:
         shots = f"{cfg.DATASET.NUM_SHOTS} images per class" if cfg.DATASET.NUM_SHOTS > 0 else "all images"
         lines["Training"] = f"{cfg.OPTIM.MAX_EPOCH} epochs on {shots}"
+        if views := cfg.TRAINER.KDPL.VIEWS:
+            lines["Training"] += f", {views} augmentations of each, repeated (as published: new ones in every epoch)"
     lines["Classes"] = cfg.DATASET.SUBSAMPLE_CLASSES
     if trains and cfg.TRAINER.NAME.endswith("_KDPL") and cfg.TRAINER.KDPL.CLASS_AGNOSTIC:
         lines["Classes"] += "; the training does not know their names"

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 import kdpl
 import train
+from kdpl.__main__ import main as kdpl_main
 from kdpl.caching.features import FeatureCache, key_of
 from kdpl.clip import loading
 from kdpl.clip.zero_shot import ZeroShotClassifier
@@ -218,3 +219,18 @@ def test_train_py_learns_and_evaluates_the_same_and_opens_no_picture_twice(data,
 
 def test_keys_differ_in_anything():
     assert len({key_of("a", 1), key_of("a", 2), key_of(["a", 1]), key_of("b", 1), key_of("a", 1, None)}) == 5
+
+
+def test_the_command_lists_and_clears(photos, tmp_path, capsys):
+    cache = tmp_path / "cache"
+    learned(photos, "CoOp", cache=cache)
+    assert kdpl_main(["cache", str(cache)]) == 0
+    listed = capsys.readouterr().out
+    assert listed.count("augmented images") == 2 and "texts like 'a photo of a {}.'" in listed
+    assert [line.split()[0] for line in listed.splitlines() if "augmented" in line] == ["18", "18"]
+    assert kdpl_main(["cache", str(cache), "--clear", "--unused-for", "1"]) == 0
+    assert "Removed 0.0 MB" in capsys.readouterr().out and len(list(cache.glob("*.shard"))) == 1
+    assert kdpl_main(["cache", str(cache), "--clear"]) == 0
+    assert not list(cache.glob("*.shard"))
+    assert kdpl_main(["cache", str(photos)]) == 2 and "is no feature cache" in capsys.readouterr().err
+    assert kdpl_main(["cache", str(cache), "--unused-for", "1"]) == 2

@@ -18,6 +18,7 @@ from filelock import FileLock
 from .blocks import NOTES, ROWS, encode_block, read_block, read_row
 
 SUFFIX = ".shard"
+CLAIMS = "claims"  # the file whose bytes processes lock
 SHARDS_AT_THE_LIMIT = 64  # a shard is closed at this part of the limit, so that little is lost with the oldest one
 SECONDS_BETWEEN_MARKS = 60  # of a shard as used
 
@@ -55,7 +56,7 @@ class Shards:
         self._shards: dict[str, _Shard] = {}
         self._rows: dict[bytes, dict[bytes, tuple[_Shard, int, int]]] = {}  # shard, place, bytes
         self._lock = FileLock(folder / "lock")
-        self._claims = os.open(folder / "claims", os.O_RDWR | os.O_CREAT, 0o666)
+        self._claims = os.open(folder / CLAIMS, os.O_RDWR | os.O_CREAT, 0o666)
         self._own: tuple[_Shard, int] | None = None  # that this process appends to, and its file descriptor
         self._warned = False
         self.refresh()
@@ -116,6 +117,12 @@ class Shards:
             self._rows[space] = {key: place for key, place in rows.items() if place[0] is not shard}
         shard.close()
 
+    def contents(self) -> dict[bytes, tuple[int, int]]:
+        """Of each space the number of rows and their bytes."""
+        return {
+            space: (len(rows), sum(row_bytes for *_, row_bytes in rows.values())) for space, rows in self._rows.items()
+        }
+
     # Writing
 
     @contextmanager
@@ -170,7 +177,7 @@ class Shards:
 
     def _abandoned_shard(self, n_bytes: int) -> tuple[_Shard, int] | None:
         """The latest shard whose process is gone, if it has room; what was torn off at its end is cut away."""
-        latest = max(self._files(), key=lambda file: file.stat().st_mtime_ns, default=None)
+        latest = max(self.files(), key=lambda file: file.stat().st_mtime_ns, default=None)
         if latest is None:
             return None
         own = self._open_own(latest)
@@ -196,7 +203,7 @@ class Shards:
 
     def _make_room(self, n_bytes: int) -> None:
         """Remove the least recently used shards until the next bytes fit; under the lock."""
-        files = [(file.stat().st_mtime_ns, file.stat().st_size, file) for file in self._files()]
+        files = [(file.stat().st_mtime_ns, file.stat().st_size, file) for file in self.files()]
         total = sum(size for _, size, _ in files) + n_bytes
         for _, size, file in sorted(files):
             if total <= self.max_bytes:
@@ -206,8 +213,26 @@ class Shards:
             if file.name in self._shards:
                 self._forget(file.name)
 
-    def _files(self) -> list[Path]:
+    def clear(self, unused_since: float) -> int:
+        """Remove the shards that nobody has used since a time, as :func:`time.time` counts; the bytes of them."""
+        freed = 0
+        with self._lock:
+            for file in self.files():
+                facts = file.stat()
+                if facts.st_mtime <= unused_since:
+                    file.unlink()
+                    freed += facts.st_size
+        self.refresh()
+        return freed
+
+    def files(self) -> list[Path]:
+        """The shards."""
         return [Path(entry) for entry in os.scandir(self.folder) if entry.name.endswith(SUFFIX)]
+
+
+def is_cache(folder: Path) -> bool:
+    """Whether a folder holds shards, or held some."""
+    return (folder / CLAIMS).is_file()
 
 
 def _write(shard: _Shard, file: int, data: bytes) -> None:

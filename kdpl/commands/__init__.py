@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..classifier import Classifier
 
-NAMES = ("train", "predict", "show", "verify")  # in the order of the help
+NAMES = ("train", "predict", "show", "verify", "cache")  # in the order of the help
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

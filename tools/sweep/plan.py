@@ -39,6 +39,7 @@ from .protocols import (
 from .runs import LOG, Part, Run
 from .spec import TRAINED, Block, Spec
 
+FEATURES = ".features"  # the cache that all runs share, below their output folder
 FINISHED, UNFINISHED, STALE, MISSING = "finished", "unfinished", "stale", "missing"
 
 
@@ -174,7 +175,8 @@ class _RunsOfBlock:
             "--root", str(self.root), "--seed", str(seed), "--output-dir", folder,
             "--dataset-config-file", f"configs/datasets/{on}.yaml",
             "--config-file", f"configs/trainers/{cfg}.yaml", "--trainer", trainer, "--backbone", backbone, *flags,
-            "DATASET.NUM_SHOTS", str(shots), "DATASET.SUBSAMPLE_CLASSES", classes, *pairs, *_pairs(self.block.options),
+            "DATASET.NUM_SHOTS", str(shots), "DATASET.SUBSAMPLE_CLASSES", classes,
+            "TRAINER.KDPL.CACHE_DIR", str(self.output / FEATURES), *pairs, *_pairs(self.block.options),
         ), title)  # fmt: skip
 
     def run(self, *parts: Part) -> Run:
