@@ -34,7 +34,7 @@ torch.optim.lr_scheduler.LRScheduler.__init__ = lambda self, optimizer, last_epo
 )
 torch.load = functools.partial(torch.load, weights_only=False)  # only where the caller does not say
 
-from dassl.config import clean_cfg, get_cfg_default  # noqa: E402
+from dassl.config import get_cfg_default  # noqa: E402
 from dassl.data import DataManager  # noqa: E402
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum  # noqa: E402
 from dassl.data.samplers import build_sampler  # noqa: E402
@@ -46,9 +46,7 @@ from dassl.optim import build_lr_scheduler, build_optimizer  # noqa: E402
 from dassl.utils import (  # noqa: E402
     AverageMeter,
     MetricMeter,
-    count_num_param,
     get_most_similar_str_to_a_from_b,
-    open_specified_layers,
     set_random_seed,
     setup_logger,
 )
@@ -59,8 +57,8 @@ for name in _absent:
 TRANSFORMS = [
     (),
     ("normalize", "random_flip", "random_resized_crop"),
-    ("random_crop", "random_flip", "cutout", "normalize", "gaussian_noise"),
-    ("instance_norm", "randomgrayscale", "gaussian_blur", "colorjitter", "random_translation", "center_crop"),
+    ("random_crop", "random_flip", "normalize"),
+    ("randomgrayscale", "gaussian_blur", "colorjitter", "center_crop"),
 ]
 
 
@@ -126,9 +124,7 @@ def config_defaults() -> dict:
     def plain(node):
         return {key: plain(value) if isinstance(value, dict) else repr(value) for key, value in node.items()}
 
-    cleaned = get_cfg_default()
-    clean_cfg(cleaned, "FixMatch")
-    return {"defaults": plain(get_cfg_default()), "cleaned": plain(cleaned.TRAINER)}
+    return plain(get_cfg_default())
 
 
 def transforms() -> list:
@@ -177,27 +173,23 @@ def learning_rates() -> dict:
 def optimizers() -> dict:
     after = {}
     for name in ("adam", "amsgrad", "sgd", "rmsprop", "adamw"):
-        for staged in (False, True):
-            torch.manual_seed(0)
-            model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-            node = config(OPTIM__NAME=name, OPTIM__STAGED_LR=staged, OPTIM__NEW_LAYERS=("1",), OPTIM__LR=0.05).OPTIM
-            optimizer = build_optimizer(model, node)
-            for _ in range(3):
-                optimizer.zero_grad()
-                model(torch.ones(5, 3)).square().sum().backward()
-                optimizer.step()
-            after[f"{name} {staged}"] = [numbers(parameter) for parameter in model.parameters()]
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+        optimizer = build_optimizer(model, config(OPTIM__NAME=name, OPTIM__LR=0.05).OPTIM)
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(5, 3)).square().sum().backward()
+            optimizer.step()
+        after[name] = [numbers(parameter) for parameter in model.parameters()]
     return after
 
 
 def samplers() -> dict:
-    items = [types.SimpleNamespace(label=i % 5 if i < 30 else 5, domain=i % 3) for i in range(32)]
     orders = {}
-    for name in ("SequentialSampler", "RandomSampler", "RandomDomainSampler", "SeqDomainSampler", "RandomClassSampler"):
-        for n_domain in (0, 2):
-            set_random_seed(5)
-            sampler = build_sampler(name, data_source=items, batch_size=6, n_domain=n_domain, n_ins=3)
-            orders[f"{name} {n_domain}"] = [len(sampler), [int(index) for index in sampler]]
+    for name in ("SequentialSampler", "RandomSampler"):
+        set_random_seed(5)
+        sampler = build_sampler(name, data_source=range(32), batch_size=6, n_domain=2, n_ins=3)
+        orders[name] = [len(sampler), [int(index) for index in sampler]]
     return orders
 
 
@@ -251,15 +243,9 @@ def small_helpers() -> list:
     for value in (1.0, torch.tensor(2.0)):
         metric.update({"loss": value, "acc": 3})
         average.update(value, n=2)
-    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
-    open_specified_layers(model, "1")
     return [
         str(metric),
         [average.val, average.avg, average.sum, average.count],
-        count_num_param(model),
-        count_num_param(params=model.parameters()),
-        [(parameter.requires_grad) for parameter in model.parameters()],
-        [child.training for child in model],
         get_most_similar_str_to_a_from_b("coopkdpl", ["CoOp", "CoOp_KDPL", "VPT"]),
     ]
 

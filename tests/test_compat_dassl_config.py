@@ -1,11 +1,9 @@
 """The default configuration holds the keys of CoOp's files and command lines."""
 
-from yacs.config import CfgNode
-
 import compat  # noqa: F401
 
 # isort: split
-from dassl.config import clean_cfg, get_cfg_default
+from dassl.config import get_cfg_default
 
 COOP_FILE = """
 DATALOADER:
@@ -52,10 +50,3 @@ def test_each_call_gives_a_configuration_of_its_own():
     changed.OPTIM.LR = 9.0
     assert get_cfg_default().INPUT.PIXEL_MEAN[0] == 0.485
     assert get_cfg_default().OPTIM.LR == 0.0003
-
-
-def test_clean_cfg_keeps_the_name_and_the_trainers_own_node():
-    cfg = get_cfg_default()
-    cfg.TRAINER.COOP = CfgNode({"N_CTX": 4})
-    clean_cfg(cfg, "CoOp")
-    assert cfg.TRAINER == {"NAME": "", "COOP": {"N_CTX": 4}}

@@ -2,7 +2,6 @@
 
 import pickle
 import random
-import types
 
 import pytest
 import torch
@@ -113,18 +112,11 @@ def test_a_test_image_is_resized_by_its_shorter_side_and_cropped(cfg):
 
 def test_every_transform_name_works(cfg):
     cfg.INPUT.TRANSFORMS = (
-        "random_flip random_crop random_translation imagenet_policy cifar10_policy svhn_policy randaugment colorjitter "
-        "randomgrayscale gaussian_blur cutout normalize gaussian_noise instance_norm center_crop"
+        "random_flip random_crop imagenet_policy cifar10_policy svhn_policy randaugment colorjitter randomgrayscale "
+        "gaussian_blur normalize center_crop"
     ).split()
     tensor = build_transform(cfg)(Image.new("RGB", (16, 16), (90, 120, 150)))
     assert tensor.shape == (3, 16, 16)
-
-
-def test_cutout_blanks_exactly_one_square(cfg):
-    cfg.INPUT.TRANSFORMS = ("cutout",)
-    cfg.INPUT.CUTOUT_LEN = 4
-    tensor = build_transform(cfg)(Image.new("RGB", (16, 16), (255, 255, 255)))
-    assert tensor.min() == 0.0 and 4 <= int((tensor[0] == 0).sum()) <= 16  # 2 x 2 in a corner
 
 
 def test_unknown_transform_and_interpolation_are_refused_with_what_exists(cfg):
@@ -150,10 +142,10 @@ def test_items_of_the_wrapper(cfg, images):
 def test_several_versions_of_an_image(cfg, images):
     cfg.DATALOADER.K_TRANSFORMS = 2
     cfg.DATALOADER.RETURN_IMG0 = True
-    transforms = [build_transform(cfg), build_transform(cfg, choices=["instance_norm"])]
+    transforms = [build_transform(cfg), build_transform(cfg, choices=["normalize"])]
     item = DatasetWrapper(cfg, images, transform=transforms, is_train=True)[0]
     assert len(item["img"]) == len(item["img2"]) == 2
-    assert abs(float(item["img2"][0].mean())) < 1e-4 < float(item["img"][0].mean())
+    assert float(item["img2"][0].mean()) < 0 < float(item["img"][0].mean())
     assert torch.equal(item["img0"], item["img"][0])  # only resized
     assert DatasetWrapper(cfg, images, transform=transforms)[0]["img"].shape == (3, 16, 16)  # one version at test
 
@@ -181,32 +173,6 @@ def test_the_summary_table(cfg, capsys):
         assert row in table
 
 
-def labelled(labels, domains):
-    return [types.SimpleNamespace(label=label, domain=domain) for label, domain in zip(labels, domains, strict=True)]
-
-
-def test_domain_batches_hold_equally_many_of_each_domain():
-    items = labelled([0] * 20, [0, 1] * 8 + [2] * 4)
-    order = list(build_sampler("SeqDomainSampler", data_source=items, batch_size=6))
-    assert [items[index].domain for index in order] == [0, 0, 1, 1, 2, 2] * 2
-    assert len(set(order)) == len(order)
-    sampler = build_sampler("RandomDomainSampler", data_source=items, batch_size=6, n_domain=2)
-    batch = list(sampler)[:6]
-    assert len(sampler) % 6 == 0 and len({items[index].domain for index in batch}) == 2
-
-
-def test_class_batches_repeat_images_of_small_classes():
-    items = labelled([0] * 5 + [1] * 2 + [2] * 4, [0] * 11)
-    order = list(build_sampler("RandomClassSampler", data_source=items, batch_size=8, n_ins=4))
-    labels = [items[index].label for index in order]
-    assert len(order) == 8 and all(len(set(labels[start : start + 4])) == 1 for start in (0, 4))
-
-
-def test_impossible_batches_and_unknown_samplers_are_refused():
-    items = labelled([0, 0, 1, 1], [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="batch of 3 images.*2 domains"):
-        build_sampler("RandomDomainSampler", data_source=items, batch_size=3)
-    with pytest.raises(ValueError, match="5 classes of 2"):
-        build_sampler("RandomClassSampler", data_source=items, batch_size=5, n_ins=1)
-    with pytest.raises(ValueError, match="'Shuffled'.*'RandomSampler'"):
-        build_sampler("Shuffled", data_source=items)
+def test_an_unknown_sampler_is_refused_with_what_exists():
+    with pytest.raises(ValueError, match="'RandomDomainSampler'.*'RandomSampler'"):
+        build_sampler("RandomDomainSampler", data_source=[])

@@ -15,7 +15,7 @@ import compat  # noqa: F401
 # isort: split
 from dassl.config import get_cfg_default
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
-from dassl.engine import TRAINER_REGISTRY, SimpleTrainer, TrainerX, TrainerXU, build_trainer
+from dassl.engine import TRAINER_REGISTRY, SimpleTrainer, TrainerX, build_trainer
 from dassl.optim import build_lr_scheduler, build_optimizer
 
 
@@ -38,16 +38,6 @@ class Linear(TrainerX):
         return {"loss": loss.item()}
 
 
-class LinearXU(TrainerXU, Linear):
-    """The same, with unlabelled images whose number it counts."""
-
-    def forward_backward(self, batch_x, batch_u):
-        image, label, unlabelled = self.parse_batch_train(batch_x, batch_u)
-        loss = nn.functional.cross_entropy(self.model(image), label)
-        self.model_backward_and_update(loss)
-        return {"loss": loss.item(), "unlabelled": len(unlabelled)}
-
-
 @pytest.fixture
 def cfg(tmp_path, monkeypatch):
     class Greys(DatasetBase):
@@ -57,10 +47,10 @@ def cfg(tmp_path, monkeypatch):
                 path = tmp_path / f"{i}.jpg"
                 Image.new("RGB", (8, 8), (25 * i,) * 3).save(path)
                 items.append(Datum(str(path), label=int(i >= 5), classname="dark light".split()[int(i >= 5)]))
-            super().__init__(train_x=items[::2] + items[1::2], train_u=items[:4], val=items[4:7], test=items)
+            super().__init__(train_x=items[::2] + items[1::2], val=items[4:7], test=items)
 
     monkeypatch.setattr(DATASET_REGISTRY, "_entries", {"Greys": Greys})
-    monkeypatch.setattr(TRAINER_REGISTRY, "_entries", {"Linear": Linear, "LinearXU": LinearXU})
+    monkeypatch.setattr(TRAINER_REGISTRY, "_entries", {"Linear": Linear})
     cfg = get_cfg_default()
     cfg.merge_from_list(
         ["DATASET.NAME", "Greys", "TRAINER.NAME", "Linear", "OUTPUT_DIR", str(tmp_path / "out"), "INPUT.SIZE", (8, 8)]
@@ -144,16 +134,6 @@ def test_the_best_model_on_the_validation_set_is_deployed(cfg, monkeypatch):
     best = torch.load(Path(cfg.OUTPUT_DIR) / "classifier" / "model-best.pth.tar", weights_only=True)
     assert (best["epoch"], best["val_result"]) == (2, 90.0)
     assert epochs == [0, 1, 3]  # better, better, last
-
-
-def test_unlabelled_images_go_round_until_the_labelled_ones_end(cfg, capsys):
-    cfg.merge_from_list(["TRAINER.NAME", "LinearXU", "DATALOADER.TRAIN_X.BATCH_SIZE", 2, "OPTIM.MAX_EPOCH", 1])
-    build_trainer(cfg).train()
-    assert re.search(r"batch \[5/5\] .* unlabelled 2\.0000 \(2\.0000\)", capsys.readouterr().out)
-    cfg.TRAIN.COUNT_ITER = "train_y"
-    cfg.OPTIM.MAX_EPOCH = 2
-    with pytest.raises(ValueError, match="'train_y'.*'smaller_one'"):
-        build_trainer(cfg).train()
 
 
 def test_a_resume_folder_without_checkpoint_is_refused(cfg, tmp_path):

@@ -20,12 +20,9 @@ from dassl.utils import (
     Registry,
     check_isfile,
     collect_env_info,
-    count_num_param,
     listdir_nohidden,
     load_checkpoint,
     load_pretrained_weights,
-    open_all_layers,
-    open_specified_layers,
     read_image,
     read_json,
     save_checkpoint,
@@ -184,18 +181,6 @@ def test_a_registry_refuses_a_second_entry_of_a_name_and_lists_what_it_holds():
     registry.register(CoOp, force=True)
     with pytest.raises(KeyError, match=r"VPT.*\['CoOp'\]"):
         registry.get("VPT")
-
-
-def test_layers_are_opened_and_counted():
-    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
-    open_specified_layers(model, "1")
-    assert [module.training for module in model] == [False, True]
-    assert [parameter.requires_grad for parameter in model.parameters()] == [False, False, True, True]
-    with pytest.raises(ValueError, match=r"'head'.*\['0', '1'\]"):
-        open_specified_layers(model, ["head"])
-    open_all_layers(model)
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert count_num_param(model) == count_num_param(params=[{"params": list(model.parameters())}]) == 12
 
 
 def test_env_info_names_the_versions():

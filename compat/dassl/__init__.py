@@ -2,7 +2,8 @@
 
 Names, configuration keys, defaults, log lines and file names are those of Dassl (Zhou et al., "Domain Adaptive Ensemble
 Learning", 2020; github.com/KaiyangZhou/Dassl.pytorch), so that a trainer runs on either. Left out: its datasets,
-backbones and the trainers for domain adaptation, domain generalisation and semi-supervised learning.
+backbones, augmentations that torchvision lacks, samplers by domain or class, learning rates by layer, and the trainers
+for domain adaptation, domain generalisation and semi-supervised learning.
 """
 
 from contextlib import suppress

@@ -20,9 +20,9 @@ DEFAULTS = {
         "PIXEL_STD": [0.229, 0.224, 0.225],
         "CROP_PADDING": 4,  # random_crop: pixels
         "RRCROP_SCALE": (0.08, 1.0),  # random_resized_crop: fraction of the image's area
-        "CUTOUT_N": 1,  # cutout: number of holes
-        "CUTOUT_LEN": 16,  # cutout: side of a hole in pixels
-        "GN_MEAN": 0.0,  # gaussian_noise
+        "CUTOUT_N": 1,  # of Dassl itself only, like CUTOUT_LEN, GN_MEAN and GN_STD
+        "CUTOUT_LEN": 16,
+        "GN_MEAN": 0.0,
         "GN_STD": 0.15,
         "RANDAUGMENT_N": 2,  # randaugment: operations in a row
         "RANDAUGMENT_M": 10,  # randaugment: magnitude, 0 to 30
@@ -52,7 +52,7 @@ DEFAULTS = {
         "K_TRANSFORMS": 1,  # training: augmented versions of each image
         "RETURN_IMG0": False,  # also the image without augmentation
         "TRAIN_X": {"SAMPLER": "RandomSampler", "BATCH_SIZE": 32, "N_DOMAIN": 0, "N_INS": 16},
-        "TRAIN_U": {  # the unlabelled part; SAME_AS_X: the settings of TRAIN_X hold
+        "TRAIN_U": {  # of Dassl itself only, like COUNT_ITER and the numbers of domains and instances
             "SAME_AS_X": True,
             "SAMPLER": "RandomSampler",
             "BATCH_SIZE": 32,
@@ -76,7 +76,7 @@ DEFAULTS = {
         "RMSPROP_ALPHA": 0.99,
         "ADAM_BETA1": 0.9,
         "ADAM_BETA2": 0.999,
-        "STAGED_LR": False,  # LR for NEW_LAYERS, LR * BASE_LR_MULT for the rest
+        "STAGED_LR": False,  # this and the two below: of Dassl itself only
         "NEW_LAYERS": (),
         "BASE_LR_MULT": 0.1,
         "LR_SCHEDULER": "single_step",  # single_step, multi_step, cosine; stepped once an epoch
@@ -92,7 +92,7 @@ DEFAULTS = {
     "TRAIN": {
         "CHECKPOINT_FREQ": 0,  # epochs; below 1: after the last one only
         "PRINT_FREQ": 10,  # batches
-        "COUNT_ITER": "train_x",  # with unlabelled data, length of an epoch: train_x, train_u, smaller_one
+        "COUNT_ITER": "train_x",
     },
     "TEST": {
         "EVALUATOR": "Classification",

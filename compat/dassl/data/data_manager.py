@@ -18,8 +18,6 @@ def build_data_loader(
     sampler_type: str = "SequentialSampler",
     data_source: Sequence[Datum] | None = None,
     batch_size: int = 64,
-    n_domain: int = 0,
-    n_ins: int = 2,
     tfm: Callable | Sequence[Callable] | None = None,
     is_train: bool = True,
     dataset_wrapper: type | None = None,
@@ -36,9 +34,7 @@ def build_data_loader(
     loader = DataLoader(
         (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train),
         batch_size=batch_size,
-        sampler=build_sampler(
-            sampler_type, cfg=cfg, data_source=data_source, batch_size=batch_size, n_domain=n_domain, n_ins=n_ins
-        ),
+        sampler=build_sampler(sampler_type, cfg=cfg, data_source=data_source),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         drop_last=is_train and len(data_source) >= batch_size,
         pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
@@ -51,8 +47,9 @@ def build_data_loader(
 class DataManager:
     """A dataset and its loaders.
 
-    Attributes: ``dataset``, ``train_loader_x``, ``train_loader_u`` and ``val_loader`` (None where the dataset lacks
-    that part), ``test_loader``, ``num_classes``, ``num_source_domains``, ``lab2cname``.
+    Attributes: ``dataset``, ``train_loader_x``, ``val_loader`` (None where the dataset lacks that part),
+    ``test_loader``, ``num_classes``, ``num_source_domains``, ``lab2cname``; ``train_loader_u`` is always None, as no
+    trainer here learns from labelled and unlabelled images side by side.
 
     Args:
         cfg: the configuration.
@@ -75,37 +72,22 @@ class DataManager:
 
         tfm_train = _configured_unless_given(custom_tfm_train, cfg, is_train=True)
         tfm_test = _configured_unless_given(custom_tfm_test, cfg, is_train=False)
-        nodes = cfg.DATALOADER
 
-        def training_loader(data_source: Sequence[Datum], node: CfgNode) -> DataLoader:
+        def loader(data_source: Sequence[Datum], node: CfgNode, is_train: bool) -> DataLoader:
             return build_data_loader(
                 cfg,
                 sampler_type=node.SAMPLER,
                 data_source=data_source,
                 batch_size=node.BATCH_SIZE,
-                n_domain=node.N_DOMAIN,
-                n_ins=node.N_INS,
-                tfm=tfm_train,
-                is_train=True,
+                tfm=tfm_train if is_train else tfm_test,
+                is_train=is_train,
                 dataset_wrapper=dataset_wrapper,
             )
 
-        def test_loader(data_source: Sequence[Datum]) -> DataLoader:
-            return build_data_loader(
-                cfg,
-                sampler_type=nodes.TEST.SAMPLER,
-                data_source=data_source,
-                batch_size=nodes.TEST.BATCH_SIZE,
-                tfm=tfm_test,
-                is_train=False,
-                dataset_wrapper=dataset_wrapper,
-            )
-
-        unlabelled_node = nodes.TRAIN_X if nodes.TRAIN_U.SAME_AS_X else nodes.TRAIN_U
-        self.train_loader_x = training_loader(dataset.train_x, nodes.TRAIN_X)
-        self.train_loader_u = training_loader(dataset.train_u, unlabelled_node) if dataset.train_u else None
-        self.val_loader = test_loader(dataset.val) if dataset.val else None
-        self.test_loader = test_loader(dataset.test)
+        self.train_loader_x = loader(dataset.train_x, cfg.DATALOADER.TRAIN_X, is_train=True)
+        self.train_loader_u = None
+        self.val_loader = loader(dataset.val, cfg.DATALOADER.TEST, is_train=False) if dataset.val else None
+        self.test_loader = loader(dataset.test, cfg.DATALOADER.TEST, is_train=False)
         if cfg.VERBOSE:
             self.show_dataset_summary(cfg)
 
@@ -116,7 +98,6 @@ class DataManager:
         rows += [("Source", cfg.DATASET.SOURCE_DOMAINS)] if cfg.DATASET.SOURCE_DOMAINS else []
         rows += [("Target", cfg.DATASET.TARGET_DOMAINS)] if cfg.DATASET.TARGET_DOMAINS else []
         rows += [("# classes", f"{self.num_classes:,}"), ("# train_x", f"{len(dataset.train_x):,}")]
-        rows += [("# train_u", f"{len(dataset.train_u):,}")] if dataset.train_u else []
         rows += [("# val", f"{len(dataset.val):,}")] if dataset.val else []
         rows += [("# test", f"{len(dataset.test):,}")]
         print(tabulate(rows))

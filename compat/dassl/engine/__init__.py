@@ -1,8 +1,8 @@
 """Trainers by name, and the loops they share."""
 
 from .build import TRAINER_REGISTRY, build_trainer
-from .epoch_trainers import TrainerX, TrainerXU
+from .epoch_trainers import TrainerX
 from .simple_trainer import SimpleTrainer
 from .trainer_base import TrainerBase
 
-__all__ = ["TRAINER_REGISTRY", "SimpleTrainer", "TrainerBase", "TrainerX", "TrainerXU", "build_trainer"]
+__all__ = ["TRAINER_REGISTRY", "SimpleTrainer", "TrainerBase", "TrainerX", "build_trainer"]

@@ -37,7 +37,6 @@ class DatasetBase:
     """
 
     dataset_dir = ""  # folder below DATASET.ROOT
-    domains: list[str] = []  # names of all domains
 
     def __init__(
         self,
@@ -67,19 +66,6 @@ class DatasetBase:
         """Class name of each label, and the names in the order of the labels."""
         names = {datum.label: datum.classname for datum in data_source}
         return names, [names[label] for label in sorted(names)]
-
-    def check_input_domains(self, source_domains: Sequence[str], target_domains: Sequence[str]) -> None:
-        """Refuse empty lists of domains and unknown domains."""
-        for key, chosen in (("SOURCE_DOMAINS", source_domains), ("TARGET_DOMAINS", target_domains)):
-            if not chosen:
-                raise ValueError(f"DATASET.{key} is empty; choose from {self.domains}")
-            self.is_input_domain_valid(chosen)
-
-    def is_input_domain_valid(self, input_domains: Sequence[str]) -> None:
-        """Refuse unknown domains."""
-        for domain in input_domains:
-            if domain not in self.domains:
-                raise ValueError(f"unknown domain {domain!r}; known are {self.domains}")
 
     def generate_fewshot_dataset(
         self, *data_sources: Sequence[Datum], num_shots: int = -1, repeat: bool = False
@@ -111,15 +97,7 @@ class DatasetBase:
 
     def split_dataset_by_label(self, data_source: Sequence[Datum]) -> dict[int, list[Datum]]:
         """The images of each label, labels in order of first appearance."""
-        return _grouped(data_source, "label")
-
-    def split_dataset_by_domain(self, data_source: Sequence[Datum]) -> dict[int, list[Datum]]:
-        """The images of each domain, domains in order of first appearance."""
-        return _grouped(data_source, "domain")
-
-
-def _grouped(data_source: Sequence[Datum], attribute: str) -> dict[int, list[Datum]]:
-    groups = defaultdict(list)
-    for datum in data_source:
-        groups[getattr(datum, attribute)].append(datum)
-    return groups
+        groups = defaultdict(list)
+        for datum in data_source:
+            groups[datum.label].append(datum)
+        return groups

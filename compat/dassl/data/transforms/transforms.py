@@ -22,10 +22,7 @@ from torchvision.transforms import (
 )
 from yacs.config import CfgNode
 
-from .augmentations import Cutout, GaussianNoise, InstanceNormalization, Random2DTranslation
-
 NAMES = (
-    "random_translation",
     "random_crop",
     "random_resized_crop",
     "random_flip",
@@ -36,10 +33,7 @@ NAMES = (
     "colorjitter",
     "randomgrayscale",
     "gaussian_blur",
-    "cutout",
     "normalize",
-    "gaussian_noise",
-    "instance_norm",
     "center_crop",  # always done at test, never while training
 )
 
@@ -72,7 +66,9 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
     choices = cfg.INPUT.TRANSFORMS if choices is None else choices
     for choice in choices:
         if choice not in NAMES:
-            raise ValueError(f"unknown transform {choice!r} in INPUT.TRANSFORMS; known are {sorted(NAMES)}")
+            raise ValueError(
+                f"unknown transform {choice!r} in INPUT.TRANSFORMS; known are {sorted(NAMES)}; Dassl itself has more"
+            )
     steps = _training_steps(cfg.INPUT, choices) if is_train else _test_steps(cfg.INPUT, choices)
     print(f"Building transform_{'train' if is_train else 'test'}")
     transforms = []
@@ -94,8 +90,6 @@ def _training_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
     size, interpolation = node.SIZE, _interpolation(node)
     if "random_crop" not in choices and "random_resized_crop" not in choices:
         yield f"resize to {size[0]}x{size[1]}", Resize(size, interpolation=interpolation)
-    if "random_translation" in choices:
-        yield "random translation", Random2DTranslation(*size)
     if "random_crop" in choices:
         yield f"random crop (padding = {node.CROP_PADDING})", RandomCrop(size, padding=node.CROP_PADDING)
     if "random_resized_crop" in choices:
@@ -107,16 +101,8 @@ def _training_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
         yield "random flip", RandomHorizontalFlip()
     yield from _colour_steps(node, choices)
     yield "to torch tensor of range [0, 1]", ToTensor()
-    if "cutout" in choices:
-        n, length = node.CUTOUT_N, node.CUTOUT_LEN
-        yield f"cutout (n_holes={n}, length={length})", Cutout(n, length)
     if "normalize" in choices:
         yield _normalization(node)
-    if "gaussian_noise" in choices:
-        mean, std = node.GN_MEAN, node.GN_STD
-        yield f"gaussian noise (mean={mean}, std={std})", GaussianNoise(mean, std)
-    if "instance_norm" in choices:
-        yield "instance normalization", InstanceNormalization()
 
 
 def _colour_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
@@ -143,8 +129,6 @@ def _test_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
     yield "to torch tensor of range [0, 1]", ToTensor()
     if "normalize" in choices:
         yield _normalization(node)
-    if "instance_norm" in choices:
-        yield "instance normalization", InstanceNormalization()
 
 
 def _normalization(node: CfgNode) -> Step:
