@@ -11,6 +11,7 @@ A page is a Jinja template that extends ``base.html.j2`` and fills its blocks ``
 and ``bad``. A table of the class ``sortable``, with one ``tbody`` per row, sorts by column on a click.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from ..versions import __version__
 FOLDER = Path(__file__).parent
 
 
-def render(template: Path, title: str, **values: Any) -> str:
+def render(template: Path, title: str, filters: Mapping[str, Callable] | None = None, **values: Any) -> str:
     """The page that a template makes of some values, which are escaped.
 
     Args:
         template: a file that extends ``base.html.j2``; it may include files from its own folder.
         title: of the document, and its first heading.
+        filters: that the template uses besides Jinja's.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -33,5 +35,6 @@ def render(template: Path, title: str, **values: Any) -> str:
         loader=FileSystemLoader([template.parent, FOLDER]), autoescape=True, undefined=StrictUndefined,
         keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters.update(filters or {})
     values = {"kdpl_version": __version__, "date": date.today().isoformat()} | values
     return environment.get_template(template.name).render(title=title, **values)

@@ -149,11 +149,15 @@ def comma_separated(tables: Sequence[Table]) -> str:
     return out.getvalue()
 
 
-def report(tables: Sequence[Table]) -> str:
-    """The page, with its plots; matplotlib is loaded only here."""
+def report(tables: Sequence[Table], folder: Path | None = None) -> str:
+    """The page, with its plots, and with CSV and LaTeX to download; matplotlib is loaded only here.
+
+    Args:
+        folder: that it will lie in, for links to runs.
+    """
     from .page import page
 
-    return page(tables)
+    return page(tables, folder, [("tables.csv", comma_separated(tables)), ("tables.tex", latex(tables))])
 
 
 FORMATS = {
@@ -174,6 +178,7 @@ def write_all(tables: Sequence[Table], folder: Path) -> list[Path]:
         if name != "terminal":
             path = folder / f"tables.{ending}"
             with atomic_path(path) as temporary:
-                temporary.write_text(render(tables), encoding="utf-8")
+                text = report(tables, folder) if name == "html" else render(tables)
+                temporary.write_text(text, encoding="utf-8")
             written.append(path)
     return written

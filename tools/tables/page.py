@@ -1,79 +1,133 @@
 """One HTML page with all tables and plots; it needs nothing but itself."""
 
+import base64
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from .cells import Table
-from .comparison import ACCURACY, Row, method_of, saw, short
-from .grid import HEADINGS, LEGEND, lines_of, sources
-from .layouts import BASE_TO_NEW, FEW_SHOT, in_shots
-from .plots import base_against_new, few_shot_curves, gain_bars
-from .seed_statistics import Sample
+from kdpl.pages import render
+from kdpl.run_record import FILE_NAME, read_record
+
+from .cells import Cell, Table
+from .comparison import method_of
+from .figures import figures_of
+from .grid import HEADINGS, LEGEND, MISSING, NOT_AVAILABLE, Line, lines_of, sources
+from .headline import headline
+from .layouts import BASE_TO_NEW
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
+QUIET = (MISSING, NOT_AVAILABLE)
+HARMONIC_MEAN = "harmonic mean"
 
 
-def page(tables: Sequence[Table]) -> str:
-    """The whole document."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    environment.filters["with_verdict"] = _with_verdict
-    return environment.get_template(TEMPLATE.name).render(
-        tables=tables, figures=_figures(tables), legend=LEGEND, first_heading=HEADINGS[0], n_headings=len(HEADINGS),
-        lines_of=lines_of, sources=sources,
+def page(tables: Sequence[Table], folder: Path | None = None, downloads: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole document.
+
+    Args:
+        folder: where it will lie; links to runs start from there, and without it there are none.
+        downloads: names of files and their content, which the page carries.
+    """
+    first, more = figures_of(tables)
+    return render(
+        TEMPLATE, "Results", tables=tables, lead=headline(tables), facts=_facts(tables), figures=first,
+        more_figures=more, downloads=[(name, _data_uri(text)) for name, text in downloads], legend=LEGEND,
+        first_heading=HEADINGS[0], n_headings=len(HEADINGS), order_of=_order_of, groups_of=_groups_of, said=_said,
+        sources=sources, hover=_hover, value_of=_value_of, runs_of=lambda table: _runs_of(table, folder),
+        filters={"marked": _marked},
     )  # fmt: skip
 
 
-def _with_verdict(text: str) -> Markup:
-    """A published number with its verdict as an element that has a colour."""
-    return Markup(re.sub(r" (inside|outside) ", r' <span class="\1">\1</span> ', str(escape(text))))
+@dataclass(frozen=True)
+class Group:
+    """The lines of one row of a table, which stay together however it is sorted."""
+
+    cells: list[Cell]
+    lines: list[Line]
 
 
-def _figures(tables: Sequence[Table]) -> list[tuple[str, str]]:
-    """Title and SVG of each plot."""
-    drawn = [(table.title, base_against_new(table)) for table in tables if table.protocol == BASE_TO_NEW]
-    drawn += [(table.title, few_shot_curves(table)) for table in tables if table.protocol == FEW_SHOT]
-    drawn += _gains(tables)
-    return [(title, svg) for title, svg in drawn if svg]
+def _groups_of(table: Table) -> Iterator[Group]:
+    lines: list[list[Line]] = []
+    for line in lines_of(table):
+        lines += [[]] if line.kind == "result" else []
+        lines[-1].append(line)
+    return (Group(*pair) for pair in zip(table.cells, lines, strict=True))
 
 
-def _gains(tables: Sequence[Table]) -> list[tuple[str, str | None]]:
-    """Bars a dataset: base to new of all datasets together, for each half; other protocols a figure a table."""
-    drawn = []
-    halves = [table for table in tables if table.protocol == BASE_TO_NEW]
-    for shots in dict.fromkeys(table.shots for table in halves):
-        here = [table for table in halves if table.shots == shots]
-        for place, half in enumerate(("base classes", "new classes", "harmonic mean")):
-            drawn += _bars(f"{half}, {in_shots(shots)}", [(table.source or "average", table, place) for table in here])
-    for table in tables:
-        if table.protocol not in (BASE_TO_NEW, FEW_SHOT):
-            places = [
-                (column.title, table, place) for place, column in enumerate(table.columns) if column.number == ACCURACY
-            ]
-            drawn += _bars(f"{table.protocol} from {table.source}", places)
-    return drawn
+def _order_of(table: Table) -> list[int]:
+    """Places of the columns: the harmonic mean comes first, where a phone shows it."""
+    places = list(range(len(table.columns)))
+    if table.protocol != BASE_TO_NEW:
+        return places
+    return sorted(places, key=lambda place: table.columns[place].title != HARMONIC_MEAN)
 
 
-def _bars(what: str, places: Sequence[tuple[str, Table, int]]) -> list[tuple[str, str | None]]:
-    """A figure each for KDPL, KDPL-CA and methods with labels, as their baselines differ, and for each student.
+def _said(line: Line) -> str:
+    """What stands below the name of a method; on a phone only numbers may stand beside it."""
+    _, learned_from, student, seeds = line.texts[: len(HEADINGS)]
+    if line.kind != "result":
+        return seeds
+    return f"{student}, no training" if seeds == "-" else f"{student}, from {learned_from}, seeds {seeds}"
 
-    Args:
-        places: what a group of bars is called, and the table and the column that it is from.
-    """
-    rows: dict[tuple[str, ...], Row] = {}  # the same setting is a row of its own in each table
-    figures: dict[str, dict[str, dict[Row, Sample]]] = {}
-    for name, table, place in places:
-        for row, cells, baseline in zip(table.rows, table.cells, table.baselines, strict=True):
-            if baseline:
-                student = short(row.setting.backbone)
-                key = (method_of(row.setting), saw(row.setting), student, row.differs)
-                kind = method_of(row.setting).partition(" + ")[2] or "Labels"
-                subtracted = "zero-shot" if "zero-shot" in baseline else "the method with labels"
-                figure = figures.setdefault(f"{kind} minus {subtracted}: {what}, {student}", {})
-                figure.setdefault(name, {})[rows.setdefault(key, row)] = cells[place].difference
-    return [(title, gain_bars(title, gains)) for title, gains in figures.items()]
+
+def _marked(text: str) -> Markup:
+    """A published number with its verdict in colour; what is not there is quiet."""
+    if text in QUIET:
+        return Markup(f'<span class="quiet">{escape(text)}</span>')
+    colour = {"inside": "good", "outside": "bad"}
+    return Markup(
+        re.sub(r" (inside|outside) ", lambda m: f' <span class="{colour[m[1]]}">{m[1]}</span> ', str(escape(text)))
+    )
+
+
+def _hover(cell: Cell) -> str:
+    """The values behind a mean."""
+    values = [
+        f"seed {seed}: {value:.2f} %" if seed is not None else f"{value:.4f} %"
+        for seed, value in cell.sample.by_seed.items()
+    ]
+    return ", ".join(values) or MISSING
+
+
+def _value_of(cell: Cell) -> str:
+    return repr(cell.sample.mean) if cell.sample else ""
+
+
+def _runs_of(table: Table, folder: Path | None) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For each row the names of its records and links to them."""
+    if folder is None:
+        return []
+    found = []
+    for row in table.rows:
+        paths = sorted(row.all_paths)
+        links = [(_short(path), quote(os.path.relpath(path, folder))) for path in paths]
+        found.append((method_of(row.setting) + (f" ({row.differs})" if row.differs else ""), links))
+    return found
+
+
+def _short(path: Path) -> str:
+    """The last two folders of a record, which tell it from its neighbours: the kind of run and the seed."""
+    return "/".join(path.parent.parts[-2:])
+
+
+def _facts(tables: Sequence[Table]) -> list[tuple[str, str]]:
+    paths = {path for table in tables for path in table.paths}
+    seeds = sorted({seed for table in tables for seed in table.seeds})
+    facts = [("Records", f"{len(paths):,}")]
+    if seeds:
+        facts.append(("Seeds", " ".join(map(str, seeds))))
+    versions: dict[str, set[str]] = {"kdpl": set(), "torch": set()}
+    for path in paths:
+        if path.name == FILE_NAME and path.is_file():
+            for name, found in versions.items():
+                found |= {version for version in [read_record(path).versions.get(name)] if version}
+    facts += [(f"Trained with {name}", ", ".join(sorted(found))) for name, found in versions.items() if found]
+    return facts
+
+
+def _data_uri(text: str) -> str:
+    return "data:text/plain;base64," + base64.b64encode(text.encode("utf-8")).decode()

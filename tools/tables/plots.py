@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import matplotlib
 
@@ -17,6 +18,7 @@ from .cells import Table  # noqa: E402
 from .comparison import Row, method_of, method_order, short  # noqa: E402
 from .seed_statistics import Sample, harmonic_mean  # noqa: E402
 
+NOTE = {"fontsize": 8.5, "alpha": 0.6, "loc": "left"}  # of a remark above the axes
 INK = "#010203"  # stands for the page's text colour
 # Readable on white and on black, and told apart by the colour-blind (after Okabe and Ito).
 COLOURS = ("#0f86c9", "#d9711a", "#12997a", "#c968a0", "#b8890b", "#7a6fd0", "#5c8a2f", "#d2495f")
@@ -25,32 +27,60 @@ STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "kdpl", "font.size": 11, "font.family": "sans-serif",
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.alpha": 0.15,
     "legend.frameon": False, "legend.fontsize": 9, "legend.columnspacing": 1, "legend.handlelength": 1.6,
-    "figure.constrained_layout.use": True, "savefig.transparent": True,
+    "savefig.transparent": True,
     "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
     "grid.color": INK,
 }  # fmt: skip
 
 
 def base_against_new(table: Table) -> str | None:
-    """Each row as a point, with its spread; curves of equal harmonic mean behind."""
+    """Each row as a point with its spread and its name; curves of equal harmonic mean behind. None for one point."""
     rows = [(row, cells[0].sample, cells[1].sample) for row, cells in zip(table.rows, table.cells, strict=True)]
     rows = [(row, base, new) for row, base, new in rows if base and new]
-    if not rows:
+    if len(rows) < 2:
         return None
     with plt.rc_context(STYLE):
-        figure, axes = _figure([_label(row, table.rows) for row, _, _ in rows])
-        for row, base, new in rows:
+        near, far = _near_and_far(rows)
+        figure, axes = _figure(len(near))
+        for row, base, new in near:
             axes.errorbar(
-                base.mean, new.mean, xerr=base.spread, yerr=new.spread, elinewidth=1, markersize=8, alpha=0.9,
-                fmt=_marker(row, table.rows), color=_colour(row), label=_label(row, table.rows),
+                base.mean, new.mean, xerr=base.spread, yerr=new.spread, elinewidth=1, markersize=7, alpha=0.9,
+                fmt=_marker(row, table.rows), color=_colour(row),
             )  # fmt: skip
         _curves_of_harmonic_mean(axes)
+        outside = [f"{_label(row, table.rows)} ({base.mean:.1f}, {new.mean:.1f})" for row, base, new in far]
         axes.set(xlabel="accuracy on base classes, %", ylabel="accuracy on new classes, %")
-        return _svg(figure, axes, "Accuracy on base against new classes: " + table.title)
+        axes.set_title(
+            "\n".join(["thin curves: equal harmonic mean", *(f"outside: {text}" for text in outside)]), **NOTE
+        )
+        _name_at_the_right(axes, [(base.mean, new.mean, row) for row, base, new in near], table.rows)
+        return _svg(figure, "Accuracy on base against new classes: " + table.title)
+
+
+Point = tuple[Row, Sample, Sample]
+
+
+def _near_and_far(points: Sequence[Point]) -> tuple[list[Point], list[Point]]:
+    """Points to draw, and zero-shot results so far away that the others would shrink to a spot beside them."""
+    trained = [(base.mean, new.mean) for row, base, new in points if not row.setting.zero_shot]
+    if len(trained) < 2:
+        return list(points), []
+    centre = [fmean(values) for values in zip(*trained, strict=True)]
+    reach = max(2.0, *(abs(value - c) for point in trained for value, c in zip(point, centre, strict=True)))
+
+    def is_far(point: Point) -> bool:
+        row, base, new = point
+        away = max(abs(base.mean - centre[0]), abs(new.mean - centre[1]))
+        return row.setting.zero_shot and away > 3 * reach
+
+    return [p for p in points if not is_far(p)], [p for p in points if is_far(p)]
 
 
 def few_shot_curves(table: Table) -> str | None:
-    """Accuracy against shots, a line a row, with its spread; what learns nothing is a level line."""
+    """Accuracy against shots, one line per row with its spread; a level line for what learns nothing.
+
+    None if no row has more than one point.
+    """
     lines = []
     for row, cells in zip(table.rows, table.cells, strict=True):
         points = [
@@ -60,13 +90,13 @@ def few_shot_curves(table: Table) -> str | None:
         ]
         if points:
             lines.append((row, points))
-    if not lines:
+    if not any(len(points) > 1 for row, points in lines if not row.setting.zero_shot):
         return None
     with plt.rc_context(STYLE):
-        figure, axes = _figure([_label(row, table.rows) for row, _ in lines])
+        figure, axes = _figure(len(lines))
         for row, points in lines:
             shots, samples = zip(*points, strict=True)
-            style = {"color": _colour(row), "label": _label(row, table.rows)}
+            style = {"color": _colour(row)}
             if row.setting.zero_shot:
                 axes.axhline(samples[0].mean, linestyle="--" if _is_student(row, table.rows) else ":", **style)
                 continue
@@ -79,57 +109,99 @@ def few_shot_curves(table: Table) -> str | None:
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.set_xticks([], minor=True)
-        axes.set(xlabel="images a class", ylabel="accuracy, %")
-        return _svg(figure, axes, table.title)
+        axes.set(xlabel="images per class", ylabel="accuracy, %")
+        ends = [(points[-1][0], points[-1][1].mean, row) for row, points in lines]
+        _name_at_the_right(axes, ends, table.rows)
+        return _svg(figure, table.title)
 
 
 def gain_bars(title: str, gains: Mapping[str, Mapping[Row, Sample]]) -> str | None:
-    """Paired differences to the baselines, a group of bars a dataset, a bar a row.
+    """Paired differences to the baselines: a group of bars per dataset, one bar per row. None for a single bar.
 
     Args:
         gains: of each dataset the difference of each row.
     """
     gains = {name: of_rows for name, of_rows in gains.items() if any(of_rows.values())}
     rows = list(dict.fromkeys(row for of_rows in gains.values() for row, gain in of_rows.items() if gain))
-    if not rows:
+    if sum(bool(gain) for of_rows in gains.values() for gain in of_rows.values()) < 2:
         return None
     with plt.rc_context(STYLE):
-        figure, axes = _figure([_label(row, rows) for row in rows], height=0.8 + (0.16 * len(rows) + 0.16) * len(gains))
+        alone = len(gains) == 1  # the bars of one dataset are named where they begin
+        figure, axes = plt.subplots(figsize=(5.2, 0.9 + (0.26 * len(rows) + 0.2) * len(gains) + 0.22 * (not alone)))
         thickness = 0.84 / len(rows)
-        for place, row in enumerate(rows):
-            found = {n: of_rows[row] for n, of_rows in enumerate(gains.values()) if of_rows.get(row)}
+        offsets = [(place - (len(rows) - 1) / 2) * thickness for place in range(len(rows))]
+        for row, offset in zip(rows, offsets, strict=True):
+            found = {n + offset: of_rows[row] for n, of_rows in enumerate(gains.values()) if of_rows.get(row)}
             axes.barh(
-                [n + (place - (len(rows) - 1) / 2) * thickness for n in found],
-                [gain.mean for gain in found.values()], thickness * 0.85,
+                list(found), [gain.mean for gain in found.values()], thickness * 0.8,
                 xerr=[gain.spread or 0.0 for gain in found.values()], color=_colour(row), ecolor=INK,
                 error_kw={"elinewidth": 1}, label=_label(row, rows),
             )  # fmt: skip
+            for place, gain in found.items():
+                reach = gain.mean + math.copysign(gain.spread or 0.0, gain.mean)
+                side = "left" if reach >= 0 else "right"
+                axes.annotate(
+                    f"{gain.mean:+.1f}", (reach, place), (4 if reach >= 0 else -4, 0), textcoords="offset points",
+                    va="center", ha=side, fontsize=9,
+                )  # fmt: skip
         axes.axvline(0, color=INK, linewidth=1)
-        axes.set_yticks(range(len(gains)), gains)
+        axes.margins(x=0.14)
+        axes.set_yticks(
+            offsets if alone else range(len(gains)), [_label(row, rows) for row in rows] if alone else gains
+        )
         axes.invert_yaxis()
         axes.grid(False, axis="y")
         axes.set_xlabel("points")
-        return _svg(figure, axes, title)
+        if not alone:
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22 / len(gains) - 0.12), ncols=3)
+        return _svg(figure, title)
 
 
-def _figure(labels: Sequence[str], height: float = 3.2) -> tuple[Figure, Axes]:
-    """A figure that can be read on a phone, with room for a legend of these labels below."""
-    return plt.subplots(figsize=(4.6, height + 0.3 + 0.2 * math.ceil(len(labels) / _columns(labels))))
+def _figure(n_labels: int) -> tuple[Figure, Axes]:
+    """A figure with room for so many names at its right."""
+    return plt.subplots(figsize=(4.8, max(3.6, 0.22 * n_labels + 0.8)))
 
 
-def _columns(labels: Sequence[str]) -> int:
-    """Of a legend."""
-    return 2 if len(labels) > 4 and max(map(len, labels)) < 30 else 1
+def _name_at_the_right(axes: Axes, points: Sequence[tuple[float, float, Row]], rows: Sequence[Row]) -> None:
+    """Name points in a column beside the axes, in their order, each with a thin line to its point."""
+    bottom, top = axes.get_ylim()
+    height = axes.figure.get_size_inches()[1] - 0.8
+    gap = (top - bottom) * 0.19 / height  # a line of text
+    ordered = sorted(points, key=lambda point: point[1])
+    places: list[float] = []
+    for _, y, _ in ordered:
+        places.append(max(y, places[-1] + gap) if places else max(y, bottom))
+    if places and places[-1] > top:  # push down what stands too high
+        places[-1] = top
+        for i in reversed(range(len(places) - 1)):
+            places[i] = min(places[i], places[i + 1] - gap)
+    right = axes.get_xlim()[1]
+    for (x, y, row), place in zip(ordered, places, strict=True):
+        axes.annotate(
+            _label(row, rows), (x, y), (1.03, (place - bottom) / (top - bottom)), textcoords="axes fraction",
+            va="center", fontsize=9, color=INK, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": _colour(row), "alpha": 0.45, "linewidth": 0.7, "shrinkB": 4},
+        )  # fmt: skip
+    axes.set_xlim(right=right)
 
 
 def _curves_of_harmonic_mean(axes: Axes) -> None:
+    """Thin curves, each labelled where it leaves the figure."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    margin = max(2.0, 0.08 * (right - left), 0.08 * (top - bottom))
+    margin = max(2.0, 0.06 * (right - left), 0.06 * (top - bottom))
     left, right, bottom, top = max(0.1, left - margin), right + margin, max(0.1, bottom - margin), top + margin
-    x, y = np.meshgrid(np.linspace(left, right, 80), np.linspace(bottom, top, 80))
-    both = np.vectorize(lambda a, b: harmonic_mean([a, b]))(x, y)
-    drawn = axes.contour(x, y, both, levels=6, colors=INK, alpha=0.25, linewidths=0.8, linestyles="dotted")
-    axes.clabel(drawn, fmt="H %g", fontsize=8)
+    lowest, highest = harmonic_mean([left, bottom]), harmonic_mean([right, top])
+    step = next(step for step in (1, 2, 5, 10, 20, 50) if (highest - lowest) / step <= 8)
+    for level in np.arange(math.ceil(lowest / step) * step, highest, step):
+        x = np.linspace(max(left, level / 2 + 0.1), right, 200)
+        y = level * x / (2 * x - level)  # 2xy / (x + y) = level
+        inside = (y >= bottom) & (y <= top)
+        if inside.sum() > 10:
+            axes.plot(x[inside], y[inside], color=INK, alpha=0.22, linewidth=0.8)
+            axes.annotate(
+                f"{level:g}", (x[inside][0], y[inside][0]), (2, -2), textcoords="offset points", fontsize=8.5,
+                color=INK, alpha=0.6, va="top",
+            )  # fmt: skip
     axes.set(xlim=(left, right), ylim=(bottom, top))
     axes.grid(False)
 
@@ -162,12 +234,10 @@ def _label(row: Row, rows: Sequence[Row]) -> str:
     return method_of(row.setting) + student + differs
 
 
-def _svg(figure: Figure, axes: Axes, title: str) -> str:
+def _svg(figure: Figure, title: str) -> str:
     """The figure as an element for a page; text stays text, and its colour is the page's."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=_columns(labels))
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.03)
     plt.close(figure)
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
