@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tabulate import tabulate
 
-from .cells import Table
-from .comparison import method_of, saw
+from .cells import Cell, Column, Table
+from .comparison import Row, method_of, saw
 from .grid import HEADINGS, LEGEND, headings, lines_of, sources
 
 
@@ -60,32 +61,16 @@ def latex_text(text: str) -> str:
 
 def latex(tables: Sequence[Table]) -> str:
     """A document with a ``table`` environment for each table; these can be copied, and need booktabs and graphicx."""
-    body = []
-    for table in tables:
-        rows = []
-        for line in lines_of(table):
-            rows.append(r"\midrule" if line.kind == "result" and rows else "")
-            texts = [
-                (r"\textbf{%s}" if place in line.best else "%s") % latex_text(text)
-                for place, text in enumerate(line.texts)
-            ]
-            texts[0] = (r"\quad " if line.kind != "result" else "") + texts[0]
-            rows.append(" & ".join(texts) + r" \\")
-        notes = "\n\n".join(latex_text(note) for note in [*table.notes, *sources(table)])
-        body += [
-            r"\begin{table}[p]", rf"\centering{_size(len(rows))}", rf"\caption{{{latex_text(table.title)}}}",
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{'l' * len(HEADINGS)}{'r' * len(table.columns)}}}", r"\toprule",
-            " & ".join(latex_text(heading) for heading in headings(table)) + r" \\", r"\midrule",
-            *filter(None, rows), r"\bottomrule", r"\end{tabular}}", "",
-            rf"\parbox{{\linewidth}}{{\scriptsize {notes}}}", r"\end{table}", r"\clearpage", "",
-        ]  # fmt: skip
-    head = [
-        r"\documentclass{article}", r"\usepackage[a4paper,landscape,margin=15mm]{geometry}",
-        r"\usepackage[utf8]{inputenc}", r"\usepackage{booktabs,graphicx}",
-        r"\begin{document}", rf"\noindent {latex_text(LEGEND)}", r"\clearpage", "",
-    ]  # fmt: skip
-    return "\n".join([*head, *body, r"\end{document}"]) + "\n"
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True,
+        keep_trailing_newline=True, block_start_string="<%", block_end_string="%>", variable_start_string="<<",
+        variable_end_string=">>",
+    )  # fmt: skip
+    environment.filters["tex"] = latex_text
+    return environment.get_template("tables.tex.j2").render(
+        tables=tables, legend=LEGEND, n_headings=len(HEADINGS), headings=headings, lines_of=lines_of, sources=sources,
+        size_of=_size,
+    )  # fmt: skip
 
 
 def _size(entries: int) -> str:
@@ -95,58 +80,56 @@ def _size(entries: int) -> str:
     )
 
 
-CSV_COLUMNS = (
-    "protocol", "table", "source_dataset", "shots", "method", "trainer", "learned_from", "labels_used", "classnames",
-    "teacher", "student", "differs", "column", "mean", "spread", "n_seeds", "seeds", "missing_seeds", "values",
-    "baseline", "difference_mean", "difference_spread", "pairs", "published", "verdict", "band", "published_file",
-    "published_line", "published_source", "records",
-)  # fmt: skip
-
-
 def comma_separated(tables: Sequence[Table]) -> str:
     """A line for every cell, with all that is known of it; numbers are not rounded."""
+    lines = [
+        _facts(table, row, column, cell, baseline)
+        for table in tables
+        for row, cells, baseline in zip(table.rows, table.cells, table.baselines, strict=True)
+        for column, cell in zip(table.columns, cells, strict=True)
+    ]
     out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(out, lines[0] if lines else (), lineterminator="\n")
     writer.writeheader()
-    for table in tables:
-        for row, cells, baseline in zip(table.rows, table.cells, table.baselines, strict=True):
-            for column, cell in zip(table.columns, cells, strict=True):
-                setting, sample, found = row.setting, cell.sample, cell.published
-                writer.writerow(
-                    {
-                        "protocol": table.protocol,
-                        "table": table.title,
-                        "source_dataset": table.source,
-                        "shots": table.shots,
-                        "method": method_of(setting),
-                        "trainer": setting.trainer,
-                        "learned_from": saw(setting),
-                        "labels_used": setting.labels_used,
-                        "classnames": setting.classnames,
-                        "teacher": setting.teacher,
-                        "student": setting.backbone,
-                        "differs": row.differs,
-                        "column": column.title,
-                        "mean": sample.mean if sample else "records disagree" if cell.conflict else "missing",
-                        "spread": sample.spread if sample else None,
-                        "n_seeds": sample.n if not setting.zero_shot else 0,
-                        "seeds": " ".join(str(seed) for seed in sample.by_seed if seed is not None),
-                        "missing_seeds": " ".join(map(str, cell.missing_seeds)),
-                        "values": " ".join(repr(value) for value in sample.by_seed.values()),
-                        "baseline": baseline,
-                        "difference_mean": cell.difference.mean if cell.difference else None,
-                        "difference_spread": cell.difference.spread if cell.difference else None,
-                        "pairs": cell.difference.n if baseline else None,
-                        "published": found.value if found else "not available",
-                        "verdict": cell.verdict,
-                        "band": cell.band,
-                        "published_file": found and f"assets/published/{found.file}",
-                        "published_line": found and found.line,
-                        "published_source": found and found.source,
-                        "records": " ".join(str(path) for path in cell.paths),
-                    }
-                )
+    writer.writerows(lines)
     return out.getvalue()
+
+
+def _facts(table: Table, row: Row, column: Column, cell: Cell, baseline: str) -> dict[str, object]:
+    """The columns of a line and what stands in them."""
+    setting, sample, found = row.setting, cell.sample, cell.published
+    return {
+        "protocol": table.protocol,
+        "table": table.title,
+        "source_dataset": table.source,
+        "shots": table.shots,
+        "method": method_of(setting),
+        "trainer": setting.trainer,
+        "learned_from": saw(setting),
+        "labels_used": setting.labels_used,
+        "classnames": setting.classnames,
+        "teacher": setting.teacher,
+        "student": setting.backbone,
+        "differs": row.differs,
+        "column": column.title,
+        "mean": sample.mean if sample else "records disagree" if cell.conflict else "missing",
+        "spread": sample.spread if sample else None,
+        "n_seeds": sample.n if not setting.zero_shot else 0,
+        "seeds": " ".join(str(seed) for seed in sample.by_seed if seed is not None),
+        "missing_seeds": " ".join(map(str, cell.missing_seeds)),
+        "values": " ".join(repr(value) for value in sample.by_seed.values()),
+        "baseline": baseline,
+        "difference_mean": cell.difference.mean if cell.difference else None,
+        "difference_spread": cell.difference.spread if cell.difference else None,
+        "pairs": cell.difference.n if baseline else None,
+        "published": found.value if found else "not available",
+        "verdict": cell.verdict,
+        "band": cell.band,
+        "published_file": found and f"assets/published/{found.file}",
+        "published_line": found and found.line,
+        "published_source": found and found.source,
+        "records": " ".join(str(path) for path in cell.paths),
+    }
 
 
 def report(tables: Sequence[Table], folder: Path | None = None) -> str:
