@@ -11,7 +11,7 @@ from .guard import guarded, run_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; exit codes and messages are those of :mod:`kdpl.guard`."""
     args = _parser().parse_args(arguments)
-    return guarded(lambda: args.run(args), "The same command continues after the last finished epoch.")
+    return guarded(lambda: args.run(args), "The same command continues where it was.")
 
 
 def command() -> None:

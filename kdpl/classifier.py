@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from .clip.loading import load_clip
 from .clip.precision import Precision
 from .conversion import describe, read_facts
+from .export import ExportReport, export_model, noise_pictures
 from .hub import fetch_prompts, is_repository, push
 from .images.inputs import each_image, to_picture
 from .images.transforms import evaluation_transform
@@ -173,6 +175,25 @@ class Classifier:
     def save(self, path: str | os.PathLike) -> None:
         """Write the prompts and what they belong to as a prompt file."""
         save_prompt_file(path, self.model.prompt_learner, self.description)
+
+    def export(self, path: str | os.PathLike, *, with_preprocessing: bool = False, images: Any = None) -> ExportReport:
+        """Write the classifier for other programs, and compare what was written with this library.
+
+        Args:
+            path: ``model.onnx`` (ONNX), ``model.pt2`` (torch.export), or ``classifier.safetensors``: text features
+                (n_cls, embed_dim) for a plain CLIP, where no prompts are in the image tower.
+            with_preprocessing: take uint8 (batch, 3, height, width), and resize, crop and normalise inside.
+            images: to compare on, as :meth:`predict` takes them; by default noise.
+
+        Raises:
+            ValueError: if a package or class names are missing, or the method cannot be exported so.
+            FloatingPointError: if what was written computes something else.
+        """
+        self.check_classnames()
+        pictures = noise_pictures() if images is None else [to_picture(image) for image in each_image(images)]
+        return export_model(
+            Path(path), self.model, self.transform, self.description, pictures, with_preprocessing=with_preprocessing
+        )
 
     def push_to_hub(self, repository: str, *, private: bool | None = None, token: str | None = None) -> str:
         """Commit the prompt file and a model card to a repository on the Hugging Face Hub, which is made if need be.

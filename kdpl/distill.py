@@ -39,6 +39,7 @@ def distill(
     device: str | torch.device = "auto", precision: str = "fp32", teacher_precision: str | None = None,
     n_workers: int = 0, views: int = 0, cache: str | os.PathLike | FeatureCache | None = None,
     output: str | os.PathLike | None = None, progress: bool = True,
+    before_training: Callable[[Training], None] | None = None,
 ) -> Classifier:  # fmt: skip
     """Learn the prompts of a student CLIP from a teacher CLIP on unlabelled images (KDPL, arXiv:2407.03056).
 
@@ -67,6 +68,7 @@ def distill(
             are the same bits as without it. Used for images that are files.
         output: prompt file to write. An interrupted call with the same arguments resumes after its last finished epoch
             and ends with the same prompts; the file of a finished one is loaded.
+        before_training: called once with what is going to be trained, to report on it.
 
     Returns:
         The student with its prompts; where there were no class names, :meth:`Classifier.with_classnames` gives it some.
@@ -85,7 +87,8 @@ def distill(
         _first(teacher_precision, precision), views, open_cache(cache),
         os.fspath(images) if isinstance(images, str | os.PathLike) else None,
     )  # fmt: skip
-    return _run(recipe, images, transform, device, n_workers, None if output is None else Path(output), progress)
+    output = None if output is None else Path(output)
+    return _run(recipe, images, transform, device, n_workers, output, progress, before_training)
 
 
 def _run(
@@ -96,6 +99,7 @@ def _run(
     n_workers: int,
     output: Path | None,
     progress: bool,
+    before_training: Callable[[Training], None] | None,
 ) -> Classifier:
     images, identity = _images(images)
     clip = load_clip(recipe.student)
@@ -109,6 +113,8 @@ def _run(
         views=recipe.views,
     )  # fmt: skip
     training = recipe.build(clip, loader, device)
+    if before_training:
+        before_training(training)
     _train(training, output, depends_on, progress)
     description = recipe.describe(clip, training, depends_on)
     if output is not None:

@@ -38,11 +38,11 @@ class ImageEncoder(nn.Module):
             return self.towers.encode_image(image)
         x = _embed(tower, image)
         if visual is not None:
-            x = torch.cat([x, visual.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+            x = torch.cat([x, visual.to(x.dtype).expand(x.shape[0], -1, -1)], dim=1)
         x = tower.ln_pre(x)
         for i, block in enumerate(tower.blocks):
             if 0 < i <= len(deep_visual):
-                deep = deep_visual[i - 1].to(x.dtype).expand(len(x), -1, -1)
+                deep = deep_visual[i - 1].to(x.dtype).expand(x.shape[0], -1, -1)
                 x = torch.cat([x[:, : -deep.shape[1]], deep], dim=1)
             if i + 1 < len(tower.blocks):
                 q, k, v = project(block, x, "qkv")
@@ -72,4 +72,4 @@ class FrozenTower(NamedTuple):
 def _embed(tower: VisionTower, image: Tensor) -> Tensor:
     """(batch, 3, size, size) -> class token and patches with their positions, (batch, 1 + patches, width)."""
     x = tower.patches(image).flatten(2).transpose(1, 2)
-    return torch.cat([tower.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], dim=1) + tower.positions
+    return torch.cat([tower.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1) + tower.positions

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..classifier import Classifier
 
-NAMES = ("train", "predict", "show", "verify", "cache")  # in the order of the help
+NAMES = (  # in the order of the help
+    "train", "predict", "evaluate", "words", "show", "convert", "export", "verify", "cache",
+)  # fmt: skip
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +72,19 @@ def read_names(names: str | None) -> list[str] | None:
     from ..distillation.vocabulary import load_vocabulary
 
     return None if names is None else load_vocabulary(str(names))
+
+
+def shell_line(*words: str) -> str:
+    """A command line of ours, to paste into a shell.
+
+    >>> shell_line("show", "my prompts.safetensors").partition(" show ")[2]
+    "'my prompts.safetensors'"
+    """
+    import shlex
+    import sys
+
+    installed = Path(sys.argv[0]).stem == "kdpl"  # else a clone: python -m kdpl
+    return f"{'kdpl' if installed else 'python -m kdpl'} {shlex.join(words)}"
 
 
 def _setting(text: str) -> tuple[str, Any]:

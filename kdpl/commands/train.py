@@ -1,33 +1,117 @@
-"""Learn prompts from a folder of photos, without labels."""
+"""Learn prompts from a folder of photos, without labels.
+
+Where folders below PHOTOS are called like classes, these labels are used only to report accuracy. An interrupted
+training continues when the same command is given again.
+"""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from . import add_device, read_names
+from . import add_classnames, add_device, read_names, shell_line
+
+if TYPE_CHECKING:
+    from ..classifier import Classifier
+    from ..distillation.training import Training
 
 EXAMPLE = "kdpl train photos --classnames names.txt --output prompts.safetensors"
+SHOWN = 3  # prompts and class names in the report
+MOST_EVALUATED = 1000  # labelled images that the accuracies are of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("photos", type=Path, help="folder of images")
-    add("--classnames", type=Path, help="file with one name per line; without it: class-agnostic")
-    add("--method", default="CoOp", help="CoOp, CoCoOp, VPT, MaPLe, PromptSRC or KgCoOp")
-    add("--student", default="ViT-B/32", help="the CLIP to learn prompts for")
-    add("--teacher", default="ViT-L/14", help="the CLIP to learn from")
+    add_classnames(parser, "without them: class-agnostic, on a vocabulary")
+    add("--method", default="CoOp", help="CoOp, CoCoOp, VPT, MaPLe, PromptSRC or KgCoOp (default: CoOp)")
+    add("--student", default="ViT-B/32", help="the CLIP to learn prompts for (default: ViT-B/32)")
+    add("--teacher", default="ViT-L/14", help="the CLIP to learn from, or several with commas (default: ViT-L/14)")
+    add("--vocabulary", default="", metavar="FILE", help="names for class-agnostic training; by default Open Images'")
     add("--epochs", type=int, help="by default as published for the method")
     add("--seed", type=int, default=1)
     add_device(parser)
-    add("--precision", default="fp32", help="fp32, bf16, fp16 or amp")
-    add("--output", type=Path, default=Path("prompts.safetensors"), help="prompt file to write")
+    add("--precision", default="fp32", help="fp32, bf16, fp16 or amp (default: fp32)")
+    add("--workers", type=int, default=0, help="loader processes (default: 0)")
+    add("--views", type=int, default=0, help="augmentations per image, which epochs repeat; 0: always new ones")
+    add("--cache", metavar="FOLDER", help="keeps features of frozen towers for this and other trainings")
+    add("--output", type=Path, default=Path("prompts.safetensors"), help="prompt file (default: prompts.safetensors)")
 
 
 def run(args: argparse.Namespace) -> None:
     from ..distill import distill
+    from ..images.files import list_images, unreadable_images
+    from ..images.labelled import folder_names, labelled_images
 
-    distill(
-        args.photos, read_names(args.classnames), method=args.method, student=args.student, teacher=args.teacher,
-        epochs=args.epochs, seed=args.seed, device=args.device, precision=args.precision, output=args.output,
+    classnames = read_names(args.classnames)
+    photos = list_images(args.photos)
+    unreadable = unreadable_images(photos)
+    readable = [photo for photo in photos if str(photo) not in unreadable]
+    _report_photos(args.photos, readable, unreadable)
+    if not readable:
+        raise ValueError(f"None of the {len(photos)} images in {args.photos} can be read.")
+    # Without class names folders may still tell which classes the photos are of; training does not see them.
+    labels = list(labelled_images(readable, args.photos, classnames or folder_names(readable, args.photos)))
+    classifier = distill(
+        readable if unreadable else args.photos, classnames, method=args.method, student=args.student, teacher=args.teacher,
+        vocabulary=args.vocabulary, epochs=args.epochs, seed=args.seed, device=args.device, precision=args.precision,
+        n_workers=args.workers, views=args.views, cache=args.cache, output=args.output,
+        before_training=lambda training: _report_training(training, readable, labels if classnames else []),
     )  # fmt: skip
-    names = "" if args.classnames else " --classnames FILE"
-    print(f"Prompts are in {args.output}. Classify with them: kdpl predict {args.output} PHOTO{names}")
+    names = classnames or folder_names(readable, args.photos)
+    if labels:
+        _report_accuracy(classifier.with_classnames(names) if classnames is None else classifier, labels)
+    print(f"Prompts are in {args.output}. What you can do now:")
+    for line in _next_commands(args, names):
+        print(f"  {line}")
+
+
+def _report_photos(folder: Path, readable: Sequence[Path], unreadable: dict[str, str]) -> None:
+    print(f"Photos: {len(readable):,} in {folder}")
+    if unreadable:
+        listed = "".join(f"\n  {path}: {reason}" for path, reason in list(unreadable.items())[:SHOWN])
+        more = f"\n  and {len(unreadable) - SHOWN:,} more" if len(unreadable) > SHOWN else ""
+        print(f"Unreadable files, left out: {len(unreadable):,}{listed}{more}")
+
+
+def _report_training(training: "Training", photos: Sequence[Path], labelled: Sequence[tuple[Any, int]]) -> None:
+    """What is going to be learned, and whether the teacher has something to teach."""
+    from ..clip.templates import fill
+    from ..clip.zero_shot import ZeroShotClassifier
+    from ..distillation.agreement import measure_agreement, report_agreement
+    from ..images.transforms import evaluation_transform
+
+    model, teacher = training.model, training.objective.teacher
+    names = model.classnames
+    print(f"Classes: {len(names):,}, {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}")
+    words = fill(f"{model.prompt_learner.words} {{}}.", names[:SHOWN])
+    print(f"Prompts, before they are learned: {' | '.join(words)}")
+    student = ZeroShotClassifier(model.clip, names, device=model.device, precision=model.precision)
+    transform = evaluation_transform(model.clip.preprocessing)
+    report_agreement(measure_agreement(teacher, student, photos, transform, labelled), "training")
+
+
+def _report_accuracy(classifier: "Classifier", labelled: Sequence[tuple[Any, int]]) -> None:
+    """Accuracy with the learned prompts on a sample of the labelled photos."""
+    import random
+
+    sample = random.Random(0).sample(labelled, min(MOST_EVALUATED, len(labelled)))
+    predicted = classifier.logits([path for path, _ in sample]).argmax(dim=-1).tolist()
+    correct = sum(label == guess for (_, label), guess in zip(sample, predicted, strict=True))
+    print(
+        f"With the learned prompts {100 * correct / len(sample):.1f}% of {len(sample):,} labelled photos are right "
+        "(training photos, whose labels were not used)"
+    )
+
+
+def _next_commands(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """Commands that work as they are printed, in this folder."""
+    prompts, photos = str(args.output), str(args.photos)
+    # Prompts of a class-agnostic training have no names yet.
+    naming = [] if args.classnames else ["--classnames", ",".join(names) if len(names) > 1 else "cat,dog"]
+    folder = args.output.parent
+    return [
+        shell_line("predict", prompts, photos, *naming, "--report", str(folder / "predictions.html")),
+        shell_line("words", prompts, *naming),
+        shell_line("export", prompts, str(folder / "classifier.onnx"), *naming),
+    ]

@@ -1,7 +1,7 @@
 """Image files: which ones a folder holds, and their pixels."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,19 +75,25 @@ def read_image(path: str | os.PathLike, content: BinaryIO | None = None) -> Imag
         raise ValueError(f"{path} cannot be read as an image ({reason}). Repair or remove it.") from error
 
 
-def check_images(paths: Sequence[str | os.PathLike]) -> None:
-    """Look at every file's header, without decoding pixels.
-
-    Raises:
-        ValueError: naming the files that are not images, or are missing.
-    """
-    problems = []
+def unreadable_images(paths: Iterable[str | os.PathLike]) -> dict[str, str]:
+    """Why files are no images, by path; headers are looked at, pixels are not decoded."""
+    problems = {}
     for path in paths:
         try:
             with Image.open(path) as image:
                 image.verify()
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            problems.append(f"{path}: {error}")
+            problems[str(path)] = str(error)
+    return problems
+
+
+def check_images(paths: Sequence[str | os.PathLike]) -> None:
+    """Refuse files that :func:`unreadable_images` finds.
+
+    Raises:
+        ValueError: naming the files that are not images, or are missing.
+    """
+    problems = [f"{path}: {reason}" for path, reason in unreadable_images(paths).items()]
     if problems:
         more = f"\n  and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise ValueError(

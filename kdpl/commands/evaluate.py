@@ -1,0 +1,46 @@
+"""Measure accuracy on a folder of labelled images: one subfolder per class.
+
+Writes into --output: evaluation.json, per_class.csv, predictions.csv (one row per image), confusion.png,
+reliability.png and index.html, a page with all of it.
+"""
+
+import argparse
+from pathlib import Path
+
+from . import add_prompts, load_classifier
+
+EXAMPLE = "kdpl evaluate prompts.safetensors labelled_photos --output evaluation"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_prompts(parser)
+    add = parser.add_argument
+    add("folder", type=Path, help="folder with a subfolder of images for each class")
+    add("--output", type=Path, default=Path("evaluation"), help="folder to write into (default: evaluation)")
+    add("--batch-size", type=int, default=100, help="images computed together (default: 100)")
+    add("--workers", type=int, help="loader processes")
+
+
+def run(args: argparse.Namespace) -> None:
+    from ..extras import need
+    from ..images.files import list_images
+    from ..images.labelled import check_labels, folder_names
+    from ..inference.evaluating import evaluate_folder
+    from ..inference.evaluation_page import write_evaluation
+
+    need("matplotlib", "reports", "kdpl evaluate")
+    images = list_images(args.folder)
+    classifier = load_classifier(args)
+    if not classifier.classnames:  # class-agnostic prompts: the folders say what to tell apart
+        classifier = classifier.with_classnames(folder_names(images, args.folder))
+    check_labels(images, args.folder, classifier.classnames)
+    evaluation = evaluate_folder(classifier, images, args.folder, args.batch_size, args.workers)
+    write_evaluation(args.output, evaluation, classifier, args.folder)
+    result = evaluation.result
+    low, high = evaluation.interval
+    print(f"Accuracy: {result['accuracy']:.2f}% ({result['correct']:,} of {result['total']:,})")
+    print(f"95% interval: {low:.2f}% to {high:.2f}% (Wilson)")
+    print(f"Calibration error: {result['ece']:.2f}%, macro F1: {result['macro_f1']:.2f}%")
+    if evaluation.unreadable:
+        print(f"Unreadable, left out: {len(evaluation.unreadable):,}")
+    print(f"Page: {args.output / 'index.html'}")

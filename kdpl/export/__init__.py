@@ -1,0 +1,5 @@
+"""Classifiers for other programs: ONNX, PyTorch programs, and matrices of text features for a plain CLIP."""
+
+from .exporting import ExportReport, check_export, export_model, noise_pictures
+
+__all__ = ["ExportReport", "check_export", "export_model", "noise_pictures"]

@@ -1,0 +1,193 @@
+"""Writing exported files, and checking them by running what was written."""
+
+import copy
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..atomic_files import atomic_path
+from ..extras import need
+from ..prompts.prompted_clip import PromptedCLIP
+from .program import ClassifierProgram
+
+SUFFIXES = (".onnx", ".pt2", ".safetensors")
+OPSET = 18
+TOLERANCE = 1e-2  # of logits: a larger difference is a fault, not rounding
+INPUT, OUTPUTS = "image", ("logits", "probabilities")
+
+Run = Callable[[Tensor], Tensor]  # images -> logits, by what was written
+
+
+class ExportReport(NamedTuple):
+    """What came of running an exported file.
+
+    Attributes:
+        difference: largest absolute difference of logits to this library.
+        same_class: images of which both find the same class most likely, 0 to 1.
+        n_images: how many were compared.
+    """
+
+    difference: float
+    same_class: float
+    n_images: int
+
+    def __str__(self) -> str:
+        return (
+            f"largest difference of logits {self.difference:.2g} on {self.n_images} images; "
+            f"the same class on {100 * self.same_class:.4g}%"
+        )
+
+
+def check_export(path: Path, with_preprocessing: bool) -> None:
+    """Refuse what could not be written, before anything is loaded.
+
+    Raises:
+        ValueError: if the ending is unknown, a package is missing, or a matrix is to hold preprocessing.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"{path} has none of the endings that tell the format: {', '.join(SUFFIXES)}.")
+    if suffix == ".safetensors" and with_preprocessing:
+        raise ValueError("A matrix of text features has no image tower; --with-preprocessing goes with .onnx and .pt2.")
+    if suffix == ".onnx":
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            need(package, "export", "Export to ONNX")
+
+
+def export_model(
+    path: Path,
+    model: PromptedCLIP,
+    transform: Callable[[Image.Image], Tensor],
+    description: dict[str, Any],
+    pictures: Sequence[Image.Image],
+    with_preprocessing: bool = False,
+) -> ExportReport:
+    """Write a classifier, and run what was written on pictures; a file that computes something else is not kept.
+
+    Args:
+        path: its ending is one of .onnx, .pt2 and .safetensors.
+        pictures: to compare on; with preprocessing inside, each is a batch of its own.
+
+    Raises:
+        ValueError: if it cannot be exported in this format.
+        FloatingPointError: if the written file computes something else.
+    """
+    check_export(path, with_preprocessing)
+    _check_method(path, model, description)
+    model = PromptedCLIP(model.clip, copy.deepcopy(model.prompt_learner), model.classnames, device="cpu")
+    facts = _facts(model, description, with_preprocessing)
+    write = {".onnx": _write_onnx, ".pt2": _write_pt2, ".safetensors": _write_matrix}[path.suffix.lower()]
+    normalised = torch.stack([transform(picture) for picture in pictures])
+    with torch.no_grad():
+        expected = model(normalised)
+        with atomic_path(path) as temporary:
+            run = write(temporary, model, facts, with_preprocessing)
+            if with_preprocessing:
+                found = torch.cat([run(_bytes_of(picture)[None]) for picture in pictures])
+            else:
+                found = torch.cat([run(batch) for batch in (normalised[:1], normalised[1:]) if len(batch)])
+            report = _compare(found, expected)
+            if not report.difference < TOLERANCE and not with_preprocessing:
+                raise FloatingPointError(f"What was exported computes something else than this library: {report}.")
+    return report
+
+
+def _check_method(path: Path, model: PromptedCLIP, description: dict[str, Any]) -> None:
+    learner, method = model.prompt_learner, description.get("method", "The method")
+    if learner.depends_on_image:
+        raise ValueError(
+            f"{method} shifts its prompts for each image, so that its whole text tower would have to run for every "
+            "image and class: it is not exported. Use it through this library, or export another method."
+        )
+    if path.suffix.lower() == ".safetensors" and learner.learns_visual:
+        raise ValueError(
+            f"{method} has prompts in the image tower, too, which a plain CLIP lacks: text features alone are not the "
+            "classifier. Export to .onnx or .pt2."
+        )
+
+
+def _facts(model: PromptedCLIP, description: dict[str, Any], with_preprocessing: bool) -> dict[str, str]:
+    """What an exported file says about itself, as texts."""
+    wanted = model.clip.preprocessing
+    values = {
+        "classnames": model.classnames,
+        "logit_scale": model.logit_scale,
+        "preprocessing": {
+            "inside": with_preprocessing,
+            "size": wanted.size,
+            "resize": wanted.resize,
+            "interpolation": wanted.interpolation,
+            "mean": wanted.mean,
+            "std": wanted.std,
+        },
+        "description": description,
+    }
+    return {f"kdpl.{key}": json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+
+
+def _program(model: PromptedCLIP, with_preprocessing: bool) -> torch.export.ExportedProgram:
+    size = model.clip.preprocessing.size
+    dynamic = {0: torch.export.Dim("batch", min=1)}
+    example = torch.zeros(2, 3, size, size)
+    if with_preprocessing:
+        example = torch.zeros(2, 3, size + 7, size + 16, dtype=torch.uint8)
+        dynamic |= {2: torch.export.Dim("height", min=2), 3: torch.export.Dim("width", min=2)}
+    program = ClassifierProgram(model, with_preprocessing).eval()
+    return torch.export.export(program, (example,), dynamic_shapes={"image": dynamic}, strict=False)
+
+
+def _write_pt2(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
+    with open(path, "wb") as file:
+        torch.export.save(_program(model, with_preprocessing), file, extra_files={"kdpl.json": json.dumps(facts)})
+    run = torch.export.load(io.BytesIO(path.read_bytes())).module()
+    return lambda images: run(images)[0]
+
+
+def _write_onnx(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
+    import onnxruntime
+
+    exported = torch.onnx.export(
+        _program(model, with_preprocessing), dynamo=True, opset_version=OPSET, verbose=False,
+        input_names=[INPUT], output_names=list(OUTPUTS),
+    )  # fmt: skip
+    exported.model.metadata_props.update(facts)
+    exported.save(str(path), external_data=False)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run([OUTPUTS[0]], {INPUT: images.numpy()})[0])
+
+
+def _write_matrix(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
+    with model.fixed_prompts() as text_features:
+        tensors = {"text_features": text_features[0].contiguous(), "logit_scale": torch.tensor(model.logit_scale)}
+    save_file(tensors, path, metadata=facts)
+    written = load_file(path)
+    return lambda images: written["logit_scale"] * (model.frozen_image_features(images) @ written["text_features"].T)
+
+
+def noise_pictures(n: int = 8) -> list[Image.Image]:
+    """Pictures to compare on where nobody has others, of sizes that differ."""
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(240 + 16 * i, 300 - 8 * i, 3) for i in range(n)]
+    pixels = [torch.randint(0, 256, size, generator=generator, dtype=torch.uint8) for size in sizes]
+    return [Image.fromarray(each.numpy()) for each in pixels]
+
+
+def _bytes_of(picture: Image.Image) -> Tensor:
+    """(3, height, width), uint8."""
+    width, height = picture.size
+    pixels = torch.frombuffer(bytearray(picture.convert("RGB").tobytes()), dtype=torch.uint8)
+    return pixels.view(height, width, 3).permute(2, 0, 1).contiguous()
+
+
+def _compare(found: Tensor, expected: Tensor) -> ExportReport:
+    same = (found.argmax(-1) == expected.argmax(-1)).float().mean().item()
+    return ExportReport((found - expected).abs().max().item(), same, len(found))
