@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,10 +154,12 @@ def _write_pt2(path: Path, model: PromptedCLIP, facts: dict[str, str], with_prep
 def _write_onnx(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
     import onnxruntime
 
-    exported = torch.onnx.export(
-        _program(model, with_preprocessing), dynamo=True, opset_version=OPSET, verbose=False,
-        input_names=[INPUT], output_names=list(OUTPUTS),
-    )  # fmt: skip
+    with warnings.catch_warnings():  # of torch, about its own exporter
+        warnings.simplefilter("ignore", FutureWarning)
+        exported = torch.onnx.export(
+            _program(model, with_preprocessing), dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=[INPUT], output_names=list(OUTPUTS),
+        )  # fmt: skip
     exported.model.metadata_props.update(facts)
     exported.save(str(path), external_data=False)
     options = onnxruntime.SessionOptions()
