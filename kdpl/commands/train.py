@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> None:
     # Without class names folders may still tell which classes the photos are of; training does not see them.
     labels = list(labelled_images(readable, args.photos, classnames or folder_names(readable, args.photos)))
     classifier = distill(
-        readable if unreadable else args.photos, classnames, method=args.method, student=args.student, teacher=args.teacher,
+        readable if unreadable else args.photos, classnames,
+        method=args.method, student=args.student, teacher=args.teacher,
         vocabulary=args.vocabulary, epochs=args.epochs, seed=args.seed, device=args.device, precision=args.precision,
         n_workers=args.workers, views=args.views, cache=args.cache, output=args.output,
         before_training=lambda training: _report_training(training, readable, labels if classnames else []),
