@@ -1,6 +1,7 @@
 """Accuracy of a classifier on labelled images, with what :class:`Counts` gathers."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +58,7 @@ def evaluate_folder(
         for logits in classifier.each_logits(readable()):
             items = kept.pop()
             label = torch.tensor([labels[item.path] for item in items], device=device)
-            counts.add(logits, label, [str(Path(item.path).absolute()) for item in items])
+            counts.add(logits, label, [os.path.abspath(item.path) for item in items])
             bar.update(len(items))
     result = counts.result()
     if not result["total"]:
