@@ -87,8 +87,7 @@ def distill(
         _first(teacher_precision, precision), views, open_cache(cache),
         os.fspath(images) if isinstance(images, str | os.PathLike) else None,
     )  # fmt: skip
-    output = None if output is None else Path(output)
-    return _run(recipe, images, transform, device, n_workers, output, progress, before_training)
+    return _run(recipe, images, transform, device, n_workers, output and Path(output), progress, before_training)
 
 
 def _run(
