@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+AUTO = "auto"  # a value that leaves the choice to the program
+
 
 def flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """All values of a nested configuration by dotted key."""
@@ -18,13 +20,16 @@ def changed_settings(
 ) -> dict[str, tuple[object, object]]:
     """The settings that differ, each with its value before and now.
 
-    A setting that one side does not have was not known when that was written: it counts as having its default.
+    A setting that one side does not have was not known when that was written: it counts as having its default. AUTO now
+    stands for whatever it was before.
+
+    >>> changed_settings({"lr": 1, "PREC": "fp16"}, {"lr": 2, "PREC": "auto"}, {})
+    {'lr': (1, 2)}
     """
-    return {
-        key: (before.get(key, defaults.get(key)), now.get(key, defaults.get(key)))
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key, defaults.get(key)) != now.get(key, defaults.get(key))
-    }
+    both = (
+        (key, before.get(key, defaults.get(key)), now.get(key, defaults.get(key))) for key in before.keys() | now.keys()
+    )
+    return {key: (old, new) for key, old, new in sorted(both) if old != new and new != AUTO}
 
 
 def check_settings(

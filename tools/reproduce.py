@@ -134,8 +134,8 @@ def cfg_of_file(part: Part) -> Any:
 
 
 def precision(asked: str, record: RunRecord) -> str:
-    """What a run computed in: on a CPU half precision becomes fp32."""
-    return "fp32" if record.device.startswith("cpu") and asked in ("fp16", "amp") else asked
+    """What a run computed in: on a CPU half precision becomes fp32, and so does what the program may choose."""
+    return "fp32" if record.device.startswith("cpu") and asked in ("fp16", "amp", "auto") else asked
 
 
 def _rate_and_batch(cfg: Any) -> str:

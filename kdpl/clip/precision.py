@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-PRECISIONS = ("fp32", "bf16", "fp16", "amp")
+from ..settings import AUTO
+
+PRECISIONS = ("fp32", "bf16", "fp16", "amp", AUTO)
+BF16_FROM = 8  # compute capability of cards that multiply bf16 matrices
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ def resolve_precision(name: str | Precision, device: torch.device, key: str = "p
     """The precision that ``name`` stands for on a device; float16 away from a GPU becomes float32, with a notice.
 
     fp32; bf16 and fp16: frozen weights stored in half precision, under autocast; amp: float32 weights under float16
-    autocast.
+    autocast; auto: bf16, which needs no loss scaling, on cards that have it, fp16 on older ones, else fp32.
 
     Args:
         key: what the user calls this setting, for messages.
@@ -53,6 +56,11 @@ def resolve_precision(name: str | Precision, device: torch.device, key: str = "p
     if isinstance(name, Precision):
         return name
     check_precision(name, key)
+    if name == AUTO:
+        half = device.type == "cuda" and (
+            "bf16" if torch.cuda.get_device_capability(device)[0] >= BF16_FROM else "fp16"
+        )
+        name = half or "fp32"
     if name in ("fp16", "amp") and device.type != "cuda":
         print(f"{key} {name} needs a CUDA GPU: computing in fp32 on this {device.type.upper()}.")
         name = "fp32"

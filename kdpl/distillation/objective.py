@@ -1,6 +1,7 @@
 """What a step of training descends: the loss terms of a batch, from labels or from a teacher."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,11 +9,13 @@ from torch import Tensor
 from ..clip.image_encoder import FrozenTower
 from ..prompts.prompted_clip import PromptedCLIP, StudentOutput
 from .class_selection import keeps_all, most_likely_classes
+from .look_ahead import HostCounts
 from .losses import symmetric_kl
 from .regularisers import Regulariser
 from .teacher import Teacher
 
 STUDENT, TEACHER = "student", "teacher"  # names of frozen features
+CHOSEN = "chosen"  # what a batch that was looked at ahead holds
 
 
 class Objective:
@@ -38,6 +41,20 @@ class Objective:
             return {STUDENT: self.model.frozen_tower}
         return {}
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What of a batch :meth:`terms` reads."""
+        return (*self.frozen_towers(), *["img"] * self.reads_images)
+
+    @property
+    def chooses_classes(self) -> bool:
+        """Whether the classes in play differ from batch to batch."""
+        return False
+
+    def look_ahead(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The batch with what :meth:`terms` would compute of it that does not depend on the prompts."""
+        return batch
+
     def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The terms of the loss, whose names begin with "loss", and other scalars to report."""
         raise NotImplementedError
@@ -53,6 +70,10 @@ class Objective:
 
 class LabelObjective(Objective):
     """Cross-entropy with the labels, as the base methods do; the batch also holds ``label`` (batch,)."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (*super().inputs, "label")
 
     def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         with self.model.precision.autocast():
@@ -85,26 +106,32 @@ class DistillationObjective(Objective):
     def frozen_towers(self) -> dict[str, FrozenTower]:
         return super().frozen_towers() | {TEACHER: self.teacher.frozen_tower}
 
-    def choose_classes(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor | None]:
-        """What a batch's loss is over: the teacher's logits and, if they are not all, the classes in play.
+    @property
+    def chooses_classes(self) -> bool:
+        return not keeps_all(self.max_classes, len(self.model.classnames))
+
+    def look_ahead(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if not self.chooses_classes:
+            return batch
+        logits, class_indices, class_counts = self.choose_classes(batch)
+        return batch | {CHOSEN: (logits, class_indices, HostCounts(class_counts))}
+
+    def choose_classes(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor | None, Tensor | HostCounts | None]:
+        """The teacher's logits (batch, k) and, unless all are in play, the classes (k,) and counts of their lengths.
 
         None of it depends on the prompts, so it can be known before the step.
         """
+        if CHOSEN in batch:
+            return batch[CHOSEN]
         logits = self.teacher.logits(batch[TEACHER])  # (batch, n_cls); labels are never read
-        if keeps_all(self.max_classes, len(self.model.classnames)):
-            return {"teacher_logits": logits, "class_indices": None, "class_counts": None}
-        class_indices = most_likely_classes(logits, self.max_classes)  # (k,)
-        class_counts = self.model.class_tokens.count_by_bucket(class_indices)
-        return {
-            "teacher_logits": logits[:, class_indices],
-            "class_indices": class_indices,
-            "class_counts": class_counts,
-        }
+        if not self.chooses_classes:
+            return logits, None, None
+        class_indices = most_likely_classes(logits, self.max_classes)
+        return logits[:, class_indices], class_indices, self.model.class_tokens.count_by_bucket(class_indices)
 
     def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        chosen = self.choose_classes(batch)
-        class_indices = chosen["class_indices"]
+        teacher_logits, class_indices, class_counts = self.choose_classes(batch)
         with self.model.precision.autocast():
-            output = self.model.encode(batch.get("img"), class_indices, batch.get(STUDENT), chosen["class_counts"])
-            terms = {"loss_teacher": symmetric_kl(output.logits, chosen["teacher_logits"])}
+            output = self.model.encode(batch.get("img"), class_indices, batch.get(STUDENT), class_counts)
+            terms = {"loss_teacher": symmetric_kl(output.logits, teacher_logits)}
             return terms | self.regularise(output, class_indices, batch)

@@ -26,6 +26,20 @@ def build_optimizer(
     raise ValueError(f"optimizer is {name!r}; choose from {', '.join(OPTIMIZERS)}.")
 
 
+def with_fused_kernels(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The same optimizer; of SGD on CUDA one whose step is a single kernel, where this torch has it.
+
+    A CPU keeps the plain kernels: the fused ones round differently, and nothing is launched there.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    is_sgd = type(optimizer) is torch.optim.SGD and "fused" in optimizer.defaults
+    if not is_sgd or not all(parameter.is_cuda for parameter in parameters):
+        return optimizer
+    one_kernel = {"fused": True, "foreach": False}
+    groups = [group | one_kernel for group in optimizer.param_groups]
+    return torch.optim.SGD(groups, **(optimizer.defaults | one_kernel))
+
+
 class CosineWithWarmup:
     """A cosine over all epochs that starts after warm-up epochs at a constant rate; stepped once per epoch."""
 

@@ -19,7 +19,7 @@ from ..prompts.prompt_file import Description, describe_prompts
 from ..prompts.prompted_clip import PromptedCLIP
 from .class_selection import keeps_all
 from .objective import DistillationObjective
-from .optimization import OPTIMIZERS, CosineWithWarmup, build_optimizer
+from .optimization import OPTIMIZERS, CosineWithWarmup, build_optimizer, with_fused_kernels
 from .teacher import build_teacher, teacher_names
 from .training import Training
 
@@ -132,7 +132,9 @@ class Recipe:
             model.clip, self.settings, self.names, self.teacher_template, precision=model.precision,
             of_subsets=not keeps_all(max_classes, len(self.names)),
         )  # fmt: skip
-        optimizer = build_optimizer(learner.parameters(), self.optimizer, self.lr, self.momentum, self.weight_decay)
+        optimizer = with_fused_kernels(
+            build_optimizer(learner.parameters(), self.optimizer, self.lr, self.momentum, self.weight_decay)
+        )
         return Training(
             DistillationObjective(model, teacher, max_classes, regulariser),
             loader,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..prompts.inert_files import read_checkpoint, save_atomically
-from ..settings import check_settings
+from ..settings import AUTO, check_settings
 from .training import Training
 
 FILE_NAME = "resume.pth"
@@ -20,6 +20,17 @@ def save_resume_state(file: Path, training: Training, settings: Mapping[str, obj
         extra: what the caller wants back on resuming: tensors and plain values.
     """
     save_atomically(file, {**training.state_dict(), "settings": json.dumps(settings), **extra})
+
+
+def begun_with(file: Path, key: str, value: str) -> str:
+    """A setting, where AUTO is what the interrupted training in ``file`` began with, if there is one.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if value == AUTO and file.is_file():
+        return json.loads(read_checkpoint(file).get("settings", "{}")).get(key, value)
+    return value
 
 
 def read_resume_state(

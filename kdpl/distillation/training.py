@@ -13,7 +13,9 @@ from ..caching.features import FeatureCache
 from ..clip.precision import grad_scaler
 from ..guard import at_safe_places, safe_place
 from .cached_features import feature_source
+from .fast_steps import GraphedStep, has_one_graph, terms_function, total_loss
 from .gaussian_averaging import GaussianAverage
+from .look_ahead import one_ahead
 from .objective import Objective
 from .step_log import StepLog
 
@@ -47,6 +49,7 @@ class Training:
         average: GaussianAverage | None = None,
         cache: FeatureCache | None = None,
         root: str | None = None,
+        kind_of_step: str = "plain",
     ):
         """
         Args:
@@ -56,6 +59,7 @@ class Training:
             scheduler: of the learning rate; it is stepped once per epoch.
             average: of the prompts over epochs; it replaces them after the last one.
             cache, root: of frozen features, see :func:`feature_source`.
+            kind_of_step: "plain", "compiled" (by torch.compile) or "graph" (a CUDA graph).
         """
         self.objective = objective
         self.model = objective.model
@@ -69,6 +73,9 @@ class Training:
             objective.frozen_towers(), self.model.device, loader, cache, root, objective.reads_images
         )
         self.scaler = grad_scaler() if self.model.precision.needs_loss_scaling else None
+        self.terms = terms_function(objective, kind_of_step)
+        self.graphed: GraphedStep | None = None
+        self.captures = kind_of_step == "graph" and self._can_capture()
 
     def step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One step down the loss of a batch on the device; returns its terms, still there.
@@ -77,11 +84,17 @@ class Training:
         """
         if not self.features.towers.keys() <= batch.keys():
             batch = batch | self.features.compute(batch["img"])
-        terms = self.objective.terms(batch)
-        losses = {name: value for name, value in terms.items() if name.startswith("loss")}
-        loss = sum(losses.values())
-        self.descend(loss)
-        return {"loss": loss} | (terms if len(losses) > 1 else {k: v for k, v in terms.items() if k not in losses})
+        if self.captures and self.graphed is None:
+            self.graphed = GraphedStep(self.objective, batch)
+        if self.graphed is not None and self.graphed.fits(batch):
+            terms = self.graphed(batch)
+            self.optimizer.step()
+        else:
+            terms = self.terms(batch)
+            self.descend(total_loss(terms))
+        losses = [name for name in terms if name.startswith("loss")]
+        total = {"loss": total_loss(terms)}
+        return total | (terms if len(losses) > 1 else {k: v for k, v in terms.items() if k not in losses})
 
     def descend(self, loss: Tensor) -> None:
         """Follow the gradient of a loss."""
@@ -93,6 +106,14 @@ class Training:
             self.scaler.scale(loss).backward()
             self.scaler.step(self.optimizer)
             self.scaler.update()
+
+    def _can_capture(self) -> bool:
+        """Whether a CUDA graph can hold a step; tells if it cannot."""
+        if self.model.device.type != "cuda" or self.scaler is not None:
+            needs = "a CUDA GPU" if self.scaler is None else "a precision without loss scaling, such as bf16"
+            print(f"Steps as CUDA graphs need {needs}: they run plainly.")
+            return False
+        return has_one_graph(self.objective, "as CUDA graphs")
 
     def run_epoch(self, report: Callable[[Progress], None], report_every: int = 0, step: Step | None = None) -> None:
         """Go through the training images once; the host waits for the device only to report or to scale losses.
@@ -113,8 +134,9 @@ class Training:
         # A scaler skips steps whose gradients overflow: there they are no fault.
         watched = [] if self.scaler else list(self.model.prompt_learner.named_parameters())
         start = time.time()
+        batches = one_ahead(self.features.attach(self.loader), self.objective.look_ahead, self.model.device)
         with at_safe_places():
-            for i, batch in enumerate(self.features.attach(self.loader), start=1):
+            for i, batch in enumerate(batches, start=1):
                 data_seconds.append(time.time() - start)
                 log.add(step(batch), watched)
                 step_seconds.append(time.time() - start)

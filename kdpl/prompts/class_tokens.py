@@ -66,7 +66,7 @@ class ClassTokens(nn.Module):
         """A subset of the classes as the text encoder takes it, each padded to its own bucket.
 
         Args:
-            class_counts: what :meth:`count_by_bucket` gave; the host waits for it if it lies on a GPU.
+            class_counts: what :meth:`count_by_bucket` gave, or anything with its ``tolist``; the host waits for a GPU.
         """
         counted = zip(self.bucket_lengths, class_counts.tolist(), strict=True)
         return [(length, n_classes) for length, n_classes in counted if n_classes]

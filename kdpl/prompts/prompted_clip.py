@@ -106,7 +106,7 @@ class PromptedCLIP(nn.Module):
             image_features = self.image_features(image, prompts)
         else:
             image_features = frozen_features
-        text_features = self._known_text_features(class_indices)
+        text_features = self.known_text_features(class_indices)
         if text_features is None:
             text_features = normalise(
                 self.encode_text(self.prompt_learner.for_images(prompts, image_features), class_indices, class_counts)
@@ -156,7 +156,7 @@ class PromptedCLIP(nn.Module):
         )
         return self.text_encoder(*assembled, prompts.deep_text, by_length)
 
-    def _known_text_features(self, class_indices: Tensor | None) -> Tensor | None:
+    def known_text_features(self, class_indices: Tensor | None) -> Tensor | None:
         """The features that need not be computed for this batch, if there are any."""
         if self._text_features is None and not self.prompt_learner.learns_text:
             self._text_features = self._compute_text_features()

@@ -12,6 +12,7 @@ from yacs.config import CfgNode
 from kdpl.caching.features import MAX_GB
 from kdpl.clip.precision import PRECISIONS
 from kdpl.dassl_ranges import DASSL_RANGES
+from kdpl.distillation.fast_steps import STEPS
 from kdpl.methods import METHODS, Method
 from kdpl.ranges import FLAG, LARGEST, one_of, real, several, text, whole
 from kdpl.settings import flat
@@ -32,7 +33,7 @@ CHANGES = {  # by the beginning of the key; the first that fits decides, and wha
     Changes.NOTHING: (
         "OUTPUT_DIR", "RESUME", "VERBOSE", "USE_CUDA", "DATASET.ROOT", "DATALOADER.NUM_WORKERS", "TRAIN.PRINT_FREQ",
         "TRAIN.CHECKPOINT_FREQ", "TEST.PER_CLASS_RESULT", "TEST.COMPUTE_CMAT", "TEST.PER_IMAGE_FILE",
-        "TRAINER.KDPL.CACHE_DIR", "TRAINER.KDPL.CACHE_GB",
+        "TRAINER.KDPL.CACHE_DIR", "TRAINER.KDPL.CACHE_GB", "TRAINER.KDPL.STEP",
     ),
     Changes.BOTH: ("TRAINER.KDPL.CACHE_PRECISION",),
     Changes.TRAINING: ("OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL"),
@@ -64,6 +65,7 @@ SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "TRAINER.KDPL.K_MAX": (1000, whole(1)),  # KDPL-CA: classes kept in each batch
     "TRAINER.KDPL.VOCABULARY": ("", text()),  # KDPL-CA: file with one name per line; empty: the names of Open Images
     "TRAINER.KDPL.VIEWS": (0, whole(0)),  # augmentations per image, repeated; 0: as published, always new ones
+    "TRAINER.KDPL.STEP": ("plain", one_of(*STEPS)),  # of training; compiled, graph: fewer launches on a GPU
     "TRAINER.KDPL.CACHE_DIR": ("", text()),  # keeps features of frozen towers for all runs and trainers; empty: none
     "TRAINER.KDPL.CACHE_PRECISION": ("fp32", one_of("fp32", "fp16")),  # of these; fp16: half the space, rounded
     "TRAINER.KDPL.CACHE_GB": (MAX_GB, real(above=0)),  # its limit; the least recently used features are removed

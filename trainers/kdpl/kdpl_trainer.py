@@ -3,7 +3,6 @@
 from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name
-from kdpl.clip.precision import resolve_precision
 from kdpl.clip.templates import GENERIC
 from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.distillation.agreement import look_at_agreement
@@ -43,7 +42,7 @@ class KDPLTrainer(PromptTrainer):
         # Not registered with Dassl: what is registered gets saved, and the teacher never changes.
         self.teacher = build_teacher(
             kdpl.TEACHER, self.model.classnames, self.template, self.cache,
-            precision=resolve_precision(kdpl.PREC, self.device, "TRAINER.KDPL.PREC"), device=self.device,
+            precision=self.resolve_precision("KDPL"), device=self.device,
             pixel_mean=cfg.INPUT.PIXEL_MEAN, pixel_std=cfg.INPUT.PIXEL_STD, logit_scale=self.model.logit_scale,
         )  # fmt: skip
         self.record.teacher = kdpl.TEACHER
@@ -61,10 +60,8 @@ class KDPLTrainer(PromptTrainer):
         super().before_train()
         if self.start_epoch == 0:
             with self.record.phase("prepare"):
-                training, validation = (
-                    [(item.impath, item.label) for item in part or ()]
-                    for part in (self.dm.dataset.train_x, self.dm.dataset.val)
-                )
+                parts = self.dm.dataset.train_x, self.dm.dataset.val or ()
+                training, validation = ([(item.impath, item.label) for item in part] for part in parts)
                 student = ZeroShotClassifier(
                     self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
                 )

@@ -13,11 +13,12 @@ from yacs.config import CfgNode
 
 from kdpl.clip.loading import check_clip_name, load_clip
 from kdpl.clip.openai import check_image_size
-from kdpl.clip.precision import resolve_precision
+from kdpl.clip.precision import Precision, resolve_precision
 from kdpl.clip.templates import template_of
 from kdpl.distillation.objective import LabelObjective, Objective
+from kdpl.distillation.optimization import with_fused_kernels
 from kdpl.distillation.regularisers import Regulariser
-from kdpl.distillation.resume import FILE_NAME, read_resume_state, save_resume_state
+from kdpl.distillation.resume import FILE_NAME, begun_with, read_resume_state, save_resume_state
 from kdpl.distillation.training import Training
 from kdpl.fingerprints import fingerprint
 from kdpl.images.seeded_loader import seeded_loader
@@ -40,11 +41,9 @@ class PromptTrainer(RecordedTrainer):
 
     Attributes:
         method: the method's entry.
-        uses_labels: whether training reads labels.
     """
 
     method: Method
-    uses_labels: bool = True
 
     @cached_property
     def seed(self) -> int:
@@ -71,20 +70,25 @@ class PromptTrainer(RecordedTrainer):
         )  # fmt: skip
 
     def build_model(self) -> None:
-        cfg, node = self.cfg, self.method.node
+        cfg = self.cfg
         print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
         self.student = load_clip(cfg.MODEL.BACKBONE.NAME)
         check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE, self.student.preprocessing.size)
         self.settings = method_settings(cfg, self.method)
         learner = self.method.build_learner(self.student, self.settings, self.num_classes, self.seed)
-        self.precision = resolve_precision(cfg.TRAINER[node].PREC, self.device, f"TRAINER.{node}.PREC")
+        self.precision = self.resolve_precision(self.method.node)
         self.model = PromptedCLIP(self.student, learner, self.classnames, device=self.device, precision=self.precision)
         print("Learned: " + ", ".join(f"{name} {tuple(p.shape)}" for name, p in learner.named_parameters()))
-        self.optim = build_optimizer(learner, cfg.OPTIM)
+        self.optim = with_fused_kernels(build_optimizer(learner, cfg.OPTIM))
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.register_model(self.method.registered_name, learner, self.optim, self.sched)
         self.record.weights_sha256 = {"student": self.student.weights_sha256}
         self.record.student_fingerprint = self.student.fingerprint
+
+    def resolve_precision(self, node: str) -> Precision:
+        """That of a node of the settings; "auto" resumes an interrupted run as it began."""
+        key, file = f"TRAINER.{node}.PREC", Path(self.cfg.RESUME or self.cfg.OUTPUT_DIR) / FILE_NAME
+        return resolve_precision(begun_with(file, key, self.cfg.TRAINER[node].PREC), self.device, key)
 
     # Training
 
@@ -95,8 +99,10 @@ class PromptTrainer(RecordedTrainer):
             self.training = Training(
                 self.build_objective(), self.train_loader_x, self.optim, self.sched, self.max_epoch,
                 self.method.build_average(self.settings, self.max_epoch), self.cache, self.cfg.DATASET.ROOT,
+                self.cfg.TRAINER.KDPL.STEP,
             )  # fmt: skip
         super().before_train()
+        self.record.numerics |= {"precision": self.precision.name, "step": self.cfg.TRAINER.KDPL.STEP}
         self.record.epochs = self.max_epoch
         names = "dataset" if self.model.classnames == self.classnames else "vocabulary"
         self.record.visible = Visible(len(self.dm.dataset.train_x), self.uses_labels, names)
@@ -110,11 +116,9 @@ class PromptTrainer(RecordedTrainer):
         return LabelObjective(self.model, self.build_regulariser())
 
     def build_regulariser(self, of_subsets: bool = False) -> Regulariser | None:
-        template = self.method.template(*self.dataset_and_template)
-        return self.method.build_regulariser(
-            self.model.clip, self.settings, self.model.classnames, template,
-            precision=self.precision, of_subsets=of_subsets,
-        )  # fmt: skip
+        texts = self.model.classnames, self.method.template(*self.dataset_and_template)
+        computation = {"precision": self.precision, "of_subsets": of_subsets}
+        return self.method.build_regulariser(self.model.clip, self.settings, *texts, **computation)
 
     @property
     def dataset_and_template(self) -> tuple[str, str]:
