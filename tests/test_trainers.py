@@ -221,7 +221,7 @@ def test_zero_shot_clip_is_evaluated_without_prompts(name, files, tmp_path):
         ("CoOp_KDPL", ("MODEL.BACKBONE.NAME", "open_clip:ViT-B-32/openai"), "can be teachers"),
         ("CoOp_KDPL", ("TRAINER.KDPL.K_MAX", 0), "at least one class"),
         ("CoOp_KDPL", ("TRAINER.KDPL.TEACHER", ""), "Name one, such as"),
-        ("CoOp", ("TRAINER.COOP.PREC", "fp8"), "choose from fp32, bf16, fp16, amp"),
+        ("CoOp", ("TRAINER.COOP.PREC", "fp8"), "choose from fp32, bf16, fp16, amp, auto"),
         ("CoOp", ("MODEL.BACKBONE.NAME", "ViT-B/32"), r"INPUT.SIZE is \(32, 32\), and ViT-B/32 takes images of 224"),
     ],
 )

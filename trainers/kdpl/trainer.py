@@ -50,8 +50,6 @@ class PromptTrainer(RecordedTrainer):
         """Of order, augmentation and initial values; another one each time if SEED is negative."""
         return self.cfg.SEED if self.cfg.SEED >= 0 else random.SystemRandom().randrange(2**31)
 
-    # Building
-
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse what cannot work before anything is read or fetched."""
         name = cfg.MODEL.BACKBONE.NAME
@@ -181,8 +179,7 @@ class PromptTrainer(RecordedTrainer):
 
     def describe(self, epoch: int) -> prompt_file.Description:
         """What files of the prompts after ``epoch`` epochs say about them."""
-        cfg = self.cfg
-        names = self.model.classnames
+        cfg, names = self.cfg, self.model.classnames
         return prompt_file.describe_prompts(
             self.method.name, self.settings, self.model.prompt_learner, self.student,
             trainer=cfg.TRAINER.NAME, labels_used=self.uses_labels, template=self.template,
