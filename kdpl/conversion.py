@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .distillation.recipe import list_of_names
 from .methods import Method, find_method
+from .names import list_of_names
 from .prompts.inert_files import read_checkpoint, save_atomically
 from .prompts.prompt_file import Description, describe_prompts, read_prompt_file
 from .prompts.prompt_learner import PromptLearner

@@ -1,7 +1,7 @@
 """The ranges of the settings that Dassl declares without any; of Dassl nothing is needed here but their names."""
 
 from .clip.device import n_cores
-from .ranges import LARGEST, one_of, real, several, text, whole
+from .ranges import LARGEST, one_of, or_empty, real, several, text, whole
 
 MOST_WORKERS = 16  # by default; each keeps decoded images in memory, and a GPU is not waiting for more
 MOST_EPOCHS = 100_000
@@ -13,11 +13,11 @@ TRANSFORMS = (
 _BY_RANGE = (
     (whole(-LARGEST, 2**32 - 1), "SEED"),
     (text(empty=False), "OUTPUT_DIR"),
-    (several(whole(1, 8192), 2), "INPUT.SIZE"),
-    (one_of("bilinear", "bicubic", "nearest"), "INPUT.INTERPOLATION"),
+    (or_empty(several(whole(1, 8192), 2)), "INPUT.SIZE"),
+    (or_empty(one_of("bilinear", "bicubic", "nearest")), "INPUT.INTERPOLATION"),
     (several(one_of(*TRANSFORMS)), "INPUT.TRANSFORMS"),
-    (several(real(), 3), "INPUT.PIXEL_MEAN"),
-    (several(real(above=0), 3), "INPUT.PIXEL_STD"),
+    (or_empty(several(real(), 3)), "INPUT.PIXEL_MEAN"),
+    (or_empty(several(real(above=0), 3)), "INPUT.PIXEL_STD"),
     (several(real(0, 1, above=0), 2, rising=True), "INPUT.RRCROP_SCALE"),
     (whole(0, 1000), "INPUT.CROP_PADDING INPUT.CUTOUT_N INPUT.RANDAUGMENT_N"),
     (whole(1, 8192), "INPUT.CUTOUT_LEN INPUT.GB_K"),

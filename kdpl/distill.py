@@ -11,9 +11,10 @@ from tqdm import tqdm
 from .caching.features import FeatureCache, open_cache
 from .classifier import Classifier, load
 from .clip.device import resolve_device
-from .clip.loading import load_clip
+from .clip.loading import check_clip_name, load_clip
 from .clip.templates import GENERIC
-from .distillation.recipe import Recipe, list_of_names
+from .distillation.needs import check_needs
+from .distillation.recipe import Recipe
 from .distillation.resume import FILE_NAME, read_resume_state, save_resume_state
 from .distillation.training import Progress, Training
 from .distillation.vocabulary import load_vocabulary
@@ -22,6 +23,7 @@ from .images.files import check_images, list_images
 from .images.seeded_loader import seeded_loader
 from .images.transforms import evaluation_transform, training_transform
 from .methods import find_method
+from .names import list_of_names
 from .prompts.prompt_file import read_prompt_file, save_prompt_file
 from .settings import check_settings
 
@@ -37,8 +39,8 @@ def distill(
     optimizer: str = "sgd", momentum: float = 0.9, weight_decay: float = 5e-4,
     warmup_epochs: int = 1, warmup_lr: float = 1e-5, transform: Callable | None = None, seed: int = 1,
     device: str | torch.device = "auto", precision: str = "fp32", teacher_precision: str | None = None,
-    n_workers: int = 0, views: int = 0, cache: str | os.PathLike | FeatureCache | None = None,
-    output: str | os.PathLike | None = None, progress: bool = True,
+    teacher_scale: str = "student", n_workers: int = 0, views: int = 0, progress: bool = True,
+    cache: str | os.PathLike | FeatureCache | None = None, output: str | os.PathLike | None = None,
     before_training: Callable[[Training], None] | None = None,
 ) -> Classifier:  # fmt: skip
     """Learn the prompts of a student CLIP from a teacher CLIP on unlabelled images (KDPL, arXiv:2407.03056).
@@ -57,12 +59,12 @@ def distill(
         classnames: the classes to tell apart; None: class-agnostic (KDPL-CA), on the names of ``vocabulary``, a list or
             a file with one name per line (by default Open Images'), of which each batch keeps ``max_classes``.
         method: one of ``METHODS``, with its ``settings``, such as {"n_ctx": 8, "ctx_init": ""}.
-        student, teacher: as :func:`load_clip` takes them; several teachers, separated by commas, are averaged.
+        student, teacher: as :func:`load_clip` takes them; a teacher may also be "prompts:FILE", or several with commas.
         template: the teacher's sentence, with ``{}`` for the class name; class-agnostic: always "a photo of a {}.".
-        epochs, batch_size, lr: by default as published for the method. The rate follows a cosine.
-        optimizer: "sgd" (with ``momentum``), "adam" or "adamw".
+        epochs, batch_size, lr, optimizer: by default as published; "sgd" (with ``momentum``), "adam", "adamw", a cosine
         transform: from a PIL image to (3, size, size); by default a random resized crop and flip.
         device, precision: "auto", "cuda", "mps", "cpu"; "fp32", "bf16", "fp16", "amp" (the teacher's by default too).
+        teacher_scale: of the teacher's cosines: "student", as in the paper, or "own".
         views: augmentations per image, which the epochs repeat; 0: new ones in each epoch, as published.
         cache: folder, or :class:`FeatureCache`, that keeps the features of frozen towers for this and other calls; they
             are the same bits as without it. Used for images that are files.
@@ -79,15 +81,22 @@ def distill(
     """
     entry, device = find_method(method), resolve_device(device)
     names = None if classnames is None else list_of_names(classnames, "classnames")
+    _check(student, teacher, teacher_scale, vocabulary if names is None else [])
     recipe = Recipe(
         entry, entry.complete(settings or {}), student, teacher, names,
-        _vocabulary(vocabulary) if names is None else [],
-        max_classes, template, _first(epochs, entry.epochs), _first(batch_size, entry.batch_size),
-        _first(lr, entry.lr), optimizer, momentum, weight_decay, warmup_epochs, warmup_lr, seed, precision,
-        _first(teacher_precision, precision), views, open_cache(cache),
+        _vocabulary(vocabulary) if names is None else [], max_classes, template, _first(epochs, entry.epochs),
+        _first(batch_size, entry.batch_size), _first(lr, entry.lr), optimizer, momentum, weight_decay, warmup_epochs,
+        warmup_lr, seed, precision, _first(teacher_precision, precision), teacher_scale, views, open_cache(cache),
         os.fspath(images) if isinstance(images, str | os.PathLike) else None,
     )  # fmt: skip
     return _run(recipe, images, transform, device, n_workers, output and Path(output), progress, before_training)
+
+
+def _check(student: str, teacher: str, teacher_scale: str, vocabulary: str | os.PathLike | Sequence[str]) -> None:
+    """Refuse names of CLIPs and, offline, missing files before anything is read."""
+    check_clip_name(student)
+    from_file = isinstance(vocabulary, str | os.PathLike)
+    check_needs(teacher, teacher_scale, student, from_file, os.fspath(vocabulary) if from_file else "")
 
 
 def _run(

@@ -19,14 +19,14 @@ from tqdm import tqdm
 from .fingerprints import hash_of
 from .google_drive import DRIVE, fetch_from_drive
 from .locks import one_at_a_time
+from .offline import is_offline
 
 TIMEOUT = 30  # seconds without a single byte
 SLOWEST, PATIENCE = 1000, 60  # a server that sends fewer bytes per second, over so many seconds, is given up
 CONNECTIONS = 20  # for one file; each but the first continues where the last one broke off
 BUSY = (429, 500, 502, 503, 504)  # answers of a server that may give the file later
 BUSY_RETRIES, BACKOFF = 4, 1.0  # how often it is asked again, after 1, 2, 4, 8 times BACKOFF seconds
-LONGEST_WAIT = 60  # seconds, whatever a server asks for
-CHUNK = 1 << 18  # bytes
+LONGEST_WAIT, CHUNK = 60, 1 << 18  # seconds, whatever a server asks for; bytes
 MEANINGS = {
     401: "it wants a login",
     403: "it refuses this, and may want a login or a browser",
@@ -96,7 +96,7 @@ def download(file: RemoteFile, path: Path, by_hand: Path | None = None) -> None:
         by_hand: where the message of an error says to put the file, if not at ``path``.
 
     Raises:
-        ConnectionError: if no mirror gave the file; every reason, and what can be done by hand.
+        ConnectionError: if no mirror gave the file, or none may be asked (KDPL_OFFLINE); what can be done by hand.
         OSError: if the disk is full.
     """
     reasons = []
@@ -104,7 +104,7 @@ def download(file: RemoteFile, path: Path, by_hand: Path | None = None) -> None:
     with one_at_a_time(path.with_name(f".{path.name}.lock"), waiting):
         if path.is_file() and file.fault(path) is None:
             return
-        for url in file.urls:
+        for url in () if is_offline() else file.urls:
             part = path.with_name(f"{path.name}.{hashlib.sha256(url.encode()).hexdigest()[:8]}.part")
             try:
                 if url.startswith(DRIVE):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .extras import need
+from .offline import is_offline
 from .prompts.prompt_file import FILE_NAME, Description
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # user/name
@@ -35,7 +36,8 @@ def fetch_prompts(repository: str, revision: str | None = None, token: str | Non
     """
     hub = need("huggingface_hub", "hub", "Loading from the Hub")
     try:
-        return Path(hub.hf_hub_download(repository, FILE_NAME, revision=revision, token=token, library_name="kdpl"))
+        more = {"revision": revision, "token": token, "local_files_only": is_offline()}
+        return Path(hub.hf_hub_download(repository, FILE_NAME, library_name="kdpl", **more))
     except hub.errors.LocalEntryNotFoundError as error:
         raise ConnectionError(
             f"{repository} is neither a file here nor in the cache, and the Hub cannot be reached. "

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .clip.loaded import LoadedCLIP
+from .clip.loading import why_no_prompts
 from .clip.templates import template_of
 from .distillation.gaussian_averaging import GaussianAverage
 from .distillation.regularisers import KnowledgeGuidance, Regulariser, SelfConsistency
-from .names import OPEN_CLIP_PREFIX, did_you_mean
+from .names import did_you_mean
 from .prompts import (
     CoCoOpPromptLearner,
     CoOpPromptLearner,
@@ -97,21 +98,23 @@ class Method:
         return {name: given.get(name, setting.default) for name, setting in self.all_settings.items()}
 
     def check_student(self, name: str) -> None:
-        """Refuse a student that cannot take the method's prompts, by its name alone.
+        """Refuse a student that cannot take the method's prompts, by its name alone: nothing is fetched.
 
         Raises:
-            ValueError: if the student is one of open_clip's, or a ResNet where visual prompts are needed.
+            ValueError: if the prompts enter a tower that does not take them, such as a ResNet or one of timm.
         """
-        if name.startswith(OPEN_CLIP_PREFIX):
-            raise ValueError(
-                f"The student (MODEL.BACKBONE.NAME) is {name!r}; prompts are learned for OpenAI's CLIPs, such as "
-                "ViT-B/32. Models of open_clip can be teachers (TRAINER.KDPL.TEACHER)."
-            )
-        if self.learner.learns_visual and name.startswith("RN"):
-            raise ValueError(
-                f"{self.name} puts prompts into a ViT, and the student (MODEL.BACKBONE.NAME) is {name!r}, a ResNet. "
-                "Choose ViT-B/32, ViT-B/16 or ViT-L/14, or train CoOp, CoCoOp or KgCoOp on the ResNet."
-            )
+        if not (why := why_no_prompts(name, text=True, visual=self.learner.learns_visual)):
+            return
+        if why_no_prompts(name, text=True):
+            tower, advice = "a text tower", "It can be a teacher (TRAINER.KDPL.TEACHER). Choose ViT-B/32 or another"
+        else:
+            others = [method.name for method in METHODS.values() if not method.learner.learns_visual]
+            tower = "a ViT"
+            advice = f"Train {', '.join(others)} on it, or choose ViT-B/32 or another"
+        raise ValueError(
+            f"{self.name} puts prompts into {tower}, and the student (MODEL.BACKBONE.NAME) is {name!r}: {why}. "
+            f"{advice} student; `kdpl models` lists which prompts each takes."
+        )
 
     def is_class_specific(self, settings: Mapping[str, Any]) -> bool:
         """Whether each class gets a context of its own, so that the prompts fit these classes alone."""

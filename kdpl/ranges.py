@@ -77,6 +77,12 @@ def is_plain(value: str) -> bool:
 FLAG = Range("True or False", lambda value: isinstance(value, bool))
 
 
+def or_empty(values: Range) -> Range:
+    """These values, or an empty one that leaves the choice to the student."""
+    words = f"{values.words}, or an empty value for what the student wants"
+    return Range(words, lambda value: value in ((), [], "") or values.holds(value))
+
+
 def several(each: Range, n: int | None = None, rising: bool = False) -> Range:
     """A list or tuple of ``n`` such values, or of any number of them."""
     what = f"{n} values" if n else "a list of values"

@@ -13,6 +13,7 @@ from .atomic_files import write_json_atomically
 from .clip.device import peak_memory, reset_peak_memory
 from .clip.loading import DEMO_WEIGHTS
 from .fingerprints import sha256_of
+from .settings import plain_config
 
 FILE_NAME = "results.json"
 FORMAT = 1
@@ -75,6 +76,7 @@ class RunRecord:
         visible: of a training.
         numerics: which kinds of kernels were allowed.
         prompts_sha256: tells which prompts the results belong to, whatever folder had them.
+        preprocessing: of the images: size in pixels, mean, standard deviation, way of resizing, interpolation.
         model_dir: of an evaluation: the output folder of its training.
         phases: seconds and peak memory of each phase.
     """
@@ -97,6 +99,7 @@ class RunRecord:
     student_fingerprint: str | None = None
     visible: Visible | None = None
     agreement: dict[str, Any] | None = None
+    preprocessing: dict[str, Any] | None = None
     prompts_sha256: str | None = None
     model_dir: str | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
@@ -155,9 +158,17 @@ class RunRecord:
             entry = asdict(evaluation)
             evaluations.append(_without_none(entry | entry.pop("details")))
         content = {"format": FORMAT, "status": "finished", **asdict(self), "evaluations": evaluations}
-        optional = {"numerics", "student_fingerprint", "visible", "agreement", "model_dir"}
+        optional = {"numerics", "student_fingerprint", "visible", "agreement", "preprocessing", "model_dir"}
         content = {key: value for key, value in content.items() if value is not None or key not in optional}
         write_json_atomically(Path(directory) / FILE_NAME, content)
+
+
+def record_of(cfg: Any) -> RunRecord:
+    """The record of a run with this configuration that has not begun."""
+    return RunRecord(
+        mode="eval", trainer=cfg.TRAINER.NAME, dataset=cfg.DATASET.NAME, subsample=cfg.DATASET.SUBSAMPLE_CLASSES,
+        seed=cfg.SEED, shots=cfg.DATASET.NUM_SHOTS, backbone=cfg.MODEL.BACKBONE.NAME, config=plain_config(cfg),
+    )  # fmt: skip
 
 
 def read_record(file: Path) -> RunRecord:

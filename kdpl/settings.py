@@ -1,8 +1,10 @@
 """Settings as plain values by dotted key, and whether those of two runs are the same."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from .names import did_you_mean
 
 AUTO = "auto"  # a value that leaves the choice to the program
 
@@ -47,3 +49,29 @@ def check_settings(
             f"{file} is of a run with other settings, which cannot be continued with these:\n  {listed}\n"
             "Name another --output-dir, or remove that folder to start over."
         )
+
+
+def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as nested dictionaries of plain values, sorted by key."""
+    return {key: plain_config(value) if isinstance(value, dict) else value for key, value in sorted(config.items())}
+
+
+def check_keys(config: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
+    """Refuse a key that does not exist; the closest ones and those beside it are listed."""
+    known = list(flat(config))
+    nodes = {key.rpartition(".")[0] for key in known}
+    for key in keys:
+        if key in known or key in nodes:
+            continue
+        node = key.rpartition(".")[0]
+        listed = (
+            f"{node} has {', '.join(get_node(config, node))}" if node in nodes else f"there are {', '.join(config)}"
+        )
+        raise ValueError(f"Unknown key {key!r} in {where}{did_you_mean(key, known)}; {listed}.")
+
+
+def get_node(config: Mapping[str, Any], path: str) -> Any:
+    """The node that a dotted path names; empty: the root."""
+    for key in filter(None, path.split(".")):
+        config = config[key]
+    return config

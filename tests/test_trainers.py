@@ -218,7 +218,12 @@ def test_zero_shot_clip_is_evaluated_without_prompts(name, files, tmp_path):
     [
         ("CoOp", ("INPUT.SIZE", (64, 64)), "takes images of 32 x 32"),
         ("VPT_KDPL", ("MODEL.BACKBONE.NAME", "RN50"), "puts prompts into a ViT"),
-        ("CoOp_KDPL", ("MODEL.BACKBONE.NAME", "open_clip:ViT-B-32/openai"), "can be teachers"),
+        (
+            "CoOp_KDPL",
+            ("MODEL.BACKBONE.NAME", "open_clip:coca_ViT-B-32/laion2b_s13b_b90k"),
+            "CoCa. It can be a teacher",
+        ),
+        ("VPT", ("MODEL.BACKBONE.NAME", "open_clip:MobileCLIP2-S0/dfndr2b"), "timm's fastvit_mci0. Train CoOp, CoCoOp"),
         ("CoOp_KDPL", ("TRAINER.KDPL.K_MAX", 0), "at least one class"),
         ("CoOp_KDPL", ("TRAINER.KDPL.TEACHER", ""), "Name one, such as"),
         ("CoOp", ("TRAINER.COOP.PREC", "fp8"), "choose from fp32, bf16, fp16, amp, auto"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpl.names import did_you_mean
-from kdpl.run_record import FILE_NAME, Visible
+from kdpl.run_record import FILE_NAME, Visible, record_of
 from tools.sweep.__main__ import is_finished
 from tools.sweep.plan import cfg_of
 from tools.sweep.runs import Run
@@ -22,7 +22,6 @@ from tools.tables.published import Published
 from tools.tables.records import Setting, read_run, setting_of
 from trainers.kdpl.config import learns
 from trainers.kdpl.configuration import build_cfg
-from trainers.kdpl.recorded_trainer import record_of
 
 TABLES = {  # of tools.tables, and the published name of the average
     "base2new": (BASE_TO_NEW, "Average_11"),

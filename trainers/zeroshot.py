@@ -28,7 +28,7 @@ class ZeroshotCLIP(RecordedTrainer):
         clip = load_clip(cfg.MODEL.BACKBONE.NAME)
         self.model = ZeroShotClassifier(
             clip, self.classnames, self.templates(), device=self.device,
-            pixel_mean=cfg.INPUT.PIXEL_MEAN, pixel_std=cfg.INPUT.PIXEL_STD,
+            pixel_mean=self.images.mean, pixel_std=self.images.std,
         )  # fmt: skip
         self.record.weights_sha256 = {"student": clip.weights_sha256}
 

@@ -6,6 +6,7 @@ are those of :func:`untrained_words`, which any machine makes again, so that eve
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch import Tensor
 from ..atomic_files import atomic_path
 from .weight_files import read_state_dict
 
+DEMO_WEIGHTS = {  # name: file
+    f"demo:{role}": Path(__file__).parents[1] / "demo" / f"{role}.safetensors" for role in ("student", "teacher")
+}
 N_TOKENS = 49408  # of OpenAI's tokenizer
 TABLE, ROWS, TOKEN_IDS = "token_embedding.weight", "token_embedding.rows", "token_embedding.token_ids"
 _SEED = 2407_03056

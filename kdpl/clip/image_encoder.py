@@ -37,6 +37,7 @@ class ImageEncoder(nn.Module):
                 raise ValueError("Visual prompts need a ViT; this CLIP's image tower is none that takes them.")
             return self.towers.encode_image(image)
         x = _embed(tower, image)
+        read = slice(1, x.shape[1]) if tower.averages else slice(1)  # the patches, or the class token
         if visual is not None:
             x = torch.cat([x, visual.to(x.dtype).expand(x.shape[0], -1, -1)], dim=1)
         x = tower.ln_pre(x)
@@ -46,12 +47,15 @@ class ImageEncoder(nn.Module):
                 x = torch.cat([x[:, : -deep.shape[1]], deep], dim=1)
             if i + 1 < len(tower.blocks):
                 q, k, v = project(block, x, "qkv")
-            else:  # of the last block only the class token is read
+            else:  # of the last block only these tokens are needed
                 k, v = project(block, x, "kv")
-                x = x[:, :1]
+                x = x[:, read]
                 (q,) = project(block, x, "q")
             x = finish(block, x, F.scaled_dot_product_attention(q, k, v))
-        return tower.ln_post(x[:, 0]) @ tower.projection
+        if not tower.averages:
+            return tower.ln_post(x[:, 0]) @ tower.projection
+        x = tower.ln_post(x.mean(dim=1)) if tower.norm_after_mean else tower.ln_post(x).mean(dim=1)
+        return x @ tower.projection
 
 
 class FrozenTower(NamedTuple):

@@ -1,14 +1,15 @@
 """A loaded CLIP: its model, how its towers read, and what identifies its weights."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..fingerprints import tensors_fingerprint
+from ..fingerprints import fingerprint, tensors_fingerprint
 from .device import resolve_device
 from .precision import Precision, resolve_precision
 from .towers import Preprocessing, Towers
@@ -31,6 +32,8 @@ class LoadedCLIP:
         describe: model and tokenize -> its towers.
         preprocessing: what its images must look like.
         weights_sha256: of the weights file.
+        variant: a hash of what the model computes beyond its tensors, such as its activation; empty for OpenAI's CLIPs.
+        source: repository and commit of what came from a hub, and those of the tokenizer.
         original: the CLIP as loaded, where this one is a copy of it for a device and a precision.
     """
 
@@ -40,6 +43,8 @@ class LoadedCLIP:
     describe: Callable[[nn.Module, Callable[[list[str]], Tensor]], Towers]
     preprocessing: Preprocessing
     weights_sha256: str
+    variant: str = ""
+    source: Mapping[str, Any] = field(default_factory=dict)
     original: "LoadedCLIP | None" = None
     _copies: dict[tuple[torch.device, torch.dtype], "LoadedCLIP"] = field(default_factory=dict, repr=False)
 
@@ -54,11 +59,12 @@ class LoadedCLIP:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the float32 tensors: the same for every file format that holds these weights."""
+        """SHA-256 of the float32 tensors and the variant: the same for all file formats that hold these weights."""
         if self.original is not None:
             return self.original.fingerprint
         floats = {name: t.float() for name, t in self.model.state_dict().items() if t.is_floating_point()}
-        return tensors_fingerprint(floats)
+        found = tensors_fingerprint(floats)
+        return fingerprint([found, self.variant]) if self.variant else found
 
     def on(self, device: str | torch.device = "auto", precision: str | Precision = "fp32") -> "LoadedCLIP":
         """This CLIP on a device with its frozen weights in a precision; made once, then shared.

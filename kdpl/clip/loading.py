@@ -1,7 +1,7 @@
-"""A CLIP by name: OpenAI's, open_clip's, one from a local file, or the demo pair of this repository."""
+"""A CLIP by name: OpenAI's, open_clip's, one of the hub or from a local file, or the demo pair of this repository."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -11,17 +11,28 @@ from weakref import WeakValueDictionary
 import torch
 
 from ..fingerprints import sha256_of
-from ..names import OPEN_CLIP_PREFIX, did_you_mean
+from ..names import HUB_PREFIX, OPEN_CLIP_PREFIX, did_you_mean
+from .demo_weights import DEMO_WEIGHTS, load_demo_state_dict
 from .loaded import LoadedCLIP
-from .open_clip_loading import check_open_clip_name, load_open_clip, open_clip_weights_file
-from .openai import OPENAI_WEIGHTS, clip_from_state_dict, openai_clip, openai_weights_file
+from .open_clip_loading import load_open_clip, open_clip_files, open_clip_preprocessing
+from .open_clip_names import (
+    check_open_clip_name,
+    import_open_clip,
+    no_text_prompts,
+    no_visual_prompts,
+    split_name,
+)
+from .openai import OPENAI_WEIGHTS, RESOLUTIONS, clip_from_state_dict, openai_clip, openai_weights_file
 from .precision import Precision
 from .towers import Preprocessing
+from .transformers_loading import (
+    CONFIG,
+    folder_weights_file,
+    hub_weights_file,
+    load_transformers_clip,
+    split_hub_name,
+)
 from .weight_files import read_state_dict
-
-DEMO_WEIGHTS = {  # name: file
-    f"demo:{role}": Path(__file__).parents[1] / "demo" / f"{role}.safetensors" for role in ("student", "teacher")
-}
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,10 @@ class DeferredCLIP:
     name: str
     weights_sha256: str
     preprocessing: Preprocessing
+
+    @property
+    def logit_scale(self) -> float:
+        return load_clip(self.name).logit_scale
 
     def on(self, device: str | torch.device = "auto", precision: str | Precision = "fp32") -> LoadedCLIP:
         """Load it, see :meth:`LoadedCLIP.on`."""
@@ -56,16 +71,16 @@ def load_clip(name: str) -> LoadedCLIP:
     (64, 64)
 
     Args:
-        name: a name of OpenAI ("ViT-B/32"), "open_clip:<model>/<tag or checkpoint file>", a file with weights in
-            OpenAI's layout (TorchScript, state dict or safetensors), "demo:student" or "demo:teacher".
+        name: a name of OpenAI ("ViT-B/32"), "open_clip:<model>/<tag or checkpoint file>", "hf:<organisation>/<name>" or
+            a folder with weights of transformers' CLIPModel, a file with weights in OpenAI's layout (TorchScript, state
+            dict or safetensors), "demo:student" or "demo:teacher".
 
     Raises:
         ValueError: if the name is unknown, or the file holds no CLIP.
         ConnectionError: if weights could not be downloaded.
     """
     sha256 = sha256_of_clip(name)
-    path = _weights_file(name)
-    load = load_open_clip if name.startswith(OPEN_CLIP_PREFIX) else _load_file
+    path, load = _located(name)
     loaded = _in_use.get((name, sha256)) or load(path, name, sha256)
     _in_use[name, sha256] = loaded
     for clips in _kept:
@@ -80,37 +95,50 @@ def sha256_of_clip(name: str) -> str:
         ValueError, ConnectionError: as :func:`load_clip`.
     """
     check_clip_name(name)
-    return OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(_weights_file(name))
+    return OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(_located(name)[0])
 
 
-def _weights_file(name: str) -> Path:
-    """The file of a known name, downloaded when it is not on this machine yet."""
+def _located(name: str) -> tuple[Path, Callable[[Path, str, str], LoadedCLIP]]:
+    """The weights file of a known name, downloaded when it is not on this machine yet, and what loads it."""
     if name.startswith(OPEN_CLIP_PREFIX):
-        return open_clip_weights_file(name)
-    return openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
+        return open_clip_files(name)[0], load_open_clip
+    if name.startswith(HUB_PREFIX):
+        return hub_weights_file(name), load_transformers_clip
+    if _is_folder_of_clip(name):
+        return folder_weights_file(name), load_transformers_clip
+    return openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name)), _load_file
+
+
+def _is_folder_of_clip(name: str) -> bool:
+    return os.path.isfile(os.path.join(name, CONFIG))
 
 
 @cache
-def fetch_clip(name: str) -> None:
-    """Bring the weights of ``name`` onto this machine, without loading them; once in a process.
+def fetch_clip(name: str) -> tuple[Path, ...]:
+    """Bring the files of ``name`` onto this machine, without loading them; once in a process.
+
+    Returns:
+        Those that came, or would have come, from elsewhere: files, and folders of tokenizers.
 
     Raises:
-        ValueError, ConnectionError: as :func:`load_clip`.
+        ValueError, ConnectionError: as :func:`load_clip`; offline, all that is missing is named.
     """
     check_clip_name(name)
     if name.startswith(OPEN_CLIP_PREFIX):
-        open_clip_weights_file(name)
-    elif name in OPENAI_WEIGHTS:
-        openai_weights_file(name)
+        return open_clip_files(name)
+    if name.startswith(HUB_PREFIX):
+        weights = hub_weights_file(name)
+        return weights, weights.parent
+    return (openai_weights_file(name),) if name in OPENAI_WEIGHTS else ()
 
 
 def _load_file(path: Path, name: str, sha256: str) -> LoadedCLIP:
     if name in DEMO_WEIGHTS:
-        from .demo_weights import load_demo_state_dict
-
         state_dict = load_demo_state_dict(path)
     else:
         state_dict = read_state_dict(path)
+    if "text_projection.weight" in state_dict and (path.parent / CONFIG).is_file():
+        return load_transformers_clip(path, name, sha256)
     try:
         return openai_clip(clip_from_state_dict(state_dict), name, sha256)
     except ValueError as error:
@@ -127,6 +155,52 @@ def clips_kept() -> Iterator[None]:
         _kept.pop()
 
 
+def known_preprocessing(name: str) -> Preprocessing | None:
+    """What the images of a CLIP must look like, if its name alone tells; nothing is fetched.
+
+    >>> known_preprocessing("RN50x4").size
+    288
+    """
+    if name.startswith(OPEN_CLIP_PREFIX):
+        return open_clip_preprocessing(name)
+    return Preprocessing(RESOLUTIONS[name]) if name in RESOLUTIONS else None
+
+
+def preprocessing_of(name: str) -> Preprocessing:
+    """What the images of a CLIP must look like; it is loaded if its name does not tell."""
+    return known_preprocessing(name) or load_clip(name).preprocessing
+
+
+def check_image_size(name: str, size: Sequence[int], preprocessing: Preprocessing | None) -> None:
+    """Refuse images of another size than the student takes.
+
+    Args:
+        size: INPUT.SIZE, (height, width) in pixels; empty: that of the student.
+        preprocessing: of the student, if it is known.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    resolution = preprocessing and preprocessing.size
+    if size and resolution and tuple(size) != (resolution, resolution):
+        raise ValueError(
+            f"INPUT.SIZE is {tuple(size)}, and {name} takes images of {resolution} x {resolution} pixels. "
+            f'Set INPUT.SIZE "({resolution},{resolution})", leave it out, or choose another MODEL.BACKBONE.NAME.'
+        )
+
+
+def why_no_prompts(name: str, text: bool = False, visual: bool = False) -> str:
+    """Why a CLIP takes no text or no visual prompts, as far as its name tells; empty if it does, or may.
+
+    >>> why_no_prompts("RN50", text=True), why_no_prompts("RN50", visual=True)
+    ('', 'its image tower is a ResNet')
+    """
+    if name.startswith(OPEN_CLIP_PREFIX):
+        config = import_open_clip().get_model_config(split_name(name)[0])
+        return (text and no_text_prompts(config)) or (visual and no_visual_prompts(config)) or ""
+    return "its image tower is a ResNet" if visual and name in OPENAI_WEIGHTS and name.startswith("RN") else ""
+
+
 def check_clip_name(name: str) -> None:
     """Find out in time, without downloading, that ``load_clip`` could not know ``name``.
 
@@ -135,6 +209,11 @@ def check_clip_name(name: str) -> None:
     """
     if name.startswith(OPEN_CLIP_PREFIX):
         check_open_clip_name(name)
+    elif name.startswith(HUB_PREFIX):
+        split_hub_name(name)
+        import_open_clip()
+    elif _is_folder_of_clip(name):
+        folder_weights_file(name)
     elif name in DEMO_WEIGHTS:
         if not DEMO_WEIGHTS[name].is_file():
             raise ValueError(
@@ -145,6 +224,7 @@ def check_clip_name(name: str) -> None:
         known = [*OPENAI_WEIGHTS, *DEMO_WEIGHTS]
         raise ValueError(
             f"No CLIP is called {name!r}{did_you_mean(name, known)}. Known are {known}, "
-            f'"{OPEN_CLIP_PREFIX}<model>/<tag>" such as {OPEN_CLIP_PREFIX}ViT-H-14-quickgelu/dfn5b, and the path of a '
-            f"file with weights in OpenAI's layout (there is no file {os.path.abspath(name)})."
+            f'"{OPEN_CLIP_PREFIX}<model>/<tag>" such as {OPEN_CLIP_PREFIX}ViT-H-14-quickgelu/dfn5b, '
+            f'"{HUB_PREFIX}<organisation>/<name>" of the Hugging Face hub, and the path of a file with weights in '
+            f"OpenAI's layout (there is no file {os.path.abspath(name)})."
         )

@@ -1,106 +1,128 @@
 """CLIPs of open_clip, by model and tag or by model and checkpoint file; open_clip is imported when one is asked for."""
 
-import importlib
 import os
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 from torch import Tensor, nn
 
-from ..downloads import TIMEOUT
-from ..import_guards import import_torchvision
-from ..names import OPEN_CLIP_PREFIX, did_you_mean
+from ..extras import need
+from ..fingerprints import fingerprint
+from ..names import OPEN_CLIP_PREFIX
+from ..offline import all_present
+from .hub import hub_failures, hub_file, source_of, tokenizer_folder
 from .loaded import LoadedCLIP
-from .towers import Preprocessing, Towers
-
-
-def check_open_clip_name(name: str) -> None:
-    """Check model and tag (or file) against what open_clip knows.
-
-    Raises:
-        ValueError: naming what is possible and what was probably meant.
-    """
-    open_clip = _import_open_clip()
-    model_name, source = _split(name)
-    models = open_clip.list_models()
-    if model_name not in models:
-        hint = did_you_mean(model_name, models)
-        raise ValueError(f"{name}: open_clip has no model {model_name!r}{hint}. It has {models}.")
-    tags = open_clip.list_pretrained_tags_by_model(model_name)
-    if not open_clip.is_pretrained_cfg(model_name, source) and not os.path.isfile(source):
-        raise ValueError(
-            f"{name}: open_clip has no weights {source!r} of {model_name}{did_you_mean(source, tags)}. It has {tags}. "
-            f"Nor is there a file {os.path.abspath(source)}. Write {OPEN_CLIP_PREFIX}{model_name}/<tag or file>."
-        )
+from .open_clip_names import import_open_clip, split_name, tag_of
+from .open_clip_towers import open_clip_towers
+from .towers import Preprocessing
 
 
 def open_clip_weights_file(name: str) -> Path:
     """The checkpoint of "open_clip:<model>/<tag or checkpoint file>", downloaded when it is not on this machine yet."""
-    model_name, source = _split(name)
-    tag = _import_open_clip().get_pretrained_cfg(model_name, source)  # empty when source is a file
+    _, source = split_name(name)
+    tag = tag_of(name)
+    if not tag:
+        return Path(source)
     with _fetching(name):
-        return _weights_file(tag) if tag else Path(source)
+        return _weights_file(tag, name)
+
+
+def open_clip_files(name: str) -> tuple[Path, ...]:
+    """Checkpoint and, where the model has one of the hub, the tokenizer's folder; what is not there is downloaded.
+
+    Raises:
+        Missing: offline, naming all that is not there.
+        ConnectionError: if it cannot be fetched.
+    """
+    tokenizer = import_open_clip().get_model_config(split_name(name)[0])["text_cfg"].get("hf_tokenizer_name")
+    looks = [lambda: open_clip_weights_file(name)]
+    if tokenizer:
+        looks.append(lambda: _tokenizer_folder(tokenizer, name))
+    return tuple(all_present(looks))
 
 
 def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
     """The CLIP of this name, from its weights file; see ``load_clip``."""
-    open_clip = _import_open_clip()
-    model_name, source = _split(name)
-    with _fetching(name):  # some tokenizers are fetched, too
-        model = _create_model(model_name, path, open_clip.get_pretrained_cfg(model_name, source))
-        tokenizer = open_clip.get_tokenizer(model_name)
+    open_clip, (model_name, _) = import_open_clip(), split_name(name)
+    config = open_clip.get_model_config(model_name)
+    tag = tag_of(name)
+    config["quick_gelu"] = config.get("quick_gelu", False) or tag.get("quick_gelu", False)
+    tokenizer, tokenizer_source = _tokenizer(model_name, config["text_cfg"], name)
+    model = _create_model(model_name, path, tag.get("quick_gelu", False), _tag_preprocessing(name))
     return LoadedCLIP(
         name=name,
         model=model.requires_grad_(False).eval(),
-        tokenize=partial(_tokenize, tokenizer=tokenizer),
-        describe=_towers,
+        tokenize=partial(truncation_refused, tokenizer=tokenizer),
+        describe=open_clip_towers,
         preprocessing=_preprocessing(open_clip.get_model_preprocess_cfg(model)),
         weights_sha256=sha256,
+        variant=variant_of(config),
+        source=source_of(path) | ({"tokenizer": tokenizer_source} if tokenizer_source else {}),
     )
 
 
-@contextmanager
-def _fetching(name: str) -> Iterator[None]:
-    """Within the block, failures of the network end as one message that says what to do."""
-    model_name, source = _split(name)
-    try:
-        yield
-    except OSError as error:
-        from huggingface_hub import constants as hub  # comes with open_clip, as does safetensors
+def variant_of(config: Mapping[str, Any]) -> str:
+    """What a model computes beyond its tensors' names and shapes, as a hash: activation, heads, mask, reading position.
 
-        place = _import_open_clip().get_pretrained_cfg(model_name, source).get("hf_hub", "")
-        raise ConnectionError(
-            f"{name} could not be fetched: {error}. Looked in {hub.HF_HUB_CACHE}, then at {hub.ENDPOINT}/{place} . "
-            f"Check the connection and start again, or name a checkpoint fetched elsewhere, "
-            f"{OPEN_CLIP_PREFIX}{model_name}/<file>. HF_ENDPOINT names a mirror."
-        ) from error
+    Empty for what OpenAI's CLIPs are, so that their weights count as the same in whatever library's files.
+    """
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+
+    text, vision = CLIPTextCfg(**config["text_cfg"]), CLIPVisionCfg(**config["vision_cfg"])
+    own_text = CLIPTextCfg(
+        text.context_length, text.vocab_size, width=text.width, heads=text.width // 64, layers=text.layers
+    )
+    own_vision = CLIPVisionCfg(vision.layers, vision.width, patch_size=vision.patch_size, image_size=vision.image_size)
+    if config.get("quick_gelu") and (text, vision) == (own_text, own_vision):
+        return ""
+    return fingerprint([bool(config.get("quick_gelu")), asdict(text), asdict(vision)])
 
 
-def _import_open_clip() -> ModuleType:
-    """The module ``open_clip``, which takes a second to import and is not on every machine.
+def _fetching(name: str):
+    model_name, _ = split_name(name)
+    otherwise = f"a checkpoint fetched elsewhere, {OPEN_CLIP_PREFIX}{model_name}/<file>"
+    return hub_failures(name, tag_of(name).get("hf_hub", ""), otherwise)
+
+
+def _tokenizer_folder(repository: str, name: str) -> Path:
+    with hub_failures(name, repository, "a model with CLIP's own tokenizer"):
+        return tokenizer_folder(repository, name)
+
+
+def _tokenizer(model_name: str, config: Mapping[str, Any], name: str) -> tuple[Any, dict[str, str]]:
+    """A model's tokenizer, and where it is from if it is the hub's."""
+    open_clip = import_open_clip()
+    repository = config.get("hf_tokenizer_name")
+    if not repository:
+        return open_clip.get_tokenizer(model_name), {}
+    folder = _tokenizer_folder(repository, name)
+    return hub_tokenizer(folder, name, config), source_of(folder / "files")
+
+
+def hub_tokenizer(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
+    """A tokenizer of Hugging Face from its files.
+
+    Args:
+        name: of the CLIP, for messages.
+        config: of the text tower, as open_clip writes it.
 
     Raises:
-        ValueError: if it is not installed.
+        ValueError: if transformers is not installed, or cannot read the files.
     """
-    import_torchvision()
+    need("transformers", "transformers", f"The tokenizer of {name}, one of Hugging Face's,")
     try:
-        return importlib.import_module("open_clip")
-    except ModuleNotFoundError as error:
-        if error.name.partition(".")[0] not in ("open_clip", "huggingface_hub", "safetensors"):  # it brings these
-            raise
-        raise ValueError('CLIPs named "open_clip:..." need open_clip: pip install "open-clip-torch>=3.0"') from error
-
-
-def _towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> Towers:
-    """Towers that take no prompts: open_clip's models are teachers."""
-    return Towers(None, None, model.encode_text, model.encode_image)
+        return import_open_clip().tokenizer.HFTokenizer(
+            str(folder),
+            context_length=config.get("context_length", 77),
+            tokenizer_mode=config.get("tokenizer_mode"),
+            **(config.get("tokenizer_kwargs") or {}),
+        )
+    except (OSError, ImportError, ValueError) as error:
+        raise ValueError(f"The tokenizer of {name} in {folder} cannot be read: {error}") from error
 
 
 def _preprocessing(config: dict[str, Any]) -> Preprocessing:
@@ -114,54 +136,55 @@ def _preprocessing(config: dict[str, Any]) -> Preprocessing:
     )
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Model, and tag or file (empty when there is none)."""
-    model_name, _, source = name.removeprefix(OPEN_CLIP_PREFIX).partition("/")
-    return model_name, source
-
-
-def _weights_file(tag: dict[str, Any]) -> Path:
+def _weights_file(tag: dict[str, Any], name: str) -> Path:
     """The checkpoint of a tag from the cache of Hugging Face's hub, or downloaded into it."""
-    import huggingface_hub
-
-    open_clip = _import_open_clip()
+    open_clip = import_open_clip()
     repository, filename = os.path.split(tag.get("hf_hub", ""))
     safe_name = f"{os.path.splitext(filename)[0]}.safetensors" if filename else open_clip.constants.HF_SAFE_WEIGHTS_NAME
-    for candidate in (safe_name, filename or open_clip.constants.HF_WEIGHTS_NAME):
-        cached = huggingface_hub.try_to_load_from_cache(repository, candidate)
-        if isinstance(cached, str):
-            return Path(cached)
-    try:  # without this, the hub's client takes most of a minute to notice that there is no network
-        urlopen(Request(huggingface_hub.constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT).close()
-    except HTTPError:
-        pass  # somebody answered
-    return Path(open_clip.download_pretrained(tag))
+    candidates = (safe_name, filename or open_clip.constants.HF_WEIGHTS_NAME)
+    return hub_file(repository, candidates, lambda: open_clip.download_pretrained(tag), name)
 
 
-def _create_model(model_name: str, path: Path, tag: dict[str, Any]) -> nn.Module:
+def open_clip_preprocessing(name: str) -> Preprocessing:
+    """What images must look like, by the name alone."""
+    size = import_open_clip().get_model_config(split_name(name)[0])["vision_cfg"]["image_size"]
+    return _preprocessing(asdict(import_open_clip().transform.PreprocessCfg(size=size)) | _tag_preprocessing(name))
+
+
+def _tag_preprocessing(name: str) -> dict[str, Any]:
+    """What open_clip knows of the images that these weights want; of a file, what all weights of its model agree on."""
+    open_clip, (model_name, _) = import_open_clip(), split_name(name)
+    tags = open_clip.list_pretrained_tags_by_model(model_name)
+    known = [tag_of(name)] if tag_of(name) else [open_clip.get_pretrained_cfg(model_name, tag) for tag in tags]
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    return {key: known[0][key] for key in keys if known and all(key in k and k[key] == known[0][key] for k in known)}
+
+
+def _create_model(model_name: str, path: Path, quick_gelu: bool, preprocessing: dict[str, Any]) -> nn.Module:
     """By path, not by tag: what is cached needs no network then, and a tag's activation is used, not only warned of."""
     from safetensors import SafetensorError
 
     try:
-        return _import_open_clip().create_model(
+        return import_open_clip().create_model(
             model_name,
             pretrained=str(path),
-            force_quick_gelu=tag.get("quick_gelu", False),
-            force_preprocess_cfg={key: tag[key] for key in ("mean", "std") if key in tag},
+            force_quick_gelu=quick_gelu,
+            force_preprocess_cfg=preprocessing,
             weights_only=True,
         )
     except (RuntimeError, pickle.UnpicklingError, SafetensorError, EOFError) as error:
         raise ValueError(f"{path} does not hold the weights of open_clip's {model_name}: {error}") from error
 
 
-def _tokenize(texts: list[str], tokenizer: Any) -> Tensor:
+def truncation_refused(texts: list[str], tokenizer: Callable[..., Tensor]) -> Tensor:
     """Token ids (n, context_length), int64. open_clip's tokenizers silently cut what is too long; this does not."""
-    # With room for one token more, the last position is padding exactly where nothing is cut.
-    last = tokenizer(["", *texts], context_length=tokenizer.context_length + 1)[:, -1]
-    for text, token in zip(texts, last[1:], strict=True):
-        if token != last[0]:
+    tokens = tokenizer(texts).long()
+    # With room for one token more, nothing else changes where nothing is cut.
+    longer = tokenizer(texts, context_length=tokenizer.context_length + 1)
+    for text, cut in zip(texts, (longer[:, :-1] != tokens).any(dim=1).tolist(), strict=True):
+        if cut:
             raise ValueError(
                 f"Input {text} is too long for context length {tokenizer.context_length} tokens. "
                 "Shorten it (a class name, a template or CTX_INIT)."
             )
-    return tokenizer(texts).long()
+    return tokens

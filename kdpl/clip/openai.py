@@ -4,7 +4,7 @@ import importlib
 import inspect
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from ..downloads import RemoteFile, download
 from ..fingerprints import sha256_of
 from ..import_guards import import_clip
+from ..offline import Missing, is_offline
 from .loaded import LoadedCLIP
 from .towers import Preprocessing, openai_towers
 
@@ -61,6 +62,8 @@ def openai_weights_file(name: str) -> Path:
         if sha256_of(path) == sha256:
             return path
         print(f"{path} has the wrong SHA256 (a download that was cut off?); fetching it again")
+    if is_offline():
+        raise Missing([f"{name}: {path}"], [name])
     mirror = os.environ.get("KDPL_CLIP_MIRROR") or OPENAI_URL
     advice = (
         f"Where {name} was asked for, the path of a local file is taken as well; KDPL_CLIP_CACHE names another folder "
@@ -69,24 +72,6 @@ def openai_weights_file(name: str) -> Path:
     urls = (f"{mirror.rstrip('/')}/{sha256}/{filename}",)
     download(RemoteFile(filename, urls, f"sha256:{sha256}", by_hand=advice), path)
     return path
-
-
-def check_image_size(name: str, size: Sequence[int], resolution: int | None = None) -> None:
-    """Refuse images of another size than the student takes; known names are checked before anything is loaded.
-
-    Args:
-        size: INPUT.SIZE, (height, width) in pixels.
-        resolution: of the loaded student, in pixels.
-
-    Raises:
-        ValueError: if they differ.
-    """
-    resolution = resolution or RESOLUTIONS.get(name)
-    if resolution and tuple(size) != (resolution, resolution):
-        raise ValueError(
-            f"INPUT.SIZE is {tuple(size)}, and {name} takes images of {resolution} x {resolution} pixels. "
-            f'Set INPUT.SIZE "({resolution},{resolution})", or choose another MODEL.BACKBONE.NAME.'
-        )
 
 
 def openai_cache() -> Path:

@@ -157,7 +157,7 @@ class TextEncoder(nn.Module):
             q, k, v = project(block, x, "qkv")
             x = finish(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=self.tower.causal))
         x = x[torch.arange(len(x), device=x.device), ends]
-        return self.tower.ln_final(x) @ self.tower.projection
+        return self.tower.features(x)
 
     def _suffix_features(self, keys_values: list[tuple[Tensor, Tensor]], suffix: Tensor, ends: Tensor) -> Tensor:
         """(n_cls, n_suffix, width), positions added -> (groups, n_cls, embed_dim)."""
@@ -182,7 +182,7 @@ class TextEncoder(nn.Module):
         x = x[rows, ends][:, None]
         (q,) = project(blocks[-1], x, "q")
         x = finish(blocks[-1], x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible[ends][:, None, None]))
-        features = self.tower.ln_final(x[:, 0]) @ self.tower.projection
+        features = self.tower.features(x[:, 0])
         return features.unflatten(0, (n_groups, n_cls))
 
 

@@ -6,6 +6,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from ..names import weights_identity
 from .cached_tensors import cache_file, read_cached, write_cached
 from .loaded import LoadedCLIP
 from .precision import Precision
@@ -41,7 +42,8 @@ class TextFeatureTable:
         self.known = torch.zeros(len(classnames), dtype=torch.bool)  # on the host
         self.features = torch.zeros(0)  # (n_cls, embed_dim), normalised, on the device; rows that are known are right
         self._n_written = 0
-        self._file = cache_file(KIND, [clip.weights_sha256, precision.name, self.templates, self.classnames])
+        weights = weights_identity(clip.name, clip.weights_sha256)
+        self._file = cache_file(KIND, [weights, precision.name, self.templates, self.classnames])
         self._take(read_cached(self._file, KIND, self._fits))
 
     def __getitem__(self, class_indices: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..names import weights_identity
 from .cached_tensors import cached_tensor
 from .loaded import LoadedCLIP
 from .precision import Precision
@@ -42,7 +43,13 @@ def mean_text_features(
 
     if n_texts < CACHED_FROM:
         return compute()
-    key = [clip.weights_sha256, precision.name, normalise_each, list(templates), list(classnames)]
+    key = [
+        weights_identity(clip.name, clip.weights_sha256),
+        precision.name,
+        normalise_each,
+        list(templates),
+        list(classnames),
+    ]
     mean = cached_tensor("text_features", key, compute, lambda mean: mean.dim() == 2 and len(mean) == len(classnames))
     return mean.to(clip.model.logit_scale.device)
 

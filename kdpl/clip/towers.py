@@ -3,9 +3,9 @@
 Encoders, class tokens and transforms go by these descriptions; nothing else asks which library a CLIP came from.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,19 @@ class Preprocessing:
     resize: str = "shortest"
     interpolation: str = "bicubic"
 
+    def changed_by(self, node: Mapping[str, Any]) -> "Preprocessing":
+        """The same with what the node INPUT of a configuration sets; what is empty there is left as it is."""
+        own = {"size": node["SIZE"] and node["SIZE"][0], "mean": tuple(node["PIXEL_MEAN"]),
+               "std": tuple(node["PIXEL_STD"]), "resize": node["RESIZE"],
+               "interpolation": node["INTERPOLATION"]}  # fmt: skip
+        return replace(self, **{name: value for name, value in own.items() if value})
+
+    def as_input(self) -> dict[str, Any]:
+        """As the node INPUT of a configuration has it."""
+        size, mean, std = (self.size, self.size), list(self.mean), list(self.std)
+        return {"SIZE": size, "PIXEL_MEAN": mean, "PIXEL_STD": std, "RESIZE": self.resize,
+                "INTERPOLATION": self.interpolation}  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class TextTower:
@@ -43,10 +56,12 @@ class TextTower:
         embedding: token ids -> vectors of the width.
         positions: (context_length, width), added to the embedded tokens.
         blocks: residual attention blocks, see :func:`project`.
-        projection: (width, embed_dim).
+        projection: (width, embed_dim), or a layer that does the same; None where features are of the tower's width.
         n_start: tokens before the words, such as one start-of-text token.
         causal: whether a token sees only those before it.
         reads_end: whether the feature is read at the end-of-text token; otherwise at the last position.
+        counts_words: whether a context that starts from words has one vector per word, as the published methods have
+            on OpenAI's CLIPs, instead of one per token.
     """
 
     tokenize: Callable[[list[str]], Tensor]
@@ -55,10 +70,11 @@ class TextTower:
     positions: Tensor
     blocks: Sequence[nn.Module]
     ln_final: nn.Module
-    projection: Tensor
+    projection: Tensor | nn.Linear | None
     n_start: int = 1
     causal: bool = True
     reads_end: bool = True
+    counts_words: bool = False
 
     @property
     def width(self) -> int:
@@ -66,7 +82,22 @@ class TextTower:
 
     @property
     def embed_dim(self) -> int:
-        return self.projection.shape[1]
+        if self.projection is None:
+            return self.width
+        return self.projection.out_features if isinstance(self.projection, nn.Linear) else self.projection.shape[1]
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last block made of the tokens that are read, (n, width) -> (n, embed_dim), not normalised."""
+        x = self.ln_final(x)
+        if self.projection is None:
+            return x
+        return self.projection(x) if isinstance(self.projection, nn.Linear) else x @ self.projection
+
+    def n_words(self, text: str) -> int:
+        """How many tokens the words of a text have, or as how many they count."""
+        if self.counts_words:
+            return len(text.split(" ")) if text else 0
+        return int(self.end_of_text(self.tokenize([text]))) - self.n_start
 
     @property
     def can_cut(self) -> bool:
@@ -89,7 +120,7 @@ class TextTower:
 
 @dataclass(frozen=True, eq=False)
 class VisionTower:
-    """A Vision Transformer that visual prompts can enter; the feature is read at its class token.
+    """A Vision Transformer that visual prompts can enter.
 
     Attributes:
         patches: image (batch, 3, size, size) -> (batch, width, rows, columns).
@@ -97,6 +128,8 @@ class VisionTower:
         positions: (1 + rows * columns, width).
         blocks: residual attention blocks, see :func:`project`.
         projection: (width, embed_dim).
+        averages: whether the feature is the mean over the patches, not over prompts; otherwise that of the class token.
+        norm_after_mean: whether ``ln_post`` follows the mean instead of preceding it.
     """
 
     patches: nn.Module
@@ -106,6 +139,8 @@ class VisionTower:
     blocks: Sequence[nn.Module]
     ln_post: nn.Module
     projection: Tensor
+    averages: bool = False
+    norm_after_mean: bool = False
 
     @property
     def width(self) -> int:
@@ -135,6 +170,7 @@ def openai_towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> 
         blocks=model.transformer.resblocks,
         ln_final=model.ln_final,
         projection=model.text_projection,
+        counts_words=True,
     )
     visual = model.visual
     vision = None
@@ -162,8 +198,13 @@ def project(block: nn.Module, x: Tensor, which: str) -> tuple[Tensor, ...]:
 
 def finish(block: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
     """The rest of a residual block, given the heads' output (..., heads, tokens, head_dim)."""
-    x = x + block.attn.out_proj(attended.transpose(-3, -2).flatten(-2))
-    return x + block.mlp(block.ln_2(x))
+    x = x + _scaled(block, "ls_1", block.attn.out_proj(attended.transpose(-3, -2).flatten(-2)))
+    return x + _scaled(block, "ls_2", block.mlp(block.ln_2(x)))
+
+
+def _scaled(block: nn.Module, name: str, x: Tensor) -> Tensor:
+    """A branch after its LayerScale, in blocks that have one."""
+    return getattr(block, name)(x) if hasattr(block, name) else x
 
 
 def normalise(features: Tensor) -> Tensor:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..names import weights_identity
+from .adaptation import Adaptation
 from .device import resolve_device
 from .image_encoder import FrozenTower, ImageEncoder
 from .loaded import LoadedCLIP
@@ -57,11 +58,7 @@ class ZeroShotClassifier(nn.Module):
         self.source = clip
         self.weights_sha256 = clip.weights_sha256
         self.logit_scale = clip.logit_scale if logit_scale is None else logit_scale
-        wanted = clip.preprocessing
-        mean_std = torch.tensor([pixel_mean or wanted.mean, pixel_std or wanted.std, wanted.mean, wanted.std])
-        mean, std, own_mean, own_std = mean_std.to(self.device)[..., None, None]  # (3, 1, 1) each
-        self.same_pixels = torch.equal(mean, own_mean) and torch.equal(std, own_std)
-        self.pixel_scale, self.pixel_shift = std / own_std, (mean - own_mean) / own_std
+        self.adapt = Adaptation(clip.preprocessing, pixel_mean, pixel_std, self.device)
         if text_features is None:
             several = len(templates) > 1
             text_features = normalise(
@@ -81,9 +78,8 @@ class ZeroShotClassifier(nn.Module):
 
     @property
     def frozen_tower(self) -> FrozenTower:
-        changed = [part.flatten().tolist() for part in (self.pixel_scale, self.pixel_shift)]
-        pixels = None if self.same_pixels else changed
-        identity = {"weights": self.weights_sha256, "precision": self.precision.name, "pixels": pixels}
+        weights = weights_identity(self.source.name, self.weights_sha256)
+        identity = {"weights": weights, "precision": self.precision.name, "pixels": self.adapt.identity}
         return FrozenTower([identity], self.image_features)
 
     evaluation_tower = frozen_tower  # nothing else reads the images of an evaluation
@@ -91,13 +87,13 @@ class ZeroShotClassifier(nn.Module):
     @torch.no_grad()
     def image_features(self, image: Tensor) -> Tensor:
         """(batch, 3, height, width), normalised pixels -> (batch, embed_dim), normalised, float32."""
-        size = self.source.preprocessing.size
-        if image.shape[-2:] != (size, size):
-            image = F.interpolate(image, size=(size, size), mode="bicubic", antialias=True)
-        if not self.same_pixels:
-            image = image * self.pixel_scale + self.pixel_shift
         with self.precision.autocast():
-            return normalise(self.encode_image(image))
+            return normalise(self.encode_image(self.adapt(image)))
+
+    @property
+    def width(self) -> int:
+        """Of its features."""
+        return self.text_features.shape[1]
 
     def logits(self, image_features: Tensor) -> Tensor:
         """(batch, embed_dim), normalised -> (batch, n_cls), float32."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..classifier import Classifier
 
 NAMES = (  # in the order of the help
-    "train", "predict", "evaluate", "words", "show", "convert", "export", "verify", "cache",
+    "train", "predict", "evaluate", "words", "show", "convert", "export", "models", "fetch", "verify", "cache",
 )  # fmt: skip
 
 

@@ -25,8 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("photos", type=Path, help="folder of images")
     add_classnames(parser, "without them: class-agnostic, on a vocabulary")
     add("--method", default="CoOp", help="CoOp, CoCoOp, VPT, MaPLe, PromptSRC or KgCoOp (default: CoOp)")
-    add("--student", default="ViT-B/32", help="the CLIP to learn prompts for (default: ViT-B/32)")
-    add("--teacher", default="ViT-L/14", help="the CLIP to learn from, or several with commas (default: ViT-L/14)")
+    add("--student", default="ViT-B/32", help="the CLIP to learn prompts for, see kdpl models (default: ViT-B/32)")
+    add(
+        "--teacher",
+        default="ViT-L/14",
+        help="the CLIP to learn from, prompts:FILE, or several with commas (default: ViT-L/14)",
+    )
+    add("--teacher-scale", default="student", help="of its cosines: student, as in the paper (default), or own")
     add("--vocabulary", default="", metavar="FILE", help="names for class-agnostic training; by default Open Images'")
     add("--epochs", type=int, help="by default as published for the method")
     add("--seed", type=int, default=1)
@@ -54,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     labels = list(labelled_images(readable, args.photos, classnames or folder_names(readable, args.photos)))
     classifier = distill(
         readable if unreadable else args.photos, classnames,
-        method=args.method, student=args.student, teacher=args.teacher,
+        method=args.method, student=args.student, teacher=args.teacher, teacher_scale=args.teacher_scale,
         vocabulary=args.vocabulary, epochs=args.epochs, seed=args.seed, device=args.device, precision=args.precision,
         n_workers=args.workers, views=args.views, cache=args.cache, output=args.output,
         before_training=lambda training: _report_training(training, readable, labels if classnames else []),

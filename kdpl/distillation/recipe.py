@@ -1,6 +1,5 @@
 """A distillation as plain values: all that learned prompts depend on besides the images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from ..prompts.prompted_clip import PromptedCLIP
 from .class_selection import keeps_all
 from .objective import DistillationObjective
 from .optimization import OPTIMIZERS, CosineWithWarmup, build_optimizer, with_fused_kernels
-from .teacher import build_teacher, teacher_names
+from .teacher import STUDENT_SCALE, build_teacher, check_teacher, describe_teacher
 from .training import Training
 
 
@@ -50,6 +49,7 @@ class Recipe:
     seed: int
     precision: str
     teacher_precision: str
+    teacher_scale: str = STUDENT_SCALE
     views: int = 0
     cache: FeatureCache | None = None
     root: str | None = None
@@ -62,8 +62,7 @@ class Recipe:
         """
         check_clip_name(self.student)
         self.method.check_student(self.student)
-        for name in teacher_names(self.teacher):
-            check_clip_name(name)
+        check_teacher(self.teacher, self.teacher_scale)
         check_precision(self.precision)
         check_precision(self.teacher_precision, "teacher_precision")
         check_template(self.template, "template")
@@ -103,8 +102,10 @@ class Recipe:
             clip: the student.
             images: what identifies the images and their augmentation.
         """
-        told = ("method", "classnames", "vocabulary", "views", "cache", "root")
+        told = ("method", "classnames", "vocabulary", "teacher_scale", "views", "cache", "root")
         named = {key: value for key, value in vars(self).items() if key not in told}
+        if self.teacher_scale != STUDENT_SCALE:
+            named["teacher_scale"] = self.teacher_scale
         if self.views:  # prompts of earlier versions say nothing of it
             named["views"] = self.views
         if self.cache is not None and self.cache.precision != "fp32":
@@ -125,7 +126,7 @@ class Recipe:
             self.teacher, self.names, self.teacher_template, device=device,
             precision=resolve_precision(self.teacher_precision, device, "teacher_precision"),
             cache=self.cache, pixel_mean=clip.preprocessing.mean, pixel_std=clip.preprocessing.std,
-            logit_scale=model.logit_scale,
+            logit_scale=model.logit_scale, scale=self.teacher_scale,
         )  # fmt: skip
         max_classes = self.max_classes if self.class_agnostic else None
         regulariser = self.method.build_regulariser(
@@ -151,20 +152,7 @@ class Recipe:
         return describe_prompts(
             self.method.name, self.settings, training.model.prompt_learner, clip,
             labels_used=False, class_agnostic=self.class_agnostic, template=self.teacher_template,
-            teacher={"name": self.teacher, "sha256": training.objective.teacher.weights_sha256},
+            teacher=describe_teacher(self.teacher, training.objective.teacher, self.teacher_scale),
             classnames=self.classnames, classnames_sha256=fingerprint(self.names),
             seed=self.seed, epoch=training.epoch, epochs=self.epochs, depends_on=depends_on,
         )  # fmt: skip
-
-
-def list_of_names(names: Sequence[str], what: str) -> list[str]:
-    """A list of names.
-
-    Raises:
-        ValueError: if it is one text instead of a list, or a name is empty.
-    """
-    if isinstance(names, str):
-        raise ValueError(f"{what} is the text {names!r}; give a list of names, such as ['cat', 'dog'].")
-    if empty := [i for i, name in enumerate(names) if not str(name).strip()]:
-        raise ValueError(f"{what}: name {empty[0]} is empty.")
-    return [str(name) for name in names]

@@ -1,4 +1,4 @@
-"""The teacher: zero-shot CLIP at the student's scale, or several of them as one."""
+"""The teacher: zero-shot CLIP at the student's scale, a CLIP with learned prompts, or several of them as one."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,23 +10,36 @@ from torch import Tensor, nn
 from ..caching.features import FeatureCache, key_of
 from ..caching.identity import identify_device
 from ..clip.image_encoder import FrozenTower
-from ..clip.loading import DeferredCLIP, load_clip, sha256_of_clip
+from ..clip.licences import terms_of
+from ..clip.loading import DeferredCLIP, check_clip_name, load_clip, sha256_of_clip
 from ..clip.towers import Preprocessing
 from ..clip.zero_shot import ZeroShotClassifier
 from ..fingerprints import fingerprint
+from ..names import PROMPTS_PREFIX, weights_identity
+from ..prompts.prompt_file import read_prompt_file
+from .prompted_teacher import PromptedTeacher
+
+STUDENT_SCALE = "student"
+SCALES = (STUDENT_SCALE, "own")
 
 
 class Teacher(nn.Module):
     """One frozen CLIP, or several whose probabilities are averaged."""
 
-    def __init__(self, classifiers: Sequence[ZeroShotClassifier]):
+    def __init__(self, classifiers: Sequence["ZeroShotClassifier | PromptedTeacher"]):
         super().__init__()
         self.classifiers = nn.ModuleList(classifiers)
 
     @property
     def weights_sha256(self) -> str:
-        """Of the weights files, separated by commas."""
+        """Of the weights files, separated by commas; of learned prompts, of their file."""
         return ",".join(classifier.weights_sha256 for classifier in self.classifiers)
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """Of each CLIP, what is known of its licence and of where it came from."""
+        clips = [classifier.source for classifier in self.classifiers]
+        return [{"name": clip.name, **terms_of(clip.name), **getattr(clip, "source", {})} for clip in clips]
 
     @property
     def frozen_tower(self) -> FrozenTower:
@@ -40,7 +53,7 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def logits(self, image_features: Tensor) -> Tensor:
         """What :meth:`image_features` gave -> logits (batch, n_cls); of several teachers log-probabilities."""
-        widths = [classifier.text_features.shape[1] for classifier in self.classifiers]
+        widths = [classifier.width for classifier in self.classifiers]
         parts = image_features.split(widths, dim=-1)
         logits = [classifier.logits(part) for classifier, part in zip(self.classifiers, parts, strict=True)]
         if len(logits) == 1:
@@ -72,26 +85,63 @@ def teacher_names(names: str) -> list[str]:
     return teachers
 
 
+def check_teacher(names: str, scale: str = STUDENT_SCALE) -> None:
+    """Find out in time, without downloading, that there is no such teacher.
+
+    Raises:
+        ValueError: naming what is possible; also if a file of prompts cannot be read.
+        FileNotFoundError: if there is no such file.
+    """
+    for name in teacher_names(names):
+        check_clip_name(clip_of_teacher(name))
+    if scale not in SCALES:
+        raise ValueError(f"TRAINER.KDPL.TEACHER_SCALE is {scale!r}; choose from {', '.join(SCALES)}.")
+
+
+def clip_of_teacher(name: str) -> str:
+    """The CLIP that one teacher needs: itself, or the one that its prompts belong to.
+
+    Raises:
+        FileNotFoundError, ValueError: if it names a file of prompts that cannot be read or tells no CLIP.
+    """
+    if not name.startswith(PROMPTS_PREFIX):
+        return name
+    file = name.removeprefix(PROMPTS_PREFIX)
+    _, description, _ = read_prompt_file(file)
+    if not description or "student" not in description:
+        raise ValueError(f"{file} does not say which CLIP its prompts belong to, so they cannot be a teacher.")
+    return description["student"]["name"]
+
+
 def build_teacher(
-    names: str, classnames: Sequence[str], template: str, cache: FeatureCache | None = None, **settings
-) -> Teacher:
+    names: str, classnames: Sequence[str], template: str, cache: FeatureCache | None = None, *,
+    logit_scale: float | None = None, scale: str = STUDENT_SCALE, **settings: Any,
+) -> Teacher:  # fmt: skip
     """The teacher that ``names`` stands for.
 
     Args:
-        template: a sentence with ``{}`` for the class name.
+        template: a sentence with ``{}`` for the class name; learned prompts have words of their own.
         cache: keeps the text features; a CLIP whose features it has is loaded when an image needs it.
-        settings: as :class:`ZeroShotClassifier` takes them; ``logit_scale`` is the student's.
+        logit_scale: the student's, which the paper has the teacher use.
+        scale: "student", or "own" for the scale that each teacher was trained with; the bias of a sigmoid model is the
+            same for all classes and has no effect on their probabilities.
+        settings: device, precision, pixel_mean and pixel_std as :class:`ZeroShotClassifier` takes them.
     """
+    settings["logit_scale"] = logit_scale if scale == STUDENT_SCALE else None
     return Teacher([_classifier(name, classnames, template, cache, settings) for name in teacher_names(names)])
 
 
 def _classifier(
     name: str, classnames: Sequence[str], template: str, cache: FeatureCache | None, settings: dict[str, Any]
-) -> ZeroShotClassifier:
+) -> ZeroShotClassifier | PromptedTeacher:
+    if name.startswith(PROMPTS_PREFIX):
+        print(f"Loading CLIP and prompts (teacher: {name})")
+        return PromptedTeacher(name.removeprefix(PROMPTS_PREFIX), classnames, **settings)
     space, keys = None, [key_of(i) for i in range(len(classnames))]
     if cache is not None:
+        sha256 = sha256_of_clip(name)
         depends_on = {
-            "weights": sha256_of_clip(name), "precision": settings["precision"].name, "texts": template,
+            "weights": weights_identity(name, sha256), "precision": settings["precision"].name, "texts": template,
             "names": fingerprint(list(classnames)), **identify_device(settings["device"]),
         }  # fmt: skip
         space = cache.space(depends_on)
@@ -99,7 +149,7 @@ def _classifier(
         if space.notes and all(row is not None for row in rows):
             preprocessing = Preprocessing(**{k: tuple(v) if isinstance(v, list) else v for k, v in space.notes.items()})
             print(f"CLIP (teacher: {name}) is loaded if the feature cache lacks something; its texts: {template}")
-            clip = DeferredCLIP(name, depends_on["weights"], preprocessing)
+            clip = DeferredCLIP(name, sha256, preprocessing)
             return ZeroShotClassifier(clip, classnames, [template], text_features=torch.stack(rows), **settings)
     print(f"Loading CLIP (teacher: {name}); its texts: {template}")
     classifier = ZeroShotClassifier(load_clip(name), classnames, [template], **settings)
@@ -108,3 +158,12 @@ def _classifier(
         classifier.text_features = space.complete(keys, lambda missing: classifier.text_features[missing])
         classifier.text_features = classifier.text_features.to(classifier.device)
     return classifier
+
+
+def describe_teacher(names: str, teacher: Teacher, scale: str) -> dict[str, Any]:
+    """What prompt files say of a teacher."""
+    described = {"name": names, "sha256": teacher.weights_sha256, "sources": teacher.sources}
+    if scale == STUDENT_SCALE:
+        return described
+    departure = "the teacher's cosines are scaled by its own scale; in the paper by the student's"
+    return described | {"scale": scale, "departure": departure}

@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from ..downloads import RemoteFile, cache_dir, download
+from ..offline import Missing, is_offline
 
 OPEN_IMAGES_URL = "https://storage.googleapis.com/openimages/v7/oidv7-class-descriptions.csv"
 OPEN_IMAGES_LEAST = 20_000  # names; the published list has 20,9xx, and a shorter file is not it
@@ -52,6 +53,8 @@ def open_images_file(url: str = OPEN_IMAGES_URL) -> Path:
     """The cached class list of Open Images V7; fetched and checked if it is not there yet."""
     file = cache_dir() / Path(url).name
     if not file.is_file():
+        if is_offline():
+            raise Missing([f"the class list of Open Images: {file}"], ["vocabulary"])
         advice = "TRAINER.KDPL.VOCABULARY may also name a file of your own."
         download(ClassList(file.name, (url,), by_hand=advice), file)
     return file

@@ -49,7 +49,9 @@ class ClassTokens(nn.Module):
         self.register_buffer("tokens", tokens, persistent=False)  # (n_cls, length)
         self.register_buffer("ends", ends, persistent=False)  # (n_cls,)
         if position != "end" and names:
-            name_lengths = tower.end_of_text(tower.tokenize(names)) - tower.n_start
+            # A name is tokenised after the words: some tokenizers treat the beginning of a text specially.
+            before = tower.end_of_text(tower.tokenize([words]))
+            name_lengths = tower.end_of_text(tower.tokenize([f"{words} {name}" for name in names])) - before
             length = tokens.shape[1] - tower.n_start
             order = torch.stack([_order(position, n_ctx, int(n), length) for n in name_lengths])
             self.register_buffer("order", order, persistent=False)  # (n_cls, length)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from ..clip.loaded import LoadedCLIP
-from .initial import initial_context, initial_values, linear, words_of
+from .initial import context_length, initial_context, initial_values, linear, words_of
 from .prompt_learner import PromptLearner, Prompts
 
 
@@ -22,15 +22,16 @@ class CoCoOpPromptLearner(PromptLearner):
     def __init__(self, clip: LoadedCLIP, n_ctx: int = 4, ctx_init: str = "a photo of a", seed: int = 1):
         """
         Args:
-            n_ctx: number of vectors; overruled by the number of words of ``ctx_init``.
+            n_ctx: number of vectors, each in place of a token; overruled by the number of tokens of ``ctx_init``, or on
+                OpenAI's CLIPs of its words.
             ctx_init: words to start from, such as "a photo of a"; empty starts from normal(0, 0.02).
             seed: of the initial values.
         """
         super().__init__()
         generator = initial_values(seed)
-        words = words_of(ctx_init)
-        self.n_ctx = len(words) or n_ctx
-        self.ctx, self.words = initial_context(clip, self.n_ctx, " ".join(words), generator)
+        words = " ".join(words_of(ctx_init))
+        self.n_ctx = context_length(clip, words, n_ctx)
+        self.ctx, self.words = initial_context(clip, self.n_ctx, words, generator)
         embed_dim = clip.towers.text.embed_dim
         self.meta_net = nn.Sequential(
             OrderedDict(

@@ -4,7 +4,7 @@ from torch import nn
 
 from ..clip.loaded import LoadedCLIP
 from .class_tokens import POSITIONS
-from .initial import initial_context, initial_values, random_prompts, words_of
+from .initial import context_length, initial_context, initial_values, random_prompts, words_of
 from .prompt_learner import PromptLearner, Prompts
 
 
@@ -27,7 +27,8 @@ class CoOpPromptLearner(PromptLearner):
     ):
         """
         Args:
-            n_ctx: number of vectors; overruled by the number of words of ``ctx_init``.
+            n_ctx: number of vectors, each in place of a token; overruled by the number of tokens of ``ctx_init``, or on
+                OpenAI's CLIPs of its words.
             ctx_init: words to start from, such as "a photo of a"; empty starts from normal(0, 0.02).
             n_cls: number of classes for class-specific contexts, which ``ctx_init`` overrules; None for shared ones.
             class_token_position: "end", "middle" or "front".
@@ -40,11 +41,11 @@ class CoOpPromptLearner(PromptLearner):
         if class_token_position not in POSITIONS:
             raise ValueError(f"CLASS_TOKEN_POSITION is {class_token_position!r}; choose from {', '.join(POSITIONS)}.")
         generator = initial_values(seed)
-        words = words_of(ctx_init)
-        self.n_ctx = len(words) or n_ctx
+        words = " ".join(words_of(ctx_init))
+        self.n_ctx = context_length(clip, words, n_ctx)
         self.class_token_position = class_token_position
         self.class_specific = n_cls is not None and not words
-        self.ctx, self.words = initial_context(clip, self.n_ctx, " ".join(words), generator)
+        self.ctx, self.words = initial_context(clip, self.n_ctx, words, generator)
         if self.class_specific:
             every_context = random_prompts(n_cls * self.n_ctx, self.ctx.shape[-1], generator)
             self.ctx = nn.Parameter(every_context.detach().unflatten(0, (n_cls, self.n_ctx)))

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ..clip.loaded import LoadedCLIP
+from ..clip.towers import TextTower
 from ..random_streams import stream_seed
 
 
@@ -18,13 +19,35 @@ def initial_context(
     """Context vectors (n_ctx, text width) to start from, and the words that they stand in for.
 
     With ``ctx_init`` they are its first ``n_ctx`` token embeddings, else normal(0, 0.02) in place of "X X ...".
+
+    Raises:
+        ValueError: if the CLIP takes no text prompts, or its tokenizer needs more than one token for each X.
     """
-    tower = clip.towers.text
+    tower = text_tower(clip)
     if not ctx_init:
-        return random_prompts(n_ctx, tower.width, generator), " ".join(["X"] * n_ctx)
+        words = " ".join(["X"] * n_ctx)
+        if tower.n_words(words) != n_ctx:
+            raise ValueError(f"The tokenizer of {clip.name} splits {words!r} otherwise than at spaces: set CTX_INIT.")
+        return random_prompts(n_ctx, tower.width, generator), words
     start = tower.n_start
     tokens = tower.tokenize([ctx_init])[0, start : start + n_ctx].to(tower.positions.device)
     return nn.Parameter(tower.embedding(tokens).detach().float()), ctx_init
+
+
+def context_length(clip: LoadedCLIP, ctx_init: str, n_ctx: int) -> int:
+    """The number of context vectors: as many as ``ctx_init`` has tokens (on OpenAI's CLIPs words), else ``n_ctx``."""
+    return text_tower(clip).n_words(ctx_init) if ctx_init else n_ctx
+
+
+def text_tower(clip: LoadedCLIP) -> TextTower:
+    """The text tower that prompts enter.
+
+    Raises:
+        ValueError: if it does not take them.
+    """
+    if clip.towers.text is None:
+        raise ValueError(f"{clip.name} takes no prompts; it can be a teacher. Choose a CLIP such as ViT-B/32.")
+    return clip.towers.text
 
 
 def words_of(ctx_init: str) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from torch import nn
 
 from ..clip.loaded import LoadedCLIP
-from .initial import initial_context, initial_values, linear, prompt_list, words_of
+from .initial import initial_context, initial_values, linear, prompt_list, text_tower, words_of
 from .prompt_learner import PromptLearner, Prompts, deep_blocks, vision_tower
 
 
@@ -36,7 +36,7 @@ class MaPLePromptLearner(PromptLearner):
         """
         super().__init__()
         generator = initial_values(seed)
-        width, vision_width = clip.towers.text.width, vision_tower(clip).width
+        width, vision_width = text_tower(clip).width, vision_tower(clip).width
         self.n_blocks = max(len(clip.towers.text.blocks), len(clip.towers.vision.blocks))
         n_deep = deep_blocks(depth, self.n_blocks)
         self.n_ctx = n_ctx

@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..atomic_files import atomic_path
+from ..clip.licences import terms_of
 from ..clip.loaded import LoadedCLIP
 from ..versions import versions
 from .checkpoints import Description, fill_learner, parse_description, read_prompt_checkpoint
@@ -42,6 +43,8 @@ def describe_prompts(
         "text_width": text.width,
         "vision_width": vision.width if vision else None,
         "embed_dim": text.embed_dim,
+        **terms_of(clip.name),
+        **({"source": dict(clip.source)} if clip.source else {}),
     }
     return {
         "format": FORMAT,

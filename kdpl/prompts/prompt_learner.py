@@ -91,6 +91,7 @@ def vision_tower(clip: LoadedCLIP) -> VisionTower:
     """
     if clip.towers.vision is None:
         raise ValueError(
-            f"Visual prompts need a ViT student, and {clip.name} is none; a ResNet works with CoOp, CoCoOp and KgCoOp."
+            f"Visual prompts need a ViT of OpenAI or open_clip, and {clip.name} is none; a tower of timm and a ResNet "
+            "work with CoOp, CoCoOp and KgCoOp."
         )
     return clip.towers.vision

@@ -13,6 +13,8 @@ from ..clip.loaded import LoadedCLIP
 from ..clip.precision import Precision, resolve_precision
 from ..clip.text_encoder import TextEncoder
 from ..clip.towers import normalise
+from ..names import weights_identity
+from .initial import text_tower
 from .prompt_learner import PromptLearner, Prompts
 
 
@@ -58,11 +60,9 @@ class PromptedCLIP(nn.Module):
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
         self.clip = clip.on(self.device, self.precision)
-        if self.clip.towers.text is None:
-            raise ValueError(f"{clip.name} takes no prompts; it can be a teacher. Choose a CLIP such as ViT-B/32.")
         self.prompt_learner = prompt_learner.to(self.device)
         self.image_encoder = ImageEncoder(self.clip.towers)
-        self.text_encoder = TextEncoder(self.clip.towers.text, max_tokens)
+        self.text_encoder = TextEncoder(text_tower(self.clip), max_tokens)
         self.logit_scale = clip.logit_scale
         self._text_features = None
         self.set_classnames(classnames)
@@ -106,6 +106,16 @@ class PromptedCLIP(nn.Module):
             image_features = self.image_features(image, prompts)
         else:
             image_features = frozen_features
+        return self.compare(image_features, prompts, class_indices, class_counts)
+
+    def compare(
+        self,
+        image_features: Tensor,
+        prompts: Prompts,
+        class_indices: Tensor | None = None,
+        class_counts: Tensor | None = None,
+    ) -> StudentOutput:
+        """The second half of :meth:`encode`: image features with the prompts, (batch, embed_dim), against the texts."""
         text_features = self.known_text_features(class_indices)
         if text_features is None:
             text_features = normalise(
@@ -125,7 +135,8 @@ class PromptedCLIP(nn.Module):
     @property
     def frozen_tower(self) -> FrozenTower:
         """The image tower without prompts."""
-        identity = {"weights": self.clip.weights_sha256, "precision": self.precision.name, "pixels": None}
+        weights = weights_identity(self.clip.name, self.clip.weights_sha256)
+        identity = {"weights": weights, "precision": self.precision.name, "pixels": None}
         return FrozenTower([identity], self.frozen_image_features)
 
     @property

@@ -1,7 +1,7 @@
 """PromptSRC: independent prompts in both towers (Khattak et al., ICCV 2023, arXiv:2307.06948)."""
 
 from ..clip.loaded import LoadedCLIP
-from .initial import initial_context, initial_values, prompt_list, random_prompts
+from .initial import initial_context, initial_values, prompt_list, random_prompts, text_tower
 from .maple import short_context_init
 from .prompt_learner import PromptLearner, Prompts, deep_blocks, vision_tower
 from .vpt import official_deep_names
@@ -39,7 +39,7 @@ class PromptSRCPromptLearner(PromptLearner):
         """
         super().__init__()
         generator = initial_values(seed)
-        text, vision = clip.towers.text, vision_tower(clip)
+        text, vision = text_tower(clip), vision_tower(clip)
         self.n_ctx = n_ctx
         self.ctx, self.words = initial_context(clip, n_ctx, short_context_init(ctx_init, n_ctx), generator)
         self.deep_text = prompt_list(deep_blocks(depth_text, len(text.blocks)), n_ctx, text.width, generator)

@@ -15,7 +15,7 @@ from kdpl.dassl_ranges import DASSL_RANGES
 from kdpl.distillation.fast_steps import STEPS
 from kdpl.methods import METHODS, Method
 from kdpl.ranges import FLAG, LARGEST, one_of, real, several, text, whole
-from kdpl.settings import flat
+from kdpl.settings import flat, plain_config  # noqa: F401  the latter for those who look for it here
 
 ZERO_SHOT = ("ZeroshotCLIP", "ZeroshotCLIP2")  # trainers that learn nothing
 
@@ -44,12 +44,14 @@ TOLD_ELSEWHERE = (  # by other facts of a record
     "TRAINER.NAME", "TRAINER.KDPL.TEACHER", "TRAINER.KDPL.CLASS_AGNOSTIC", "TEST.NO_TEST", "TEST.SPLIT",
     "DATALOADER.TEST.",  # exact counts do not depend on it
 )  # fmt: skip
+OF_STUDENT = {"SIZE": (), "INTERPOLATION": "", "PIXEL_MEAN": [], "PIXEL_STD": []}  # empty INPUT: the student's
 CLASS_AGNOSTIC_ONLY = ("TRAINER.KDPL.K_MAX", "TRAINER.KDPL.VOCABULARY")
 PREC = ("fp16", one_of(*PRECISIONS))
 SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "DATASET.SUBSAMPLE_CLASSES": ("all", one_of("all", "base", "new")),  # all, or one half of the classes
     "DATASET.TEMPLATE": ("", text()),  # "a photo of a {}." for teacher and zero-shot; empty: the dataset's own
     "DATASET.DRAW": ("", text()),  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them
+    "INPUT.RESIZE": ("", one_of("", "shortest", "squash")),  # at test: and crop, or distort; empty: the student's
     "TEST.PER_IMAGE_FILE": (False, FLAG),  # write predictions.csv: label and likeliest classes of each image
     "DATASET.FOLDER.NAME": ("", text()),  # of images of one's own (DATASET.NAME Folder); empty: that of their folder
     "DATASET.FOLDER.CLASSNAMES": ("", text()),  # file with one name per line; empty: classnames.txt if it is there
@@ -59,7 +61,8 @@ SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "DATASET.FOLDER.SPLIT_SEED": (1, whole(-LARGEST)),  # of that division; the same for all SEEDs
     **{f"TRAINER.{m.node}.{key}": known for m in METHODS.values() for key, known in m.keys.items()},
     **{f"TRAINER.{method.node}.PREC": PREC for method in METHODS.values()},  # of the student
-    "TRAINER.KDPL.TEACHER": ("ViT-L/14", text(empty=False)),  # OpenAI name, "open_clip:<model>/<tag>" or a file; "A, B"
+    "TRAINER.KDPL.TEACHER": ("ViT-L/14", text(empty=False)),  # as kdpl.load_clip takes it, or prompts:FILE; "A, B"
+    "TRAINER.KDPL.TEACHER_SCALE": ("student", one_of("student", "own")),  # of its cosines; the student's is the paper's
     "TRAINER.KDPL.PREC": PREC,  # of the teacher
     "TRAINER.KDPL.CLASS_AGNOSTIC": (False, FLAG),  # KDPL-CA: train on a vocabulary instead of the class names
     "TRAINER.KDPL.K_MAX": (1000, whole(1)),  # KDPL-CA: classes kept in each batch
@@ -80,17 +83,14 @@ def extend_cfg(cfg: CfgNode) -> None:
     for key, (default, _) in SETTINGS.items():
         path, name = key.rsplit(".", 1)
         reduce(lambda node, part: node.setdefault(part, CfgNode()), path.split("."), cfg).setdefault(name, default)
+    unset = get_cfg_default().INPUT  # which looks like values that somebody has set
+    cfg.INPUT.update({key: empty for key, empty in OF_STUDENT.items() if cfg.INPUT[key] == unset[key]})
 
 
 def method_settings(cfg: CfgNode, method: Method) -> dict[str, Any]:
     """The method's settings by the library's names."""
     node = cfg.TRAINER[method.node]
     return {name: node[setting.key] for name, setting in method.all_settings.items()}
-
-
-def plain_config(cfg: CfgNode) -> dict[str, Any]:
-    """The configuration as nested dictionaries of plain values."""
-    return {key: plain_config(value) if isinstance(value, CfgNode) else value for key, value in sorted(cfg.items())}
 
 
 def changes(key: str) -> Changes:

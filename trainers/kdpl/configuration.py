@@ -1,7 +1,6 @@
 """The configuration of a run, from files, flags and KEY VALUE pairs; whatever is unknown is refused by name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
 from pathlib import Path
 
 from dassl.config import get_cfg_default
@@ -13,7 +12,7 @@ from kdpl.methods import METHODS
 from kdpl.names import did_you_mean
 from kdpl.outside import read_yaml
 from kdpl.ranges import check_all
-from kdpl.settings import flat
+from kdpl.settings import check_keys, flat, get_node
 
 from .config import RANGES, extend_cfg
 
@@ -95,20 +94,3 @@ def _merge(merge: Callable[[], None], where: str) -> None:
         raise ValueError(f"{where}: {' '.join(str(error).split())}") from error
     except (RecursionError, MemoryError) as error:
         raise ValueError(f"{where}: it is nested too deeply.") from error
-
-
-def check_keys(cfg: CfgNode, keys: Iterable[str], where: str) -> None:
-    """Refuse a key that does not exist; the closest ones and those beside it are listed."""
-    known = list(flat(cfg))
-    nodes = {key.rpartition(".")[0] for key in known}
-    for key in keys:
-        if key in known or key in nodes:
-            continue
-        node = key.rpartition(".")[0]
-        listed = f"{node} has {', '.join(get_node(cfg, node))}" if node in nodes else f"there are {', '.join(cfg)}"
-        raise ValueError(f"Unknown key {key!r} in {where}{did_you_mean(key, known)}; {listed}.")
-
-
-def get_node(cfg: CfgNode, path: str) -> CfgNode:
-    """The node that a dotted path names; empty: the root."""
-    return reduce(lambda node, key: node[key], filter(None, path.split(".")), cfg)

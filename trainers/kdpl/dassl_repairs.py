@@ -6,6 +6,8 @@ from typing import Any
 
 import dassl
 import torch
+from dassl.config import get_cfg_default
+from dassl.engine import SimpleTrainer
 from dassl.optim import lr_scheduler
 from dassl.utils import load_checkpoint
 from torch.optim.lr_scheduler import LRScheduler, StepLR
@@ -26,6 +28,18 @@ def mend_dassl() -> None:
         mended.append("its load_checkpoint reads the objects in its files (load only files that you trust)")
     if mended:
         print(f"Dassl {dassl.__version__} mended for torch {torch.__version__}: {', '.join(mended)}.")
+
+
+def fill_input_of_others() -> None:
+    """Give trainers that are not ours Dassl's INPUT values where ours ask the student."""
+    build, defaults = SimpleTrainer.__init__, get_cfg_default().INPUT
+
+    def init(self: SimpleTrainer, cfg: Any) -> None:
+        if not hasattr(type(self), "images"):
+            cfg.INPUT.update({key: value for key, value in defaults.items() if not cfg.INPUT[key]})
+        build(self, cfg)
+
+    SimpleTrainer.__init__ = init
 
 
 class _SchedulerTakingVerbose(LRScheduler):

@@ -2,13 +2,13 @@
 
 from yacs.config import CfgNode
 
-from kdpl.clip.loading import check_clip_name
 from kdpl.clip.templates import GENERIC
 from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.distillation.agreement import look_at_agreement
 from kdpl.distillation.class_selection import keeps_all
+from kdpl.distillation.needs import check_needs
 from kdpl.distillation.objective import DistillationObjective, Objective
-from kdpl.distillation.teacher import build_teacher, teacher_names
+from kdpl.distillation.teacher import build_teacher, describe_teacher
 from kdpl.distillation.vocabulary import load_vocabulary
 from kdpl.prompts.prompt_file import Description
 
@@ -24,8 +24,7 @@ class KDPLTrainer(PromptTrainer):
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         kdpl = cfg.TRAINER.KDPL
-        for name in teacher_names(kdpl.TEACHER):
-            check_clip_name(name)
+        check_needs(kdpl.TEACHER, kdpl.TEACHER_SCALE, cfg.MODEL.BACKBONE.NAME, kdpl.CLASS_AGNOSTIC, kdpl.VOCABULARY)
         if kdpl.CLASS_AGNOSTIC:
             self.method.check_class_agnostic(method_settings(cfg, self.method))
 
@@ -38,12 +37,12 @@ class KDPLTrainer(PromptTrainer):
         return ("", GENERIC) if self.cfg.TRAINER.KDPL.CLASS_AGNOSTIC else super().dataset_and_template
 
     def build_objective(self) -> Objective:
-        cfg, kdpl = self.cfg, self.cfg.TRAINER.KDPL
+        kdpl = self.cfg.TRAINER.KDPL
         # Not registered with Dassl: what is registered gets saved, and the teacher never changes.
         self.teacher = build_teacher(
             kdpl.TEACHER, self.model.classnames, self.template, self.cache,
-            precision=self.resolve_precision("KDPL"), device=self.device,
-            pixel_mean=cfg.INPUT.PIXEL_MEAN, pixel_std=cfg.INPUT.PIXEL_STD, logit_scale=self.model.logit_scale,
+            precision=self.resolve_precision("KDPL"), device=self.device, scale=kdpl.TEACHER_SCALE,
+            pixel_mean=self.images.mean, pixel_std=self.images.std, logit_scale=self.model.logit_scale,
         )  # fmt: skip
         self.record.teacher = kdpl.TEACHER
         self.record.weights_sha256["teacher"] = self.teacher.weights_sha256
@@ -53,7 +52,7 @@ class KDPLTrainer(PromptTrainer):
 
     def describe(self, epoch: int) -> Description:
         kdpl = self.cfg.TRAINER.KDPL
-        teacher = {"name": kdpl.TEACHER, "sha256": self.teacher.weights_sha256}
+        teacher = describe_teacher(kdpl.TEACHER, self.teacher, kdpl.TEACHER_SCALE)
         return super().describe(epoch) | {"teacher": teacher, "class_agnostic": kdpl.CLASS_AGNOSTIC}
 
     def before_train(self) -> None:

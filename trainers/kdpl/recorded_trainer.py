@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,17 @@ from yacs.config import CfgNode
 
 from kdpl.caching.features import open_cache
 from kdpl.clip.device import device_name
+from kdpl.clip.loading import clips_kept, preprocessing_of
+from kdpl.clip.towers import Preprocessing
 from kdpl.console import counts_table, details_in_log_only
 from kdpl.determinism import numerics
 from kdpl.distillation.cached_features import cached_predictions
 from kdpl.evaluation import Counts
 from kdpl.fingerprints import fingerprint, tensors_fingerprint
 from kdpl.guard import at_safe_places, safe_place
-from kdpl.run_record import RunRecord
+from kdpl.images.transforms import evaluation_transform
+from kdpl.run_record import record_of
 from kdpl.versions import versions
-
-from .config import plain_config
 
 PREDICTIONS = "predictions.csv"  # one line per image, with TEST.PER_IMAGE_FILE
 
@@ -41,12 +43,12 @@ class RecordedTrainer(TrainerX):
         self.record = record_of(cfg)
         kdpl = cfg.TRAINER.KDPL
         self.cache = open_cache(kdpl.CACHE_DIR, kdpl.CACHE_PRECISION, kdpl.CACHE_GB)
-        with self.record.phase("load"):
+        with self.record.phase("load"), clips_kept():
             super().__init__(cfg)
         self.record.dataset = self.dataset_name
         self.record.classnames_sha256 = fingerprint(self.classnames)
         self.record.split_sha256 = getattr(self.dm.dataset, "split_sha256", None)
-        self.record.device = device_name(self.device)
+        self.record.device, self.record.preprocessing = device_name(self.device), vars(self.images)
         self.record.numerics = numerics()
 
     @property
@@ -59,13 +61,21 @@ class RecordedTrainer(TrainerX):
         """The dataset's class names in label order."""
         return [self.lab2cname[label] for label in range(self.num_classes)]
 
+    @cached_property
+    def images(self) -> Preprocessing:
+        """What they look like: as the configuration says, and where it does not, as the student wants them."""
+        return preprocessing_of(self.cfg.MODEL.BACKBONE.NAME).changed_by(self.cfg.INPUT)
+
     def build_data_loader(self) -> None:
         """As Dassl does; transforms are listed in the log only, and counts are those of what the run can use."""
-        cfg = self.cfg
-        self.cfg = CfgNode({**cfg, "VERBOSE": False})  # Dassl would count a test set without labels, too
+        cfg, images = self.cfg, self.images
+        given = CfgNode({key: value or images.as_input().get(key, value) for key, value in cfg.INPUT.items()})
+        self.cfg = CfgNode({**cfg, "INPUT": given, "VERBOSE": False})  # Dassl would count unlabelled images, too
         with details_in_log_only("Building transform_", "+ "):
             super().build_data_loader()
         self.cfg, dataset = cfg, self.dm.dataset
+        for loader in filter(None, (self.val_loader, self.test_loader)) if images.resize == "squash" else ():
+            loader.dataset.transform = evaluation_transform(images)  # Dassl knows no squashing
         n_classes = None if getattr(dataset, "nameless", False) else self.num_classes
         n_test = sum(item.label >= 0 for item in dataset.test)
         print(counts_table(self.dataset_name, n_classes, len(dataset.train_x), len(dataset.val or ()), n_test))
@@ -164,11 +174,3 @@ class RecordedTrainer(TrainerX):
 def _all_labelled(items: Sequence[Any]) -> bool:
     """Whether the label of every item is known; -1 stands for one that is not."""
     return all(item.label >= 0 for item in items)
-
-
-def record_of(cfg: CfgNode) -> RunRecord:
-    """The record of a run that has not begun."""
-    return RunRecord(
-        mode="eval", trainer=cfg.TRAINER.NAME, dataset=cfg.DATASET.NAME, subsample=cfg.DATASET.SUBSAMPLE_CLASSES,
-        seed=cfg.SEED, shots=cfg.DATASET.NUM_SHOTS, backbone=cfg.MODEL.BACKBONE.NAME, config=plain_config(cfg),
-    )  # fmt: skip

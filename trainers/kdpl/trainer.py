@@ -11,8 +11,7 @@ from dassl.optim import build_lr_scheduler, build_optimizer
 from torch import Tensor
 from yacs.config import CfgNode
 
-from kdpl.clip.loading import check_clip_name, load_clip
-from kdpl.clip.openai import check_image_size
+from kdpl.clip.loading import check_clip_name, check_image_size, known_preprocessing, load_clip
 from kdpl.clip.precision import Precision, resolve_precision
 from kdpl.clip.templates import template_of
 from kdpl.distillation.objective import LabelObjective, Objective
@@ -29,11 +28,12 @@ from kdpl.prompts.prompted_clip import PromptedCLIP
 from kdpl.run_record import Visible
 
 from .config import default_settings, method_settings, settings_of
-from .dassl_repairs import mend_dassl
+from .dassl_repairs import fill_input_of_others, mend_dassl
 from .epoch_log import EpochLog
 from .recorded_trainer import RecordedTrainer
 
 mend_dassl()
+fill_input_of_others()
 
 
 class PromptTrainer(RecordedTrainer):
@@ -55,7 +55,7 @@ class PromptTrainer(RecordedTrainer):
         name = cfg.MODEL.BACKBONE.NAME
         check_clip_name(name)
         self.method.check_student(name)
-        check_image_size(name, cfg.INPUT.SIZE)
+        check_image_size(name, cfg.INPUT.SIZE, known_preprocessing(name))
 
     def build_data_loader(self) -> None:
         super().build_data_loader()
@@ -71,7 +71,7 @@ class PromptTrainer(RecordedTrainer):
         cfg = self.cfg
         print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
         self.student = load_clip(cfg.MODEL.BACKBONE.NAME)
-        check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE, self.student.preprocessing.size)
+        check_image_size(cfg.MODEL.BACKBONE.NAME, cfg.INPUT.SIZE, self.student.preprocessing)
         self.settings = method_settings(cfg, self.method)
         learner = self.method.build_learner(self.student, self.settings, self.num_classes, self.seed)
         self.precision = self.resolve_precision(self.method.node)

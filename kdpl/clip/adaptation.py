@@ -1,0 +1,44 @@
+"""Images of one CLIP for another one: resized and normalised anew, on the device."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .towers import Preprocessing
+
+
+class Adaptation:
+    """Makes images that were normalised for one CLIP into those that another wants."""
+
+    def __init__(
+        self,
+        wanted: Preprocessing,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
+        device: torch.device,
+    ):
+        """
+        Args:
+            wanted: how the images have to be; the square ones of training need no cropping or squashing.
+            mean, std: what they were normalised with; None: as wanted.
+        """
+        self.wanted = wanted
+        mean_std = torch.tensor([mean or wanted.mean, std or wanted.std, wanted.mean, wanted.std])
+        mean, std, own_mean, own_std = mean_std.to(device)[..., None, None]  # (3, 1, 1) each
+        self.same_pixels = torch.equal(mean, own_mean) and torch.equal(std, own_std)
+        self.pixel_scale, self.pixel_shift = std / own_std, (mean - own_mean) / own_std
+
+    @property
+    def identity(self) -> list | None:
+        """Plain values that tell what is done to pixels; None if they are taken as they come, resized at most."""
+        changed = None if self.same_pixels else [p.flatten().tolist() for p in (self.pixel_scale, self.pixel_shift)]
+        return changed if self.wanted.interpolation == "bicubic" else [changed, self.wanted.interpolation]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """(batch, 3, height, width) -> (batch, 3, size, size)."""
+        size, mode = self.wanted.size, self.wanted.interpolation
+        if image.shape[-2:] != (size, size):
+            image = F.interpolate(image, size=(size, size), mode=mode, antialias=mode != "nearest")
+        return image if self.same_pixels else image * self.pixel_scale + self.pixel_shift

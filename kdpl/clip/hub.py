@@ -1,0 +1,103 @@
+"""Files of Hugging Face's hub: from its cache, or downloaded into it; its client is imported when one is asked for."""
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from ..downloads import TIMEOUT
+from ..offline import Missing, is_offline
+
+TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.txt",
+                   "vocab.json")  # fmt: skip
+TOKENIZER_PATTERNS = ["*token*", "vocab*", "merges.txt", "*.model", "config.json"]
+
+
+def hub_file(
+    repository: str, names: Sequence[str], fetch: Callable[[], str | Path], asked: str, revision: str | None = None
+) -> Path:
+    """The first of these files that the cache holds, else what ``fetch`` downloads.
+
+    Args:
+        repository: such as "apple/MobileCLIP-S0-OpenCLIP".
+        asked: the name of the CLIP, for messages.
+
+    Raises:
+        Missing: offline, if none is there.
+        OSError: if the hub cannot be reached or has no such file.
+    """
+    import huggingface_hub
+
+    where = {"revision": revision} if revision else {}
+    for name in names:
+        cached = huggingface_hub.try_to_load_from_cache(repository, name, **where)
+        if isinstance(cached, str):
+            return Path(cached)
+    if is_offline():
+        raise Missing([f"{asked}: {' or '.join(names)} of {repository}"], [asked])
+    look_for_hub()
+    return Path(fetch())
+
+
+def look_for_hub() -> None:
+    """Fail in time where there is no network: the hub's client takes most of a minute to notice.
+
+    Raises:
+        OSError: if the hub does not answer.
+    """
+    import huggingface_hub
+
+    try:
+        urlopen(Request(huggingface_hub.constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT).close()
+    except HTTPError:
+        pass  # somebody answered
+
+
+def tokenizer_folder(repository: str, asked: str) -> Path:
+    """The folder with a tokenizer's files: ``repository`` itself if it is a folder, else the hub's, kept in its cache.
+
+    Raises:
+        Missing, OSError: as :func:`hub_file`.
+    """
+    import huggingface_hub
+
+    if Path(repository).is_dir():
+        return Path(repository)
+
+    def fetch() -> Path:
+        folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=TOKENIZER_PATTERNS))
+        return folder / "tokenizer_config.json"
+
+    return hub_file(repository, TOKENIZER_FILES, fetch, asked).parent
+
+
+@contextmanager
+def hub_failures(asked: str, place: str, otherwise: str):
+    """Within the block, failures of the network end as one message that says what to do.
+
+    Args:
+        asked: the name of the CLIP.
+        place: the repository at the hub.
+        otherwise: what to name instead, such as a file that was fetched elsewhere.
+    """
+    try:
+        yield
+    except Missing:
+        raise
+    except OSError as error:
+        from huggingface_hub import constants as hub
+
+        raise ConnectionError(
+            f"{asked} could not be fetched: {error}. Looked in {hub.HF_HUB_CACHE}, then at {hub.ENDPOINT}/{place} . "
+            f"Check the connection and start again, or name {otherwise}. HF_ENDPOINT names a mirror."
+        ) from error
+
+
+def source_of(path: Path) -> dict[str, str]:
+    """Repository and commit of a file or folder in the hub's cache; empty elsewhere."""
+    parts = path.parts
+    if "snapshots" not in parts[1:-1]:
+        return {}
+    at = parts.index("snapshots")
+    return {"repository": parts[at - 1].removeprefix("models--").replace("--", "/"), "revision": parts[at + 1]}
