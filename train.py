@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from yacs.config import CfgNode
 
     from kdpl.methods import Method
+    from kdpl.planning import Workload
     from trainers.kdpl.recorded_trainer import RecordedTrainer
 
 FLAGS = {  # flag: the key that it sets
@@ -67,6 +68,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--model-dir", default="", help="output folder of the training to evaluate")
     add("--load-epoch", type=int, help="evaluate the checkpoint of this epoch (default: the best or the last)")
     add("--no-train", action="store_true", help="build everything and stop")
+    add("--plan", action="store_true", help="predict time, memory and disk from a short calibration, and stop")
     add("--deterministic", action="store_true", help="on GPUs, too, the same bits every time; slower")
     add("--skip-finished", action="store_true", help="do nothing if the output folder holds this run's results")
     add("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings, after all flags: OPTIM.MAX_EPOCH 10")
@@ -107,6 +109,13 @@ def run(args: argparse.Namespace) -> None:
             print(f"{cfg.OUTPUT_DIR} holds the results of this run already")
             return
 
+    if args.plan:
+        from kdpl.clip.device import resolve_device
+        from kdpl.planning import Planner, in_words
+
+        device = resolve_device("auto" if cfg.USE_CUDA else "cpu")
+        print(in_words([(cfg.TRAINER.NAME, Planner(device).forecast(workload(cfg, trains=not args.eval_only)))]))
+        return
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
         set_random_seed(cfg.SEED)
@@ -130,6 +139,48 @@ def run(args: argparse.Namespace) -> None:
             trainer.close_writer()  # its thread would still write while Python shuts down
     if not args.no_train or args.eval_only:
         print(what_next(trainer, trained=not args.eval_only))
+
+
+def workload(cfg: "CfgNode", trains: bool) -> "Workload":
+    """What a configuration costs depend on; a dataset that does not say how large it is is read."""
+    from dassl.data.datasets import DATASET_REGISTRY, build_dataset
+    from dassl.engine import TRAINER_REGISTRY
+
+    from kdpl.distillation.vocabulary import load_vocabulary
+    from kdpl.planning import Workload
+    from trainers.kdpl.config import method_settings
+
+    kdpl, name, shots = cfg.TRAINER.KDPL, cfg.DATASET.NAME, cfg.DATASET.NUM_SHOTS
+    facts = DATASET_REGISTRY.get(name)
+    n_classes, (n_train, _, n_test) = getattr(facts, "n_classes", 0), getattr(facts, "n_images", (0, 0, 0))
+    share = 1.0 if cfg.DATASET.SUBSAMPLE_CLASSES == "all" else 0.5
+    n_train = min(n_train, shots * n_classes) if shots > 0 else n_train
+    if not n_classes or not (n_train or n_test):
+        dataset = build_dataset(cfg)
+        n_classes, n_train, n_test, share = dataset.num_classes, len(dataset.train_x), len(dataset.test), 1.0
+    n_classes, n_train, n_test = (round(share * n) for n in (n_classes, n_train, n_test))
+    method = getattr(TRAINER_REGISTRY.get(cfg.TRAINER.NAME), "method", None)
+    distils, epochs = cfg.TRAINER.NAME.endswith("_KDPL"), cfg.OPTIM.MAX_EPOCH * trains
+    if distils and kdpl.CLASS_AGNOSTIC and trains:
+        n_classes = min(kdpl.K_MAX, len(load_vocabulary(kdpl.VOCABULARY)))
+    return Workload(
+        method=method.name if method else "",
+        settings=tuple(method_settings(cfg, method).items()) if method else (),
+        student=cfg.MODEL.BACKBONE.NAME,
+        teacher=kdpl.TEACHER if distils else "",
+        n_classes=n_classes,
+        batch_size=cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
+        n_images=n_train,
+        n_test=0 if trains and cfg.TEST.NO_TEST else n_test,
+        epochs=epochs,
+        views=min(kdpl.VIEWS, epochs) or epochs,
+        precision=cfg.TRAINER[method.node].PREC if method else "fp32",
+        teacher_precision=kdpl.PREC,
+        n_workers=cfg.DATALOADER.NUM_WORKERS,
+        cache_bytes={"fp32": 4, "fp16": 2}[kdpl.CACHE_PRECISION] if kdpl.CACHE_DIR else 0,
+        images=f"{name} {cfg.DATASET.SUBSAMPLE_CLASSES} {shots} {cfg.SEED} {kdpl.VIEWS}",
+        tested_on=f"{name} {cfg.DATASET.SUBSAMPLE_CLASSES}",
+    )
 
 
 def all_settings(args: argparse.Namespace, cfg: "CfgNode") -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import add_classnames, add_device, read_names, shell_line
 
 if TYPE_CHECKING:
+    from ..caching.features import FeatureCache
     from ..classifier import Classifier
     from ..distillation.training import Training
 
@@ -40,14 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=0, help="loader processes (default: 0)")
     add("--views", type=int, default=0, help="augmentations per image, which epochs repeat; 0: always new ones")
     add("--cache", metavar="FOLDER", help="keeps features of frozen towers for this and other trainings")
+    add("--plan", action="store_true", help="predict time, memory and disk from a short calibration, and stop")
     add("--output", type=Path, default=Path("prompts.safetensors"), help="prompt file (default: prompts.safetensors)")
 
 
 def run(args: argparse.Namespace) -> None:
+    from ..caching.features import open_cache
     from ..distill import distill
     from ..images.files import list_images, unreadable_images
     from ..images.labelled import folder_names, labelled_images
 
+    if args.plan:
+        print(_forecast(args))
+        return
     classnames = read_names(args.classnames)
     photos = list_images(args.photos)
     unreadable = unreadable_images(photos)
@@ -62,7 +68,9 @@ def run(args: argparse.Namespace) -> None:
         method=args.method, student=args.student, teacher=args.teacher, teacher_scale=args.teacher_scale,
         vocabulary=args.vocabulary, epochs=args.epochs, seed=args.seed, device=args.device, precision=args.precision,
         n_workers=args.workers, views=args.views, cache=args.cache, output=args.output,
-        before_training=lambda training: _report_training(training, readable, labels if classnames else []),
+        before_training=lambda training: _report_training(
+            training, readable, labels if classnames else [], open_cache(args.cache), args.photos
+        ),
     )  # fmt: skip
     names = classnames or folder_names(readable, args.photos)
     if labels:
@@ -80,7 +88,13 @@ def _report_photos(folder: Path, readable: Sequence[Path], unreadable: dict[str,
         print(f"Unreadable files, left out: {len(unreadable):,}{listed}{more}")
 
 
-def _report_training(training: "Training", photos: Sequence[Path], labelled: Sequence[tuple[Any, int]]) -> None:
+def _report_training(
+    training: "Training",
+    photos: Sequence[Path],
+    labelled: Sequence[tuple[Any, int]],
+    cache: "FeatureCache | None",
+    folder: Path,
+) -> None:
     """What is going to be learned, and whether the teacher has something to teach."""
     from ..clip.templates import fill
     from ..clip.zero_shot import ZeroShotClassifier
@@ -94,7 +108,7 @@ def _report_training(training: "Training", photos: Sequence[Path], labelled: Seq
     print(f"Prompts, before they are learned: {' | '.join(words)}")
     student = ZeroShotClassifier(model.clip, names, device=model.device, precision=model.precision)
     transform = evaluation_transform(model.clip.preprocessing)
-    report_agreement(measure_agreement(teacher, student, photos, transform, labelled), "training")
+    report_agreement(measure_agreement(teacher, student, photos, transform, labelled, cache, folder), "training")
 
 
 def _report_accuracy(classifier: "Classifier", labelled: Sequence[tuple[Any, int]]) -> None:
@@ -121,3 +135,22 @@ def _next_commands(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
         shell_line("words", prompts, *naming),
         shell_line("export", prompts, str(folder / "classifier.onnx"), *naming),
     ]
+
+
+def _forecast(args: argparse.Namespace) -> str:
+    """What this training will take, in words."""
+    from ..clip.device import resolve_device
+    from ..distillation.vocabulary import load_vocabulary
+    from ..images.files import list_images
+    from ..methods import find_method
+    from ..planning import Planner, Workload, in_words
+
+    method, names = find_method(args.method), read_names(args.classnames)
+    epochs, n_images = args.epochs or method.epochs, len(list_images(args.photos))
+    work = Workload(
+        method.name, tuple(method.complete({}).items()), args.student, args.teacher,
+        len(names) if names else min(1000, len(load_vocabulary(args.vocabulary))), method.batch_size,
+        n_images, 0, epochs, min(args.views, epochs) or epochs, args.precision, args.precision,
+        args.workers, cache_bytes=4 if args.cache else 0,
+    )  # fmt: skip
+    return in_words([(f"{method.name} on {n_images} photos", Planner(resolve_device(args.device)).forecast(work))])

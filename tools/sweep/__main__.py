@@ -56,6 +56,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("spec", help="a file such as those in configs/sweeps")
     parser.add_argument("--dry-run", action="store_true", help="list the runs with their states and times, and stop")
+    parser.add_argument(
+        "--plan", action="store_true", help="predict time, memory and disk of what is missing, and stop"
+    )
     parser.add_argument("--tables", action="store_true", help="print the tables of the output folder at the end")
     add_where_and_how(parser)
     return parser.parse_args(arguments)
@@ -81,6 +84,11 @@ def sweep(args: argparse.Namespace) -> int:
     spec = read_spec(spec_file)
     output = output or ROOT / spec.output
     runs = plan(spec, root, output)
+    if args.plan:
+        from .forecast import forecast
+
+        print(forecast(runs))
+        return 0
     if args.dry_run:
         print(listing(runs))
         return 0
