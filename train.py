@@ -110,11 +110,7 @@ def run(args: argparse.Namespace) -> None:
             return
 
     if args.plan:
-        from kdpl.clip.device import resolve_device
-        from kdpl.planning import Planner, in_words
-
-        device = resolve_device("auto" if cfg.USE_CUDA else "cpu")
-        print(in_words([(cfg.TRAINER.NAME, Planner(device).forecast(workload(cfg, trains=not args.eval_only)))]))
+        print(forecast(cfg, trains=not args.eval_only))
         return
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
@@ -139,6 +135,15 @@ def run(args: argparse.Namespace) -> None:
             trainer.close_writer()  # its thread would still write while Python shuts down
     if not args.no_train or args.eval_only:
         print(what_next(trainer, trained=not args.eval_only))
+
+
+def forecast(cfg: "CfgNode", trains: bool) -> str:
+    """What a configuration will take on this machine, in words."""
+    from kdpl.clip.device import resolve_device
+    from kdpl.planning import Planner, in_words
+
+    planner = Planner(resolve_device("auto" if cfg.USE_CUDA else "cpu"))
+    return in_words([(cfg.TRAINER.NAME, planner.forecast(workload(cfg, trains)))])
 
 
 def workload(cfg: "CfgNode", trains: bool) -> "Workload":
