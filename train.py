@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from kdpl.guard import guarded  # here, so that --help need not wait for torch
 
     trains = not (args.eval_only or args.no_train)
-    return guarded(lambda: run(args), "The same command goes on after the last finished epoch." * trains)
+    return guarded(lambda: run(args), "The same command continues after the last finished epoch." * trains)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--root", help="folder that holds the datasets' folders")
     add("--output-dir", help="folder for log, checkpoints and results.json (default: output)")
-    add("--resume", help="folder of an interrupted run to go on from (default: the output folder)")
+    add("--resume", help="folder of an interrupted run to resume from (default: the output folder)")
     add("--seed", type=int, help="makes a run reproducible; negative: not seeded (default: -1)")
     add("--source-domains", nargs="+", help="of datasets with domains")
     add("--target-domains", nargs="+", help="of datasets with domains")

@@ -1,4 +1,4 @@
-"""The base of all datasets: a split of labelled images, few images a class, all classes or half of them."""
+"""The base of all datasets: a split of labelled images, few images per class, all classes or half of them."""
 
 import json
 import random
@@ -122,7 +122,7 @@ class FewShotDataset(DatasetBase):
         raise ValueError(f"{cls.__name__} has no annotation to make a split from; the published one is needed.")
 
     def few_shot(self, split: Split, shots: int, seed: int) -> Split:
-        """The draw of ``shots`` images a class, which ``split_fewshot/`` keeps; one that is there already is used."""
+        """The draw of ``shots`` images per class, which ``split_fewshot/`` keeps; one that is there already is used."""
         if shots < 1:
             return split
         path = self.folder / "split_fewshot" / f"shot_{shots}-seed_{seed}.json"

@@ -29,8 +29,8 @@ class Folder(FewShotDataset):
     """Images below DATASET.ROOT; what is known of them is found in this order:
 
     1. ``labels.csv``, ``labels.json`` or DATASET.FOLDER.LABELS: path, label and, optionally, split;
-    2. ``{train,val,test}/``, each with a folder a class or with unlabelled images;
-    3. a folder a class;
+    2. ``{train,val,test}/``, each with a folder per class or with unlabelled images;
+    3. a folder per class;
     4. unlabelled images: all of them are for training, whatever DATASET.NUM_SHOTS says.
 
     Class names are the lines of ``classnames.txt`` or DATASET.FOLDER.CLASSNAMES, else the classes found, sorted. Labels
@@ -56,7 +56,7 @@ class Folder(FewShotDataset):
         if self.nameless and not cfg.TRAINER.KDPL.CLASS_AGNOSTIC:
             raise ValueError(
                 f"{self.root} has images, but neither class folders nor labels nor class names. Put a file "
-                f"{CLASSNAMES_FILE} with one name a line there, name one in DATASET.FOLDER.CLASSNAMES, or train "
+                f"{CLASSNAMES_FILE} with one name per line there, name one in DATASET.FOLDER.CLASSNAMES, or train "
                 "without names: TRAINER.KDPL.CLASS_AGNOSTIC True."
             )
         self.print_report(template_of(cfg.DATASET.NAME, cfg.DATASET.TEMPLATE))
@@ -109,7 +109,7 @@ class Folder(FewShotDataset):
         path = self.settings.CLASSNAMES and Path(self.settings.CLASSNAMES).expanduser()
         if path and not path.is_file():
             raise FileNotFoundError(
-                f"DATASET.FOLDER.CLASSNAMES is {str(path)!r}: no such file. Name one with a class name a line."
+                f"DATASET.FOLDER.CLASSNAMES is {str(path)!r}: no such file. Name one with one class name per line."
             )
         path = path or self.root / CLASSNAMES_FILE
         names = read_lines(path) if path.is_file() else []

@@ -36,7 +36,7 @@ class Listed(NamedTuple):
 def list_folder(root: Path, classnames: Collection[str]) -> list[Listed]:
     """The images below ``root``, by folders.
 
-    ``root/{train,val,test}/`` or ``root`` itself hold either a folder a class or, in any depth, images of unknown
+    ``root/{train,val,test}/`` or ``root`` itself hold either a folder per class or, in any depth, images of unknown
     classes. Folders are classes unless ``classnames`` are given and none of the folders is called like one. A folder
     train with neither val nor test but other folders of images beside it is a class, too.
 

@@ -1,4 +1,4 @@
-"""ImageNet, and what it shares with its shifted variants: a folder a class, and a list of class names."""
+"""ImageNet, and what it shares with its shifted variants: a folder per class, and a list of class names."""
 
 from collections.abc import Mapping
 from pathlib import Path

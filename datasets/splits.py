@@ -1,4 +1,4 @@
-"""Which images are for training, validation and test; halves of the classes; few images a class."""
+"""Which images are for training, validation and test; halves of the classes; few images per class."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 PARTS = ("train", "val", "test")
 SUBSAMPLES = ("all", "base", "new")
-MOST_VAL_SHOTS = 4  # images a class kept for validation
+MOST_VAL_SHOTS = 4  # images per class kept for validation
 
 
 UNKNOWN = -1  # the label of an image whose class nobody told
@@ -108,7 +108,7 @@ def _check_labels(split: Split, path: Path) -> None:
 
 
 def few_shot_draw(split: Split, shots: int, seed: int) -> Split:
-    """At most ``shots`` training and ``min(shots, 4)`` validation images a class, drawn as CoOp draws them.
+    """At most ``shots`` training and ``min(shots, 4)`` validation images per class, drawn as CoOp draws them.
 
     Classes come in order of first appearance; one that has no more images than asked for keeps all of them. The draw
     is CPython's ``random.sample`` after ``random.seed(seed)``, training before validation, without touching the
@@ -145,7 +145,7 @@ def half_of_classes(split: Split, subsample: str) -> Split:
         ValueError: if ``subsample`` is none of the three, or no class is left.
     """
     if subsample not in SUBSAMPLES:
-        raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {subsample!r}; possible are {', '.join(SUBSAMPLES)}.")
+        raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {subsample!r}; choose from {', '.join(SUBSAMPLES)}.")
     if subsample == "all":
         return split
     n_classes = len(split.classnames)

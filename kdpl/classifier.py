@@ -196,7 +196,7 @@ class Classifier:
         )
 
     def push_to_hub(self, repository: str, *, private: bool | None = None, token: str | None = None) -> str:
-        """Commit the prompt file and a model card to a repository on the Hugging Face Hub, which is made if need be.
+        """Commit the prompt file and a model card to a repository on the Hugging Face Hub, creating it if needed.
 
         Args:
             repository: such as "somebody/birds"; :func:`load` and :meth:`from_pretrained` take that name.

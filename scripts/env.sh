@@ -1,7 +1,7 @@
 # Sourced by every script: sets ROOT, this repository, and PYTHON, an interpreter that has what requirements.txt names;
 # with test_tools=yes, as in test.sh, what requirements-dev.txt names as well.
 #
-# The first use makes ROOT/.venv. Later ones find in milliseconds that it is complete, or mend it: an installation that
+# The first use makes ROOT/.venv. Later ones find in milliseconds that it is complete, or repair it: an installation that
 # was interrupted, an interpreter that is gone, other requirements. KDPL_PYTHON=/path/to/python uses an environment of
 # your own instead: it is checked, and nothing is installed into it.
 
@@ -63,7 +63,7 @@ env_find_python() {
 install python3 python3-venv), or name an environment of your own: KDPL_PYTHON=/path/to/python."
 }
 
-env_install() {  # PYTHON: make or mend .venv
+env_install() {  # PYTHON: make or repair .venv
     local base=$1 venv=$ROOT/.venv found fresh=no
     if [[ $(head -n 1 "$venv/kdpl-stamp" 2> /dev/null) == installing ]] || ! "$PYTHON" -m pip --version &> /dev/null; then
         env_make_empty_venv "$base" "$venv"

@@ -30,7 +30,7 @@ def is_finished(run) -> bool:
 
 
 def do(run) -> int:
-    """Count to STEPS in a file, going on where it stands; then write the record. Files in the folder make it fail."""
+    """Count to STEPS in a file, continuing where it stands; then write the record. Files in the folder make it fail."""
     owner = run.folder / "owner"
     if owner.exists() and _is_alive(int(owner.read_text())):
         (run.folder.parents[1] / "OVERLAP").touch()

@@ -1,4 +1,4 @@
-"""What is mended in stock Dassl, that nothing else is, and that both engines lead to the same prompts.
+"""What is repaired in stock Dassl, that nothing else is, and that both engines lead to the same prompts.
 
 Tests of stock Dassl need DASSL_HOME to name a checkout of KaiyangZhou/Dassl.pytorch.
 """
@@ -94,7 +94,7 @@ def test_stock_dassl_schedules_saves_and_resumes_after_one_line_of_notice(stock,
     assert said.count("\n") == (torch.__version__ >= (2, 6))
     assert ("warm-up" in said) == (torch.__version__ >= (2, 7))
     assert ("load_checkpoint" in said) == (torch.__version__ >= (2, 6))
-    assert "mended" not in again
+    assert "repaired" not in again
 
 
 def test_what_torch_loads_elsewhere_is_as_safe_as_before(stock, tmp_path):

@@ -46,7 +46,7 @@ def test_our_trainers_train_save_and_evaluate_in_a_checkout(trainer, checkouts):
     checkout, dassl = checkouts("COOP_HOME"), home("DASSL_HOME")
     said = checkout.train(dassl, trainer, trainer)
     assert "epoch [2/2] batch [2/2]" in said
-    assert said.count("mended for torch") == (torch.__version__ >= (2, 6))
+    assert said.count("repaired for torch") == (torch.__version__ >= (2, 6))
     folder = checkout.folder / trainer
     record = json.loads((folder / "results.json").read_text())
     assert record["status"] == "finished" and record["evaluations"][0]["total"] == 10

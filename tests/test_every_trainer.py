@@ -1,4 +1,4 @@
-"""Each trainer through the real command line: trained, killed, resumed, tested on base, new and another data set."""
+"""Each trainer through the real command line: trained, killed, resumed, tested on base, new and another dataset."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def command(trainer: str, data: Path, output: Path, dataset: str, classes: str, *flags: object) -> list[str]:
-    """train.py with the demo's configuration, two images a class and three epochs."""
+    """train.py with the demo's configuration, two images per class and three epochs."""
     arguments = [
         "--root", data, "--seed", 1, "--trainer", trainer, "--output-dir", output,
         "--dataset-config-file", ROOT / f"configs/datasets/{dataset}.yaml",

@@ -60,7 +60,7 @@ def test_base_is_the_larger_half_and_new_counts_from_0_again(tmp_path):
 
 def test_another_word_for_the_classes_is_an_error_that_lists_the_three():
     split = Split.of([Item("a.jpg", 0, "a")], [], [])
-    with pytest.raises(ValueError, match="'novel'; possible are all, base, new"):
+    with pytest.raises(ValueError, match="'novel'; choose from all, base, new"):
         half_of_classes(split, "novel")
     with pytest.raises(ValueError, match="no second half"):
         half_of_classes(split, "new")

@@ -83,12 +83,12 @@ def test_in_a_thread_ctrl_c_is_left_alone():
         (OSError(errno.ENOSPC, "", "resume.pth"), guard.USER_ERROR, "error: resume.pth: No space left on device"),
         (MemoryError(), guard.USER_ERROR, "error: memory ran out."),
         (ModuleNotFoundError("", name="ray"), guard.USER_ERROR, "error: the package ray is missing"),
-        (KeyboardInterrupt(), guard.INTERRUPTED, "\nInterrupted. It goes on.\n"),
+        (KeyboardInterrupt(), guard.INTERRUPTED, "\nInterrupted. It continues.\n"),
     ],
 )  # fmt: skip
 def test_what_is_expected_is_said_in_one_sentence(error, code, words, capsys, monkeypatch):
     monkeypatch.delenv("KDPL_TRACEBACK", raising=False)
-    assert guard.guarded(failing(error), "It goes on.") == code
+    assert guard.guarded(failing(error), "It continues.") == code
     assert capsys.readouterr().err.startswith(words)
 
 

@@ -138,11 +138,11 @@ def test_names_of_cells(text, cell):
 @pytest.mark.parametrize(
     "cell, flags, message",
     [
-        ("base2new CoOp", (), 'it is "<table> <method> <data set>"'),
+        ("base2new CoOp", (), 'it is "<table> <method> <dataset>"'),
         ("base_to_new CoOp dtd", (), "no table 'base_to_new' .did you mean 'base2new'"),
         ("base2new CoOp_KDLP dtd", (), "no method 'CoOp_KDLP' .did you mean 'CoOp_KDPL'"),
-        ("base2new CoOp dtdd", (), "no data set 'dtdd' .did you mean 'dtd'"),
-        ("base2new CoOp imagenet_a", (), "The table's data sets are imagenet, caltech101, .* imagenet_a is none of"),
+        ("base2new CoOp dtdd", (), "no dataset 'dtdd' .did you mean 'dtd'"),
+        ("base2new CoOp imagenet_a", (), "The table's datasets are imagenet, caltech101, .* imagenet_a is none of"),
         ("base2new VPT dtd", ("--student", "RN50"), "has it for ViT-B/32, and not RN50"),
         ("few_shot CoOp average", (), "few_shot has no average"),
     ],

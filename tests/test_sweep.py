@@ -1,4 +1,4 @@
-"""Sweeps through the real command line: real trainings of tiny CLIPs on a tiny data set."""
+"""Sweeps through the real command line: real trainings of tiny CLIPs on a tiny dataset."""
 
 import json
 import os
@@ -171,7 +171,7 @@ def test_the_time_of_a_run_is_that_of_the_same_run_with_another_seed(root, swept
 
 
 def test_the_time_of_another_run_is_that_of_similar_ones_by_images(root, swept):
-    """Ten times the epochs, and seconds an image are what they were in the training and in the two tests."""
+    """Ten times the epochs, and seconds per image are what they were in the training and in the two tests."""
     spec = parse_spec(small_spec(root) | {"seeds": 2, "epochs": {"CoOp": 20}})
     (run, *_) = plan(spec, root, swept)
     records = [json.loads(file.read_text()) for file in swept.rglob("results.json") if "ZeroshotCLIP" not in str(file)]

@@ -58,9 +58,9 @@ def test_blocks_share_what_stands_beside_them_and_may_overrule_it():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"protocol": "base_to_new"}, r"no protocol 'base_to_new'.*base2new.*possible are base2new, few_shot, cross_d"),
+        ({"protocol": "base_to_new"}, r"no protocol 'base_to_new'.*base2new.*choose from base2new, few_shot, cross_d"),
         ({"protokol": "base2new"}, r"no key 'protokol' \(did you mean 'protocol'\?\)"),
-        ({"settings": ["kdlp"]}, r"no setting 'kdlp' \(did you mean 'kdpl'.*possible are labels, kdpl, kdpl_ca, zero"),
+        ({"settings": ["kdlp"]}, r"no setting 'kdlp' \(did you mean 'kdpl'.*choose from labels, kdpl, kdpl_ca, zero"),
         ({"students": {"RN50": ["CoOP"]}}, r"no method 'CoOP' \(did you mean 'CoOp'"),
         ({"students": ["RN50"]}, "students is .*it is a list of `key: value`"),
         ({"students": {}}, "There is no students"),

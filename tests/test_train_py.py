@@ -51,7 +51,7 @@ def command(data, clips, tmp_path) -> Callable[..., list]:
 
 
 def refused(result: subprocess.CompletedProcess) -> str:
-    """The message of a run that its user could mend."""
+    """The message of a run that its user could repair."""
     assert result.returncode == 2, result.stdout + result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     assert result.stderr.count("error: ") == 1
@@ -138,7 +138,7 @@ def test_flags_win_over_files_and_pairs_over_flags(command, tmp_path, capsys):
     assert "** Config **" not in capsys.readouterr().out
     config = (tmp_path / "output" / "log.txt").read_text().split("** Config **")[1]
     for setting in (
-        "NAME: Caltech101",  # the data set's file over the default
+        "NAME: Caltech101",  # the dataset's file over the default
         "LR_SCHEDULER: cosine",  # the method's file over the default
         f"OUTPUT_DIR: {tmp_path / 'output'}",  # a flag over the default
         "LR: 0.125",  # a pair over the method's file
@@ -212,7 +212,7 @@ def test_a_name_that_does_not_exist_leaves_nothing_behind(command, run_train, tm
 
 
 def damaged_data(data: Path, damage: str) -> str:
-    """Damage the data set; what the message must name."""
+    """Damage the dataset; what the message must name."""
     folder = data / "caltech-101"
     split, image = folder / "split_zhou_Caltech101.json", folder / "101_ObjectCategories" / "class_1" / "test_0.jpg"
     if damage == "no folder":
@@ -274,4 +274,4 @@ def test_an_interrupted_training_says_that_the_same_command_goes_on(command, tmp
     process.send_signal(signal.SIGINT)
     printed = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in printed
-    assert printed.endswith("Interrupted. The same command goes on after the last finished epoch.\n")
+    assert printed.endswith("Interrupted. The same command continues after the last finished epoch.\n")

@@ -1,4 +1,4 @@
-"""All trainers over a tiny data set of real JPEGs and tiny CLIPs read from files."""
+"""All trainers over a tiny dataset of real JPEGs and tiny CLIPs read from files."""
 
 import json
 from pathlib import Path

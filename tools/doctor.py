@@ -37,7 +37,7 @@ def report(what: str, check: Callable[[], str], failure: str = "BROKEN") -> bool
     try:
         result = "ok", check()
     except ImportError as error:
-        result = failure, f"{error}; pip install -r requirements.txt, or run a script of scripts/: it mends .venv"
+        result = failure, f"{error}; pip install -r requirements.txt, or run a script of scripts/: it repairs .venv"
     except Exception as error:  # whatever can be wrong with a machine: telling it is what this tool is for
         result = failure, f"{type(error).__name__}: {error}"
     print(LINE.format(what, *result), flush=True)

@@ -61,7 +61,7 @@ def parse_cell(text: str) -> Cell:
     """
     words = text.split()
     if len(words) != 3:
-        raise ValueError(f'The cell is {text!r}; it is "<table> <method> <data set>": base2new CoOp_KDPL dtd.')
+        raise ValueError(f'The cell is {text!r}; it is "<table> <method> <dataset>": base2new CoOp_KDPL dtd.')
     protocol, method, dataset = words
     _one_of(protocol, PROTOCOLS, "table")
     methods = {f"{name}{suffix}": (name, setting) for name in METHODS for suffix, setting in SETTINGS.items()}
@@ -69,9 +69,9 @@ def parse_cell(text: str) -> Cell:
     method = method.replace("+", "_")
     _one_of(method, list(methods), "method")
     known = sorted(file.stem for file in Path("configs/datasets").glob("*.yaml"))
-    _one_of(dataset, [*known, AVERAGE], "data set")
+    _one_of(dataset, [*known, AVERAGE], "dataset")
     if protocol == "few_shot" and dataset == AVERAGE:
-        raise ValueError("few_shot has no average; name a data set.")
+        raise ValueError("few_shot has no average; name a dataset.")
     return Cell(protocol, *methods[method], dataset)
 
 
@@ -105,7 +105,7 @@ def narrowed(spec: Spec, cell: Cell, student: str | None) -> Block:
     if cell.dataset == AVERAGE:
         return block
     if cell.dataset not in tested:
-        raise ValueError(f"The table's data sets are {', '.join(tested)}; {cell.dataset} is none of them.")
+        raise ValueError(f"The table's datasets are {', '.join(tested)}; {cell.dataset} is none of them.")
     return replace(block, datasets=tuple(name for name in (cell.dataset,) if name != block.source))
 
 
@@ -153,7 +153,7 @@ def compare(cell: Cell, block: Block, runs: Sequence[Run], setting: Setting) -> 
 
 
 def registered_name(dataset: str) -> str:
-    """The data set's name in records, from its file."""
+    """The dataset's name in records, from its file."""
     return build_cfg([f"configs/datasets/{dataset}.yaml"], {}).DATASET.NAME
 
 

@@ -5,9 +5,9 @@
     python -m tools.reproduce "cross_dataset CLIP average"
     python -m tools.reproduce --list                            # every cell that has a published value, cheapest first
 
-The cell's name is a table, a method and a data set. Tables: base2new, cross_dataset, domain_generalization, few_shot
+The cell's name is a table, a method and a dataset. Tables: base2new, cross_dataset, domain_generalization, few_shot
 (which has no published numbers). Methods: CoOp, CoCoOp, VPT, MaPLe, PromptSRC, with _KDPL or _KDPL-CA behind; CLIP is
-the zero-shot student, teacher the zero-shot teacher. Data sets are named as in configs/datasets; `average` is the
+the zero-shot student, teacher the zero-shot teacher. Datasets are named as in configs/datasets; `average` is the
 table's average. The settings are those of the table's file in configs/sweeps.
 """
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse(arguments)
     root, output = Path(args.root).absolute(), Path(args.output or "output").absolute()
     os.chdir(ROOT)
-    return guarded(lambda: reproduce(args, root, output), "The same command goes on.")
+    return guarded(lambda: reproduce(args, root, output), "The same command continues.")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

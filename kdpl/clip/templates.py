@@ -1,8 +1,8 @@
-"""Hand-written prompts: one template a data set, and the two ensembles."""
+"""Hand-written prompts: one template per dataset, and the two ensembles."""
 
 GENERIC = "a photo of a {}."
 
-# For teacher and zero-shot CLIP; every other data set takes the generic one.
+# For teacher and zero-shot CLIP; every other dataset takes the generic one.
 TEMPLATES = {
     "OxfordPets": "a photo of a {}, a type of pet.",
     "OxfordFlowers": "a photo of a {}, a type of flower.",
@@ -113,5 +113,5 @@ def check_template(template: str, key: str = "DATASET.TEMPLATE") -> None:
 
 
 def fill(template: str, classnames: list[str]) -> list[str]:
-    """One sentence a class, with spaces for underscores in its name."""
+    """One sentence per class, with spaces for underscores in its name."""
     return [template.format(name.replace("_", " ")) for name in classnames]

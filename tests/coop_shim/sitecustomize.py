@@ -17,7 +17,7 @@ _guard = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_guard)
 _guard.import_torchvision()
 
-# Packages that stock Dassl imports for data sets which nothing here uses.
+# Packages that stock Dassl imports for datasets which nothing here uses.
 for _name in ("wilds", "pandas", "gdown"):
     if importlib.util.find_spec(_name) is None:
         sys.modules[_name] = types.ModuleType(_name)

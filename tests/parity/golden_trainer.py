@@ -1,4 +1,4 @@
-"""The real trainer of a golden case, over generated CLIPs and without a data set."""
+"""The real trainer of a golden case, over generated CLIPs and without a dataset."""
 
 from pathlib import Path
 from types import SimpleNamespace

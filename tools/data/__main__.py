@@ -175,4 +175,4 @@ def split(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
 COMMANDS = {"get": get, "check": check, "fix": fix, "split": split}
 
 if __name__ == "__main__":
-    run_command(main, "The same command goes on from here.")
+    run_command(main, "The same command continues from here.")

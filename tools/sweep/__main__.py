@@ -1,12 +1,12 @@
-"""Run what is missing of a sweep: trainings and evaluations of methods, settings, data sets, shots and seeds.
+"""Run what is missing of a sweep: trainings and evaluations of methods, settings, datasets, shots and seeds.
 
     python -m tools.sweep configs/sweeps/demo.yaml --dry-run     # what there is to do
     python -m tools.sweep configs/sweeps/demo.yaml               # do it, here
     python -m tools.sweep configs/sweeps/paper_base2new.yaml --engine slurm --slurm partition=gpu --slurm time=600
 
-It can be stopped and started at any time, also from several terminals at once: finished runs are left alone,
-interrupted ones go on after their last epoch. What is there of other settings is run again, its old files kept in a
-hidden folder. `python -m tools.tables` shows the results.
+It can be stopped and started at any time, also from several terminals at once: finished runs are left alone, and
+interrupted ones resume after their last epoch. Runs made with other settings are repeated; their old files are kept in
+a hidden folder. `python -m tools.tables` shows the results.
 
 A single experiment needs no file: `python -m tools.sweep base2new shapes 1`, and `--help` behind base2new tells more.
 """
@@ -43,11 +43,11 @@ SOME_FAILED = 1  # exit code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if runs failed, and 2 for what the user can mend."""
+    """See the module; the exit code is 1 if runs failed, and 2 for what the user can repair."""
     arguments = sys.argv[1:] if arguments is None else arguments
     single = arguments and arguments[0] in experiment.EXPERIMENTS
     args = experiment.parse(arguments) if single else parse(arguments)
-    return guarded(lambda: experiment.run(args) if single else sweep(args), "The same command goes on.")
+    return guarded(lambda: experiment.run(args) if single else sweep(args), "The same command continues.")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -67,11 +67,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def add_where_and_how(parser: argparse.ArgumentParser) -> None:
     """The flags about folders and engines."""
     add = parser.add_argument
-    add("--root", default="data", help="folder of the data sets (default: data)")
+    add("--root", default="data", help="folder of the datasets (default: data)")
     add("--output", help="folder for the results (default: what the file says, else output)")
     add("--engine", choices=ENGINES, default="local", help="this machine, a Ray cluster, or Slurm (default: local)")
     add("--jobs", type=int, help="runs at once (default: as many as there are cards or, on a CPU, cores for them)")
-    add("--gpus", type=float, help="cards a run, such as 0.5 (default: 1, or 0 where there are none)")
+    add("--gpus", type=float, help="cards per run, such as 0.5 (default: 1, or 0 where there are none)")
     add("--retries", type=int, default=1, help="how often a run that crashed is tried again (default: 1)")
     add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="an option of sbatch, such as partition=gpu")
 

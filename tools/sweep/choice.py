@@ -54,10 +54,10 @@ def choose(
 ) -> Choice:
     """Fill in what is not given, and check all of it without loading anything.
 
-    The demo's data sets take the demo pair, others ViT-B/32 and ViT-L/14; a configuration that is given decides itself.
+    The demo's datasets take the demo pair, others ViT-B/32 and ViT-L/14; a configuration that is given decides itself.
 
     Args:
-        transfers: the prompts are for other data sets as well, which some methods train otherwise for.
+        transfers: the prompts are for other datasets as well, which some methods train otherwise for.
 
     Raises:
         ValueError, FileNotFoundError: if there is no such dataset, trainer, configuration or CLIP, or they do not fit.

@@ -13,14 +13,14 @@ from kdpl.run_record import FILE_NAME, RunRecord, finished_record
 from .plan import FINISHED, cfg_of, state_of_part
 from .runs import Part, Run
 
-Kind = tuple  # what seconds an image depend on most
+Kind = tuple  # what seconds per image depend on most
 
 
 def seconds_of_run(run: Run) -> float | None:
     """How long what is left of a run will take.
 
-    Parts of which there is none with another seed are taken to need as long an image as the same trainer and CLIPs did
-    on other data sets or with other shots.
+    Parts of which there is none with another seed are taken to need as long per image as the same trainer and CLIPs did
+    on other datasets or with other shots.
 
     Returns:
         Seconds; None if there is nothing to go by.
@@ -97,7 +97,7 @@ def _images_of_record(record: RunRecord) -> int:
 
 
 def _images_of_part(part: Part, cfg: CfgNode) -> float:
-    """As :func:`_images_of_record`, before anything is read; 0 where a data set does not say how large it is."""
+    """As :func:`_images_of_record`, before anything is read; 0 where a dataset does not say how large it is."""
     dataset = DATASET_REGISTRY.get(cfg.DATASET.NAME)
     share = 1.0 if cfg.DATASET.SUBSAMPLE_CLASSES == "all" else 0.5
     n_train, _, n_test = dataset.n_images

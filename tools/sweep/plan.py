@@ -47,12 +47,12 @@ def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = ZEROSHOT_SH
     """All runs of a spec, each once: evaluations of the same prompts are parts of one run.
 
     Args:
-        root: folder with the data sets.
+        root: folder with the datasets.
         output: folder for the results.
         zeroshot_shots: the number in the folders of zero-shot results.
 
     Raises:
-        ValueError, FileNotFoundError: if a data set, configuration or CLIP does not exist, settings do not fit, or two
+        ValueError, FileNotFoundError: if a dataset, configuration or CLIP does not exist, settings do not fit, or two
             blocks ask for different things in the same folder.
     """
     parts: dict[str, dict[str, Part]] = {}

@@ -11,7 +11,7 @@ from .work import WITH_PARENT
 class RayEngine:
     """Hands runs to Ray, which places them by their shares of CPUs and cards.
 
-    A run whose machine died is started again by Ray on another one, where it goes on after its last finished epoch.
+    A run whose machine died is started again by Ray on another one, where it resumes after its last finished epoch.
     The cluster is the one that RAY_ADDRESS names, or that this machine belongs to; else one is made of this machine.
     """
 

@@ -1,4 +1,4 @@
-"""What a file in configs/sweeps says: protocols x data sets x students x methods x settings x shots x seeds.
+"""What a file in configs/sweeps says: protocols x datasets x students x methods x settings x shots x seeds.
 
 A file holds the keys of one :class:`Block`, or several blocks below ``blocks`` that share the keys beside it.
 """
@@ -37,7 +37,7 @@ class Block:
         source: what is trained on by the protocols that transfer.
         students: CLIPs by name, each with its methods.
         settings: of TRAINED (with labels, from the teacher, from the teacher without class names) and ZEROSHOT (which
-            go with each student, or with the teacher; "generic" says "a photo of a {}." whatever the data set).
+            go with each student, or with the teacher; "generic" says "a photo of a {}." whatever the dataset).
         seeds, shots: numbers, the protocol's where a file does not say; -1 shots are all images.
         teacher: a CLIP by name; otherwise the configuration's.
         cfgs: files in configs/trainers/<trainer> by method, where it is not the student's usual one.
@@ -192,5 +192,5 @@ def _one_of(values: Iterable[str], known: Sequence[str], kind: str) -> Any:
     for value in values:
         if value not in known:
             close = did_you_mean(str(value), list(known))
-            raise ValueError(f"There is no {kind} {value!r}{close}; possible are {', '.join(known)}.")
+            raise ValueError(f"There is no {kind} {value!r}{close}; choose from {', '.join(known)}.")
     return values

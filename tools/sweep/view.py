@@ -1,4 +1,4 @@
-"""What a sweep shows while it works: bars on a terminal, a line an event elsewhere."""
+"""What a sweep shows while it works: bars on a terminal, one line per event elsewhere."""
 
 import shutil
 import sys

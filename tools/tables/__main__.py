@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; 2 for what the user can mend."""
+    """See the module; 2 for what the user can repair."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.tables",
         description=__doc__,

@@ -153,7 +153,7 @@ def _few_shot(results: Sequence[Result]) -> list[Table]:
         shown = sorted({*FEW_SHOTS, *shots} if shots & {*FEW_SHOTS} else shots)
         columns = [Column(str(n) if n > 0 else "all", (Part(dataset, "all", n),)) for n in shown]
         members = [*trained, *(replace(result, shots=n) for result in zero_shot for n in shown)]
-        tables.append(table_of(FEW_SHOT, f"Few-shot: {dataset}, images a class", members, columns, dataset, None))
+        tables.append(table_of(FEW_SHOT, f"Few-shot: {dataset}, images per class", members, columns, dataset, None))
     return tables
 
 
@@ -183,7 +183,7 @@ def _key(value: Any) -> tuple:
 
 
 def in_shots(shots: int | None) -> str:
-    """A number of training images a class, in words."""
+    """A number of training images per class, in words."""
     return f"{shots} shot{'s' * (shots != 1)}" if shots is not None and shots > 0 else "all images"
 
 

@@ -27,7 +27,7 @@ def mend_dassl() -> None:
         load_checkpoint.__globals__["torch"] = _TorchLoadingObjects()
         mended.append("its load_checkpoint reads the objects in its files (load only files that you trust)")
     if mended:
-        print(f"Dassl {dassl.__version__} mended for torch {torch.__version__}: {', '.join(mended)}.")
+        print(f"Dassl {dassl.__version__} repaired for torch {torch.__version__}: {', '.join(mended)}.")
 
 
 def fill_input_of_others() -> None:

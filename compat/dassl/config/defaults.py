@@ -7,7 +7,7 @@ from .trainer_defaults import TRAINER_DEFAULTS
 DEFAULTS = {
     "VERSION": 1,
     "OUTPUT_DIR": "./output",  # log, checkpoints, TensorBoard events
-    "RESUME": "",  # folder of an earlier run to go on from; empty: OUTPUT_DIR
+    "RESUME": "",  # folder of an earlier run to resume from; empty: OUTPUT_DIR
     "SEED": -1,  # negative: not seeded
     "USE_CUDA": True,  # where there is a CUDA device
     "VERBOSE": True,  # print which trainer, dataset and evaluator are loaded, and the dataset's sizes

@@ -70,7 +70,7 @@ class SimpleTrainer(TrainerBase):
         if self.cfg.RESUME and self.start_epoch == 0:
             raise FileNotFoundError(
                 f"nothing to resume from in {self.cfg.RESUME!r} (RESUME); give the output folder of an earlier run, or "
-                "leave it empty to go on with OUTPUT_DIR"
+                "leave it empty to resume from OUTPUT_DIR"
             )
         self.init_writer(os.path.join(self.output_dir, "tensorboard"))
         self.time_start = time.time()

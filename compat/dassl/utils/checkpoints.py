@@ -75,7 +75,7 @@ def resume_from_checkpoint(
     optimizer: torch.optim.Optimizer | None = None,
     scheduler: object | None = None,
 ) -> int:
-    """Restore the state saved last in folder ``fdir`` and return the epoch to go on with.
+    """Restore the state saved last in folder ``fdir`` and return the epoch to continue with.
 
     Raises:
         FileNotFoundError: if the folder has no file ``checkpoint``, or the file it names is missing.

@@ -70,7 +70,7 @@ class DatasetBase:
     def generate_fewshot_dataset(
         self, *data_sources: Sequence[Datum], num_shots: int = -1, repeat: bool = False
     ) -> Sequence[Datum] | Sequence[Sequence[Datum]]:
-        """A random choice of ``num_shots`` images a class from each source, drawn from Python's global generator.
+        """A random choice of ``num_shots`` images per class from each source, drawn from Python's global generator.
 
         Args:
             data_sources: one or more lists.
