@@ -13,11 +13,11 @@ from typing import Any
 
 from kdpl.methods import METHODS
 from kdpl.run_record import Evaluation, RunRecord, Visible
+from tools.sweep.protocols import NAMES
 from trainers.kdpl.config import ZERO_SHOT
 
 from .records import DASSL_LOG, Run, setting_of
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 FROM_LABELS = tuple(METHODS)
 FROM_TEACHER = tuple(f"{method}_KDPL" for method in FROM_LABELS)
 HALVES = {"train_base": "base", "test_base": "base", "test_new": "new"}  # CoOp's folders
@@ -124,7 +124,7 @@ def _of_folders(path: Path) -> RunRecord:
     parts = path.parent.parts
     name = str(path.parent)
     seed, shots = re.search(r"seed(\d+)", name), re.search(r"shots_(\d+)|(\d+)shots", name)
-    datasets = [_dataset_names()[part] for part in parts if part in _dataset_names()]
+    datasets = [NAMES[part] for part in parts if part in NAMES]
     trainers = [part for part in parts if part in FROM_LABELS + FROM_TEACHER + ZERO_SHOT]
     trainers += [after for part, after in zip(parts, parts[1:], strict=False) if part.startswith("shots_")]
     if not (seed and datasets and trainers):
@@ -156,12 +156,3 @@ def _record(trainer: str, classnames: str | None, dataset: str, seed: int, shots
             labels_used=True if trainer in FROM_LABELS else False if distilled else None, classnames=classnames
         ),
     )  # fmt: skip
-
-
-def _dataset_names() -> dict[str, str]:
-    """CoOp's names of the datasets' files to the registered names, from the configuration files."""
-    names = {}
-    for file in CONFIGS.glob("*.yaml"):
-        name = re.search(r"""^\s+NAME: ["']?(\w+)""", file.read_text(encoding="utf-8"), re.MULTILINE)
-        names |= {file.stem: name[1]} if name else {}
-    return names

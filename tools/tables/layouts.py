@@ -15,7 +15,7 @@ FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
 FEW_SHOTS = (1, 2, 4, 8, 16)
 ABOUT_CALIBRATION_ERROR = (
     "ECE: expected calibration error in percent, over 15 bins of confidence; the lower, the better. Harmonic means "
-    "have none, nor have results of before it was recorded."
+    "have none, and neither do results from before it was recorded."
 )
 
 
