@@ -5,6 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tools.tables.cells import Cell, Table
+from tools.tables.comparison import method_of
+from tools.tables.layouts import all_tables
+from tools.tables.protocols import results_of
+from tools.tables.reading import read_runs
+
 
 def write_record(
     folder: Path,
@@ -154,3 +160,20 @@ def write_log(folder: Path, correct: int, total: int, **facts: Any) -> Path:
     path = folder / "log.txt"
     path.write_text(LOG.format(**{**defaults, **numbers, **facts}))
     return path
+
+
+# What tables make of them
+
+
+def tables_of(folder: Path, baseline: str | None = None, calibration_error: bool = False) -> list[Table]:
+    return all_tables(results_of(read_runs([folder])[0]), baseline, calibration_error)
+
+
+def cell(table: Table, method: str, column: str) -> Cell:
+    """The cell of the only row with this method."""
+    (row,) = (i for i, row in enumerate(table.rows) if method_of(row.setting) == method)
+    return table.cells[row][[one.title for one in table.columns].index(column)]
+
+
+def means(table: Table, method: str) -> list[float]:
+    return [round(cell(table, method, column.title).sample.mean, 4) for column in table.columns]
