@@ -15,13 +15,15 @@ import datasets  # noqa: F401  registers them
 import trainers  # noqa: F401  registers them
 from kdpl.methods import METHODS
 from kdpl.verification.golden_file import GOLDEN
+from tools.sweep.choice import STUDENTS, default_cfg
 from trainers.kdpl.config import extend_cfg, method_settings
 
 from .conftest import ROOT
 
 TRAINER_FILES = sorted((ROOT / "configs" / "trainers").glob("*/*.yaml"))
 DATASET_FILES = sorted((ROOT / "configs" / "datasets").glob("*.yaml"))
-BACKBONES = {"vit_b32": "ViT-B/32", "vit_b16": "ViT-B/16", "rn50": "RN50", "demo": "demo:student"}
+BACKBONES = {stem: name for name, stem in STUDENTS.items() if name != "RN101"}  # which takes those of RN50
+OF_LIBRARIES = [stem for stem, name in BACKBONES.items() if name.startswith("open_clip:")]
 
 
 def merged(*files: Path) -> CfgNode:
@@ -75,8 +77,9 @@ def test_published_settings(trainer, epochs, batch, rate, prompts):
     for file in TRAINER_FILES:
         if file.parent.name == trainer and file.stem != "demo":
             cfg = merged(file)
+            size = () if file.stem.startswith(tuple(OF_LIBRARIES)) else (224, 224)  # (): the student's
             assert (cfg.OPTIM.MAX_EPOCH, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, cfg.OPTIM.LR) == (epochs, batch, rate)
-            assert (cfg.OPTIM.MOMENTUM, cfg.OPTIM.WEIGHT_DECAY, cfg.INPUT.SIZE) == (0.9, 5e-4, (224, 224))
+            assert (cfg.OPTIM.MOMENTUM, cfg.OPTIM.WEIGHT_DECAY, cfg.INPUT.SIZE) == (0.9, 5e-4, size)
             assert prompts.items() <= cfg.TRAINER[trainer.upper()].items()
 
 
@@ -118,3 +121,24 @@ def test_the_published_schedules_come_out_of_the_files():
             optimizer.step()
             scheduler.step()
         assert rates == pytest.approx(golden["lr_per_epoch"], rel=1e-6), name
+
+
+@pytest.mark.parametrize("stem", OF_LIBRARIES)
+def test_students_of_other_libraries_differ_from_vit_b16_in_their_name_and_images_alone(stem):
+    files = [file for file in TRAINER_FILES if file.stem.startswith(stem)]
+    text_methods = [name for name, method in METHODS.items() if not method.learner.learns_visual]
+    methods = text_methods if stem.startswith("mobileclip") else METHODS
+    assert {file.parent.name.removesuffix("_KDPL") for file in files} == set(methods)
+    for file in files:
+        ours, theirs = merged(file), merged(file.with_name(file.name.replace(stem, "vit_b16")))
+        METHODS[file.parent.name.removesuffix("_KDPL")].check_student(ours.MODEL.BACKBONE.NAME)
+        assert not any(ours.INPUT[key] for key in ("SIZE", "INTERPOLATION", "PIXEL_MEAN", "PIXEL_STD", "RESIZE"))
+        ours.MODEL.BACKBONE.NAME = theirs.MODEL.BACKBONE.NAME
+        ours.INPUT = theirs.INPUT
+        assert ours == theirs
+
+
+def test_an_unlisted_student_of_another_library_gets_a_file_that_leaves_its_images_to_it():
+    assert default_cfg("CoOp_KDPL", "CoOp", "open_clip:ViT-B-16-SigLIP2/webli") == "laion_vit_b16_ctxv1"
+    assert default_cfg("CoOp_KDPL", "CoOp", "hf:openai/clip-vit-base-patch16") == "laion_vit_b16_ctxv1"
+    assert default_cfg("CoOp_KDPL", "CoOp", "weights.pt") == "vit_b32_ctxv1"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..clip.loading import fetch_clip
 from ..offline import all_present, is_offline
-from .teacher import STUDENT_SCALE, check_teacher, clip_of_teacher, teacher_names
+from .teacher import STUDENT_SCALE, check_teacher, clips_of_teacher
 from .vocabulary import load_vocabulary
 
 
@@ -23,7 +23,7 @@ def check_needs(
     """
     check_teacher(teacher, scale)
     if is_offline():
-        names = [name for name in (student, *map(clip_of_teacher, teacher_names(teacher))) if name]
+        names = [name for name in (student, *clips_of_teacher(teacher)) if name]
         look_for(names, [vocabulary] * class_agnostic)
 
 

@@ -92,8 +92,8 @@ def check_teacher(names: str, scale: str = STUDENT_SCALE) -> None:
         ValueError: naming what is possible; also if a file of prompts cannot be read.
         FileNotFoundError: if there is no such file.
     """
-    for name in teacher_names(names):
-        check_clip_name(clip_of_teacher(name))
+    for name in clips_of_teacher(names):
+        check_clip_name(name)
     if scale not in SCALES:
         raise ValueError(f"TRAINER.KDPL.TEACHER_SCALE is {scale!r}; choose from {', '.join(SCALES)}.")
 
@@ -111,6 +111,11 @@ def clip_of_teacher(name: str) -> str:
     if not description or "student" not in description:
         raise ValueError(f"{file} does not say which CLIP its prompts belong to, so they cannot be a teacher.")
     return description["student"]["name"]
+
+
+def clips_of_teacher(names: str) -> list[str]:
+    """The CLIPs that a teacher needs; see :func:`teacher_names` and :func:`clip_of_teacher`."""
+    return list(map(clip_of_teacher, teacher_names(names)))
 
 
 def build_teacher(

@@ -9,10 +9,9 @@ from dassl.engine import TRAINER_REGISTRY
 
 import datasets  # noqa: F401  registers them
 import trainers  # noqa: F401  registers them
-from kdpl.clip.loading import check_clip_name
-from kdpl.distillation.teacher import teacher_names
+from kdpl.distillation.teacher import check_teacher
 from kdpl.methods import METHODS
-from kdpl.names import check_known
+from kdpl.names import HUB_PREFIX, OPEN_CLIP_PREFIX, check_known
 from trainers.kdpl.configuration import build_cfg
 from trainers.kdpl.kdpl_trainer import KDPLTrainer
 from trainers.kdpl.trainer import PromptTrainer
@@ -20,7 +19,16 @@ from trainers.kdpl.trainer import PromptTrainer
 DEMO = "demo"
 DEMO_STUDENT, DEMO_TEACHER = "demo:student", "demo:teacher"
 STUDENT, TEACHER = "ViT-B/32", "ViT-L/14"
-STUDENTS = {DEMO_STUDENT: DEMO, "ViT-B/32": "vit_b32", "ViT-B/16": "vit_b16", "RN50": "rn50", "RN101": "rn50"}
+STUDENTS = {  # name: how the names of its configurations begin
+    DEMO_STUDENT: DEMO, "ViT-B/32": "vit_b32", "ViT-B/16": "vit_b16", "RN50": "rn50", "RN101": "rn50",
+    "open_clip:ViT-B-16/laion2b_s34b_b88k": "laion_vit_b16", "open_clip:ViT-L-14/laion2b_s32b_b82k": "laion_vit_l14",
+    "open_clip:ViT-B-16-quickgelu/dfn2b": "dfn_vit_b16", "open_clip:ViT-L-14-quickgelu/dfn2b": "dfn_vit_l14",
+    "open_clip:ViT-B-16-quickgelu/metaclip_fullcc": "metaclip_vit_b16",
+    "open_clip:ViT-L-14-quickgelu/metaclip_fullcc": "metaclip_vit_l14",
+    "open_clip:MobileCLIP2-S0/dfndr2b": "mobileclip2_s0", "open_clip:MobileCLIP2-S2/dfndr2b": "mobileclip2_s2",
+}  # fmt: skip
+OF_OTHER_LIBRARIES = "laion_vit_b16"  # for students that are not listed: images are as the student wants them
+LIBRARIES = (OPEN_CLIP_PREFIX, HUB_PREFIX)
 CONFIGS = Path("configs")
 
 
@@ -85,8 +93,7 @@ def choose(
         raise ValueError(f"A training has at least one epoch, and {asked.OPTIM.MAX_EPOCH} are asked for.")
     check_known(asked.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
     trainer_class.check_cfg(object.__new__(trainer_class), asked)
-    for name in teacher_names(teacher):  # a supervised trainer has not looked at it
-        check_clip_name(name)
+    check_teacher(teacher)  # a supervised trainer has not looked at it
 
     names = [cfg]
     names += [f"student_{slug(student)}"] if student != published.MODEL.BACKBONE.NAME else []
@@ -98,7 +105,7 @@ def choose(
 
 def default_cfg(trainer: str, method: str, student: str, transfers: bool = False) -> str:
     """The configuration of a method for a student: that of ViT-B/32 where there is none of its own."""
-    stem = STUDENTS.get(student, "vit_b32")
+    stem = STUDENTS.get(student) or (OF_OTHER_LIBRARIES if student.startswith(LIBRARIES) else "vit_b32")
     entry = METHODS[method]
     name = transfers and entry.config_for_transfer or entry.config
     cfg = DEMO if stem == DEMO else name.format(stem)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdpl.clip.loading import clips_kept, fetch_clip
-from kdpl.distillation.teacher import teacher_names
+from kdpl.distillation.teacher import clips_of_teacher
 from tools.tables.__main__ import main as tables
 
 from .base2new_table import table
@@ -111,7 +111,7 @@ def chosen_with_weights(args: argparse.Namespace, transfers: bool) -> Choice:
     variant = {"class_agnostic": args.class_agnostic, "epochs": args.epochs, "transfers": transfers}
     chosen = choose(args.dataset, args.trainer, **given, **variant)
     try:
-        for name in (chosen.student, *teacher_names(chosen.teacher)):
+        for name in (chosen.student, *clips_of_teacher(chosen.teacher)):
             fetch_clip(name)
     except ConnectionError as error:
         if any(given.values()):

@@ -7,7 +7,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 
 import datasets  # noqa: F401  registers them
 from kdpl.clip.loading import fetch_clip
-from kdpl.distillation.teacher import teacher_names
+from kdpl.distillation.teacher import clips_of_teacher
 from kdpl.distillation.vocabulary import load_vocabulary
 
 from .plan import FINISHED, cfg_of, state_of_part
@@ -30,7 +30,7 @@ def _needs(run: Run) -> Iterator[tuple[str, ...]]:
         yield "dataset", cfg.DATASET.NAME, cfg.DATASET.ROOT
         yield "clip", cfg.MODEL.BACKBONE.NAME
         if part.trains and cfg.TRAINER.NAME.endswith("_KDPL"):
-            yield from (("clip", name) for name in teacher_names(cfg.TRAINER.KDPL.TEACHER))
+            yield from (("clip", name) for name in clips_of_teacher(cfg.TRAINER.KDPL.TEACHER))
             if cfg.TRAINER.KDPL.CLASS_AGNOSTIC:
                 yield "vocabulary", cfg.TRAINER.KDPL.VOCABULARY
 

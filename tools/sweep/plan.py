@@ -15,7 +15,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 import train
 from kdpl.clip.templates import GENERIC
 from kdpl.distillation import resume
-from kdpl.distillation.teacher import teacher_names
+from kdpl.distillation.teacher import clips_of_teacher
 from kdpl.methods import METHODS
 from kdpl.names import check_known
 from kdpl.run_record import FILE_NAME, finished_record
@@ -158,7 +158,7 @@ class _RunsOfBlock:
             what = (f"zero-shot {clip} on {classes} classes", folder, on, classes)
             return self.part(*what, self.zeroshot_shots, ZEROSHOT_SEED, *model, ("--eval-only",), pairs)
 
-        for clip in teacher_names(chosen.teacher) if setting == "zeroshot_teacher" else [chosen.student]:
+        for clip in clips_of_teacher(chosen.teacher) if setting == "zeroshot_teacher" else [chosen.student]:
             if self.block.protocol == "base2new":
                 yield self.run(*(part(clip, name, dataset, classes) for classes, name in BASE2NEW_TESTS.items()))
             else:
