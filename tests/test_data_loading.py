@@ -1,13 +1,17 @@
 """Order and augmentation of the training images depend on (seed, epoch, image) alone."""
 
+import pickle
 import random
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop, ToTensor
+from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 
+from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
+from kdpl.distillation.feature_source import FeatureSource
+from kdpl.images.decoded import DecodedImages
 from kdpl.images.seeded_loader import EpochBatches, SeededImages, seeded_loader
 
 TRANSFORM = Compose([RandomResizedCrop(16), RandomHorizontalFlip(), ToTensor()])
@@ -85,6 +89,42 @@ def test_an_image_is_decoded_once_while_memory_allows(items, monkeypatch):
     assert [reads.count(item) for item in items[:3]] == [1, 1, 3]
 
 
+def test_what_one_worker_has_decoded_the_others_need_not_decode_again(items, monkeypatch, tmp_path):
+    def read(path):
+        with open(tmp_path / "reads", "a") as log:  # workers are other processes
+            log.write(f"{path}\n")
+        return Image.open(path).convert("RGB")
+
+    monkeypatch.setattr("kdpl.images.seeded_loader.read_image", read)
+    images = loader(items, workers=2, batch_size=1)
+    first = [epoch(images, number) for number in range(4)]  # each image comes to both workers
+    reads = (tmp_path / "reads").read_text().split()
+    assert sorted(reads) == sorted(items)
+    assert all(same(found, epoch(loader(items, batch_size=1), number)) for number, found in enumerate(first))
+
+
+def test_images_that_start_elsewhere_have_a_store_of_their_own():
+    store = DecodedImages(n_images=2, n_bytes=100)
+    store.put(0, Image.new("RGB", (5, 5), "blue"))
+    other = pickle.loads(pickle.dumps(store))
+    assert other.get(0) is None and store.get(0).getpixel((4, 4)) == (0, 0, 255)
+
+
+@pytest.mark.parametrize("end", [[ToTensor(), Normalize(OPENAI_MEAN, OPENAI_STD)], [ToTensor()]])
+def test_pixels_that_are_normalised_on_the_device_have_the_same_bits(end, items):
+    transform = Compose([RandomResizedCrop(16), RandomHorizontalFlip(), *end])
+    images = seeded_loader(items, transform, 7, 0, seed=1, pin_memory=False)
+    (batch,) = images
+    assert batch["img"].dtype == (torch.uint8 if len(end) == 2 else torch.float32)
+    source = FeatureSource({}, torch.device("cpu"))
+    source.normalise = images.dataset.normalise
+    (found,) = source.attach([batch])
+    for index, image in zip(batch["index"].tolist(), found["img"], strict=True):
+        torch.manual_seed(images.dataset.augmentation_seed(0, index))
+        assert torch.equal(image, transform(Image.open(items[index]).convert("RGB")))
+    assert repr(images.dataset.transform) == repr(transform)  # features are cached by it
+
+
 def test_facts_are_handed_out_with_their_images(items):
     facts = [{"label": i % 2, "impath": path} for i, path in enumerate(items)]
     batch = next(iter(seeded_loader(items, TRANSFORM, 3, 0, seed=1, pin_memory=False, facts=facts)))
@@ -102,8 +142,7 @@ def test_images_may_be_those_of_a_torch_dataset(items):
 
 def test_the_images_of_all_workers_take_a_quarter_of_the_memory(items, monkeypatch):
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.get)  # 4 GiB
-    assert loader(items, workers=2).dataset.free_bytes == 2**30 // 2
-    assert loader(items).dataset.free_bytes == 2**30
+    assert loader(items, workers=2).dataset.decoded.n_bytes == loader(items).dataset.decoded.n_bytes == 2**30
 
 
 def test_no_images_are_refused():

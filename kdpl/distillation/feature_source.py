@@ -26,6 +26,7 @@ class FeatureSource:
         """
         self.towers = dict(towers)
         self.device = device
+        self.normalise: Callable[[Tensor], Tensor] | None = None  # of images that come as bytes
         self.computing_batch = COMPUTING_BATCH.get(device.type, COMPUTING_BATCH_ELSEWHERE)
 
     def attach(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -75,10 +76,11 @@ class FeatureSource:
             features[name][:] = [rows[start:]]
 
     def _to_device(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return {
+        moved = {
             key: value.to(self.device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()
         }
+        return moved | {"img": self.normalise(moved["img"])} if self.normalise and "img" in moved else moved
 
 
 def _filled_up(images: Tensor, size: int) -> Tensor:

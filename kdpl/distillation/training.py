@@ -72,6 +72,8 @@ class Training:
         self.features = feature_source(
             objective.frozen_towers(), self.model.device, loader, cache, root, objective.reads_images
         )
+        if loader is not None:
+            self.features.normalise = loader.dataset.normalise
         self.scaler = grad_scaler() if self.model.precision.needs_loss_scaling else None
         self.terms = terms_function(objective, kind_of_step)
         self.graphed: GraphedStep | None = None

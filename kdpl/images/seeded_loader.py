@@ -1,5 +1,6 @@
 """Training images whose order and augmentation are functions of (seed, epoch, image)."""
 
+import multiprocessing
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,17 +12,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..random_streams import stream_seed
+from .decoded import DecodedImages
 from .files import read_image
+from .pixels import split_transform
 
-CACHE_BYTES = 2 * 2**30  # decoded images kept in memory by a worker, at most
+CACHE_BYTES = 2 * 2**30  # decoded images kept in memory for each worker, at most
 SHARE_OF_MEMORY = 0.25  # of this machine, for the decoded images of all workers
 
 
 class SeededImages(Dataset):
     """Augmented images; an index is a pair (epoch, image), so that workers need no other state.
 
-    Images are decoded once and kept while they fit in ``cache_bytes``. An index (epoch, image, False) gives the facts
-    of an image and no picture.
+    Images are decoded once and kept for all workers while they fit in ``cache_bytes``. An index (epoch, image, False)
+    gives the facts of an image and no picture.
+
+    Attributes:
+        normalise: what remains to be done with the pixels on the device, see :func:`split_transform`; or None.
     """
 
     def __init__(
@@ -45,8 +51,8 @@ class SeededImages(Dataset):
         self.seed = seed
         self.facts = facts
         self.views = views
-        self.free_bytes = cache_bytes
-        self.decoded: dict[int, Image.Image] = {}
+        self._augment, self.normalise = split_transform(transform)
+        self.decoded = DecodedImages(len(images), cache_bytes)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -65,22 +71,21 @@ class SeededImages(Dataset):
         if without_picture:
             return facts
         seed = self.augmentation_seed(epoch, index)
-        python_state = random.getstate()
-        with torch.random.fork_rng(devices=[]):
+        states = random.getstate(), torch.default_generator.get_state()
+        try:
             torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than many a small image
             random.seed(seed)
-            image = self.transform(self._read(index))
-        random.setstate(python_state)
+            image = self._augment(self._read(index))
+        finally:
+            random.setstate(states[0])
+            torch.default_generator.set_state(states[1])
         return {"img": image, **facts}
 
     def _read(self, index: int) -> Image.Image:
-        if index in self.decoded:
-            return self.decoded[index]
-        image = picture(self.images[index])
-        n_bytes = 3 * image.width * image.height
-        if n_bytes <= self.free_bytes:
-            self.free_bytes -= n_bytes
-            self.decoded[index] = image
+        image = self.decoded.get(index)
+        if image is None:
+            image = picture(self.images[index])
+            self.decoded.put(index, image)
         return image
 
 
@@ -158,7 +163,8 @@ def seeded_loader(
     if not len(images):
         raise ValueError("There are no training images: check DATASET.NUM_SHOTS, SUBSAMPLE_CLASSES and the split.")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    cache_bytes = min(CACHE_BYTES, int(SHARE_OF_MEMORY * memory / max(1, n_workers)))
+    n_stores = 1 if multiprocessing.get_start_method() == "fork" else max(1, n_workers)  # others share no memory
+    cache_bytes = int(min(CACHE_BYTES * max(1, n_workers), SHARE_OF_MEMORY * memory) / n_stores)
     return DataLoader(
         SeededImages(images, transform, seed, facts, cache_bytes, views),
         batch_sampler=EpochBatches(len(images), batch_size, seed),
