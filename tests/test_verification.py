@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +157,8 @@ def test_level_0_passes_with_nothing_but_the_package(tmp_path, capsys):
 def test_a_failed_check_is_exit_code_1(tmp_path, float_file, capsys):
     arguments = ["verify", "--level", "1", "--models", str(float_file), "--output", str(tmp_path / "v.json")]
     assert main(arguments) == 1 and "level 1: fail" in capsys.readouterr().out
+    html = (tmp_path / "v.html").read_text()
+    assert re.search(r"1 of \d checks failed\.", html) and "What failed" in html and "its texts mean little" in html
 
 
 # Published outputs: stand-ins for the pictures and for the weights

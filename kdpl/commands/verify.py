@@ -18,7 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--level", type=int, choices=(0, 1), help="one level only (default: 0, and 1 for the models that are named)")
     add_level_arguments(parser)
-    add("--output", type=Path, default=Path("verification.json"), help="report to write (default: verification.json)")
+    add(
+        "--output",
+        type=Path,
+        default=Path("verification.json"),
+        help="report to write; a page goes beside it (default: %(default)s)",
+    )
     add_device(parser)
 
 
@@ -55,8 +60,14 @@ def run_levels(args: argparse.Namespace, report, device, levels: list[int]) -> N
 
 
 def finish(report, path: Path) -> int:
-    """Write the report and print the verdict of each level; the exit code is 1 if one failed."""
+    """Write the report as JSON and as a page, and print the verdicts; the exit code is 1 if a level failed."""
+    from ..atomic_files import atomic_path
+    from ..verification.page import page
+
     report.write(path)
+    html = path.with_suffix(".html")
+    with atomic_path(html) as temporary:
+        temporary.write_text(page(report.as_dict()), encoding="utf-8")
     print("\n" + "\n".join(f"level {level}: {report.verdict(level)}" for level in report.levels))
-    print(f"Report: {path}")
+    print(f"Report: {path}, and to read it: {html}")
     return int(report.verdict() == "fail")
