@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from .extras import need
@@ -13,6 +14,10 @@ from .prompts.prompt_file import FILE_NAME, Description
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # user/name
 CARD = Path(__file__).with_name("model_card.md.j2")
+_UNREACHABLE = (
+    "{} is neither a file here nor in the cache, and the Hub cannot be reached. Connect to the network, or name a "
+    "prompt file."
+)
 MOST_NAMES = 100  # class names in a card; a prompt file has all of them
 
 
@@ -34,20 +39,21 @@ def fetch_prompts(repository: str, revision: str | None = None, token: str | Non
         ValueError: if there is no such repository or revision, or no prompt file in it.
         ConnectionError: if the Hub cannot be reached and the cache does not have the file.
     """
-    hub = need("huggingface_hub", "hub", "Loading from the Hub")
+    hub, errors = _hub("Loading from the Hub")
     try:
         more = {"revision": revision, "token": token, "local_files_only": is_offline()}
         return Path(hub.hf_hub_download(repository, FILE_NAME, library_name="kdpl", **more))
-    except hub.errors.LocalEntryNotFoundError as error:
-        raise ConnectionError(
-            f"{repository} is neither a file here nor in the cache, and the Hub cannot be reached. "
-            "Connect to the network, or name a prompt file."
-        ) from error
-    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError) as error:
+    except errors.LocalEntryNotFoundError as error:
+        raise ConnectionError(_UNREACHABLE.format(repository)) from error
+    except (errors.HfHubHTTPError, errors.HFValidationError) as error:
         raise ValueError(
             f"{repository} is neither a file here nor a repository with {FILE_NAME} on the Hub that you may read "
             f"({_first_line(error)})."
         ) from error
+    except Exception as error:
+        if not _of_the_network(error):
+            raise
+        raise ConnectionError(_UNREACHABLE.format(repository)) from error
 
 
 def push(
@@ -70,7 +76,7 @@ def push(
     Raises:
         ConnectionError: if the Hub cannot be reached or refuses.
     """
-    hub = need("huggingface_hub", "hub", "Pushing to the Hub")
+    hub, errors = _hub("Pushing to the Hub")
     api = hub.HfApi(token=token, library_name="kdpl")
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder, FILE_NAME))
@@ -78,9 +84,11 @@ def push(
             name = api.create_repo(repository, private=private, exist_ok=True).repo_id
             Path(folder, "README.md").write_text(model_card(name, description), encoding="utf-8")
             return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message=message))
-        except hub.errors.HFValidationError as error:
+        except errors.HFValidationError as error:
             raise ValueError(f"{repository!r} is no name of a repository: {_first_line(error)}") from error
-        except (hub.errors.HfHubHTTPError, OSError, _client_errors()) as error:
+        except Exception as error:
+            if not isinstance(error, errors.HfHubHTTPError) and not _of_the_network(error):
+                raise
             raise ConnectionError(
                 f"The Hub did not take {repository} ({type(error).__name__}: {_first_line(error)}). Check the network "
                 "and `hf auth login`."
@@ -106,12 +114,14 @@ def _plain(text: object) -> str:
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", escaped)
 
 
-def _client_errors() -> type[Exception]:
-    """What the HTTP library of this huggingface_hub raises where there is no network."""
-    try:
-        return need("httpx", "hub", "").HTTPError
-    except ValueError:
-        return OSError  # requests' errors are
+def _hub(purpose: str) -> tuple[ModuleType, ModuleType]:
+    """huggingface_hub and its errors."""
+    return need("huggingface_hub", "hub", purpose), need("huggingface_hub.errors", "hub", purpose)
+
+
+def _of_the_network(error: Exception) -> bool:
+    """Whether an error is one of the HTTP library that this huggingface_hub happens to use, or of the system."""
+    return isinstance(error, OSError) or any(base.__name__ == "HTTPError" for base in type(error).__mro__)
 
 
 def _first_line(error: Exception) -> str:
