@@ -1,21 +1,26 @@
 """Steps as one compiled graph, and batches prepared ahead. CUDA graphs need a card: they are not tested here."""
 
+import json
 from functools import partial
 
 import pytest
 import torch
+from PIL import Image
 
 from kdpl.clip.precision import resolve_precision
 from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.distillation import fast_steps
+from kdpl.distillation.agreement import look_at_agreement
 from kdpl.distillation.fast_steps import terms_function, total_loss
 from kdpl.distillation.look_ahead import HostCounts, one_ahead
 from kdpl.distillation.objective import CHOSEN, DistillationObjective, LabelObjective, Objective
-from kdpl.distillation.optimization import build_optimizer
+from kdpl.distillation.optimization import build_optimizer, with_fused_kernels
+from kdpl.distillation.resume import begun_with
 from kdpl.distillation.teacher import Teacher
 from kdpl.distillation.training import Training
 from kdpl.methods import METHODS
 from kdpl.prompts.prompted_clip import PromptedCLIP
+from kdpl.settings import check_settings
 from tests.tiny_clip import CLASSNAMES, images, loaded
 
 CPU = torch.device("cpu")
@@ -101,3 +106,38 @@ def test_batches_come_in_order_and_unchanged_where_there_is_no_card():
     batches = [{"img": torch.tensor([i])} for i in range(3)]
     assert list(one_ahead(iter(batches), partial(pytest.fail, "on a CPU"), CPU)) == batches
     assert HostCounts(torch.tensor([3, 0, 2])).tolist() == [3, 0, 2]
+
+
+@pytest.mark.parametrize("n_images, n_epochs, labelled, expected", [
+    (160, 5, True, 8 + 8), (160, 5, False, 16), (1000, 50, True, 200), (40, 1, True, 8 + 8), (10, 1, False, 10),
+])  # fmt: skip
+def test_the_look_at_teacher_and_student_costs_two_percent_of_the_teachers_work(
+    n_images, n_epochs, labelled, expected, monkeypatch
+):
+    seen = []
+    target = objective("CoOp")
+    student = ZeroShotClassifier(loaded(), CLASSNAMES, device="cpu")
+    picture, pixels = Image.new("RGB", (4, 4)), images(1, loaded().model)[0]
+    training = [(picture, 0)] * n_images
+    look_at_agreement(
+        target.teacher, student, lambda image: seen.append(image) or pixels, training, training if labelled else [],
+        labelled, n_epochs=n_epochs,
+    )  # fmt: skip
+    assert len(seen) == expected
+    assert expected <= max(16, 0.02 * n_images * n_epochs)
+
+
+def test_auto_is_fp32_on_a_cpu_and_resumes_as_a_run_began(tmp_path, capsys):
+    assert resolve_precision("auto", CPU) == resolve_precision("fp32", CPU)
+    file, key = tmp_path / "resume.pth", "TRAINER.COOP.PREC"
+    assert begun_with(file, key, "auto") == "auto"
+    torch.save({"settings": json.dumps({key: "fp16"})}, file)
+    assert (begun_with(file, key, "auto"), begun_with(file, key, "bf16")) == ("fp16", "bf16")
+    check_settings(file, {key: "fp16"}, {key: "auto"}, {})
+    with pytest.raises(ValueError, match="fp16 before, bf16 now"):
+        check_settings(file, {key: "fp16"}, {key: "bf16"}, {})
+
+
+def test_sgd_on_a_cpu_keeps_its_kernels():
+    optimizer = build_optimizer([torch.nn.Parameter(torch.zeros(2))], "sgd", 0.1, 0.9, 0.0)
+    assert with_fused_kernels(optimizer) is optimizer

@@ -15,6 +15,8 @@ from .cached_features import evaluation_features
 from .teacher import Teacher
 
 N_IMAGES = 100  # a look, not an evaluation: it must cost little beside the training
+SHARE = 0.02  # of the images that the teacher sees in the training, at most
+FEWEST, ALL_OF = 8, 20  # but at least so many images, and all where there are no more than these
 BATCH = 50  # images
 
 
@@ -27,6 +29,7 @@ def measure_agreement(
     labelled: Sequence[tuple[Any, int]] = (),
     cache: FeatureCache | None = None,
     root: str | None = None,
+    most: int = N_IMAGES,
 ) -> dict[str, Any]:
     """Compare two classifiers on a sample of images and, by their labels, of labelled images.
 
@@ -38,6 +41,7 @@ def measure_agreement(
         transform: of the evaluation.
         labelled: images and labels of the classes that the two tell apart, or none.
         cache, root: of features, see :func:`evaluation_features`.
+        most: images in each of the two samples.
 
     Returns:
         Percentages: ``agreement``, and ``teacher_accuracy`` and ``student_accuracy`` where there are labels.
@@ -59,11 +63,11 @@ def measure_agreement(
         ]
         return torch.cat(found, dim=1).unbind()
 
-    sample = [images[i] for i in _sample(len(images))]
+    sample = [images[i] for i in _sample(len(images), most)]
     by_teacher, by_student = predict(sample)
     found = {"images": len(sample), "agreement": _percent(by_teacher == by_student)}
     if labelled:
-        chosen = [labelled[i] for i in _sample(len(labelled))]
+        chosen = [labelled[i] for i in _sample(len(labelled), most)]
         label = torch.tensor([label for _, label in chosen])
         by_teacher, by_student = predict([image for image, _ in chosen])
         found |= {"teacher_accuracy": _percent(by_teacher == label), "student_accuracy": _percent(by_student == label)}
@@ -79,18 +83,21 @@ def look_at_agreement(
     knows_classes: bool,
     cache: FeatureCache | None = None,
     root: str | None = None,
+    n_epochs: int | None = None,
 ) -> dict[str, Any]:
     """Measure and print whether the teacher has something to teach; see :func:`measure_agreement`.
 
     Args:
         training, validation: images with their labels, -1 where nobody knows it.
         knows_classes: whether the two classifiers tell the classes of the labels apart.
+        n_epochs: of the training, beside which this must cost little; None for any number.
     """
     part, labelled = "validation", [item for item in validation if item[1] >= 0]
     if not labelled:  # the accuracies are told to the user, nothing more
         part, labelled = "training", [item for item in training if item[1] >= 0]
     labelled, images = labelled if knows_classes else [], [image for image, _ in training]
-    found = measure_agreement(teacher, student, images, transform, labelled, cache, root)
+    most = N_IMAGES if n_epochs is None else min(N_IMAGES, int(SHARE * n_epochs * len(images) / (1 + bool(labelled))))
+    found = measure_agreement(teacher, student, images, transform, labelled, cache, root, max(FEWEST, most))
     report_agreement(found, part)
     return found
 
@@ -110,9 +117,9 @@ def report_agreement(found: dict[str, Any], labelled_part: str) -> None:
         print("Warning: the teacher is not better than the student here. Prompts learned from it may well be worse.")
 
 
-def _sample(n: int) -> list[int]:
-    """Indices of at most N_IMAGES of n images, the same every time."""
-    return random.Random(0).sample(range(n), min(N_IMAGES, n))
+def _sample(n: int, most: int) -> list[int]:
+    """Indices of at most so many of n images, the same every time; of all if they are few."""
+    return random.Random(0).sample(range(n), n if n <= ALL_OF else min(most, n))
 
 
 def _percent(right: Tensor) -> float:

@@ -66,5 +66,5 @@ class KDPLTrainer(PromptTrainer):
                 )
                 self.record.agreement = look_at_agreement(
                     self.teacher, student, self.test_loader.dataset.transform, training, validation,
-                    self.model.classnames == self.classnames, self.cache, self.cfg.DATASET.ROOT,
+                    self.model.classnames == self.classnames, self.cache, self.cfg.DATASET.ROOT, self.max_epoch,
                 )  # fmt: skip
