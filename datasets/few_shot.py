@@ -1,6 +1,5 @@
 """The base of all datasets: a split of labelled images, few images per class, all classes or half of them."""
 
-import json
 import random
 import shlex
 from collections import Counter
@@ -10,6 +9,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DatasetBase, Datum
 from yacs.config import CfgNode
+
+from kdpl.outside import read_json
 
 from .image_check import check_images
 from .kept_files import keep_json
@@ -165,14 +166,14 @@ def _read_draw(path: Path, split: Split, shots: int) -> Split:
         FileNotFoundError: if there is none.
         ValueError: if it is broken, or is no draw from ``split``.
     """
-    parts = json.loads(path.read_text(encoding="utf-8"))
+    parts = read_json(path, "few-shot draw")
     drawn = {}
     for part, most in (("train", shots), ("val", min(shots, MOST_VAL_SHOTS))):
         source = getattr(split, part)
         try:
             drawn[part] = [Item(*entry) for entry in parts[part]]
             strangers = set(drawn[part]) - set(source)
-        except (KeyError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             raise ValueError(f"{part} is not a list of [path, label, classname]") from error
         if strangers:
             raise ValueError(f"{part} has {min(strangers).path}, which the split has not or under another label")

@@ -2,8 +2,9 @@
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from kdpl.outside import read_lines
+
 from .few_shot import FewShotDataset
-from .raw_splits import read_lines
 from .splits import Item, Split
 
 

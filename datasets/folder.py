@@ -11,11 +11,12 @@ from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
 from kdpl.clip.templates import fill, template_of
+from kdpl.names import check_distinct, comparable
+from kdpl.outside import read_lines
 
 from .few_shot import FewShotDataset
-from .folder_listing import Listed, comparable, images_below, list_folder, read_label_file
+from .folder_listing import Listed, images_below, list_folder, read_label_file
 from .image_check import MISSING, check_images, lines_of, unusable_images
-from .raw_splits import read_lines
 from .splits import PARTS, UNKNOWN, Item, Split, by_label, few_shot_draw
 
 CLASSNAMES_FILE = "classnames.txt"
@@ -73,6 +74,7 @@ class Folder(FewShotDataset):
         self.n_unlisted = len(set(images_below(self.root)).difference(image.path for image in listed))
         listed = _numbers_named(listed, names)
         found = sorted({image.classname for image in listed if image.classname}, key=_numbers_by_size)
+        check_distinct(found, label_file or self.root)
         given = {comparable(name) for name in names}
         strangers = [name for name in found if comparable(name) not in given]
         if names and strangers:
@@ -107,23 +109,20 @@ class Folder(FewShotDataset):
     def names_given(self) -> list[str]:
         """The lines of the file of class names; none if there is no file."""
         path = self.settings.CLASSNAMES and Path(self.settings.CLASSNAMES).expanduser()
-        if path and not path.is_file():
+        if path and not path.exists():
             raise FileNotFoundError(
                 f"DATASET.FOLDER.CLASSNAMES is {str(path)!r}: no such file. Name one with one class name per line."
             )
         path = path or self.root / CLASSNAMES_FILE
-        names = read_lines(path) if path.is_file() else []
-        compared = [comparable(name) for name in names]
-        twice = next((name for name in names if compared.count(comparable(name)) > 1), None)
-        if twice:
-            raise ValueError(f"{path} has the class name {twice!r} twice. A class is named once.")
+        names = read_lines(path, "file of class names") if path.exists() else []
+        check_distinct(names, path)
         return names
 
     def label_file(self) -> Path | None:
         """The file that lists images and labels, if there is one."""
         if self.settings.LABELS:
             return Path(self.settings.LABELS).expanduser()
-        return next((self.root / name for name in LABEL_FILES if (self.root / name).is_file()), None)
+        return next((self.root / name for name in LABEL_FILES if (self.root / name).exists()), None)
 
     def few_shot(self, split: Split, shots: int, seed: int) -> Split:
         """The draw; it is not kept, one's own images come and go."""

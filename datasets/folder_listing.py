@@ -1,17 +1,17 @@
 """What a folder of one's own images says about them: their classes, and which of them are for training."""
 
-import csv
-import json
 import os
 import posixpath
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from kdpl.images.files import is_image_name
+from kdpl.names import comparable
+from kdpl.outside import csv_rows, parse_json, read_text
+from kdpl.ranges import is_plain
 
 from .image_files import folder_names, image_names
-from .raw_splits import read_text
 
 PART_FOLDERS = {  # in any case
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
@@ -71,11 +71,6 @@ def _list_part(root: Path, name: str, part: str | None, classnames: Collection[s
     return [Listed(f"{prefix}{child}/{image}", child, part) for child, images in inside.items() for image in images]
 
 
-def comparable(name: str) -> str:
-    """Names that differ in case or in underscores for spaces name the same class."""
-    return name.replace("_", " ").casefold()
-
-
 def images_below(folder: Path) -> list[str]:
     """Sorted paths of the images in ``folder`` and its folders, relative to it; hidden ones are left out.
 
@@ -112,15 +107,17 @@ def read_label_file(path: Path) -> list[Listed]:
         FileNotFoundError: if there is no such file.
         ValueError: if it has another form, or gives an image two labels in one part.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"DATASET.FOLDER.LABELS names {path}, which does not exist. Give a CSV or a JSON file.")
+    text = read_text(path, "list of labels")
     try:
-        text = read_text(path)
-        rows = _json_rows(json.loads(text)) if path.suffix.lower() == ".json" else _csv_rows(text)
-        listed = [_listed(*row) for row in rows]
-    except (ValueError, TypeError, LookupError) as error:
+        rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text, path)
+        listed = [_listed(where, row) for where, row in rows]
+        if not listed:
+            raise ValueError(f"{path} lists no images.")
+    except ValueError as error:
         raise ValueError(
-            f"{path} is no list of images and labels ({error}). Expected a CSV with the columns path, label and, "
+            f"{error} This is no list of images and labels: expected is a CSV with the columns path, label and, "
             'optionally, split (train, val, test), or a JSON such as {"cat/1.jpg": "cat"}.'
         ) from error
     if len({bool(image.part) for image in listed}) > 1:
@@ -133,35 +130,60 @@ def read_label_file(path: Path) -> list[Listed]:
     return list(dict.fromkeys(listed))
 
 
-def _csv_rows(text: str) -> Iterable[tuple]:
-    lines = text.splitlines()
-    delimiter = max(DELIMITERS, key=next(filter(str.strip, lines), "").count)
-    rows = [row for row in csv.reader(lines, delimiter=delimiter) if any(map(str.strip, row))]
-    places = {}
-    header = [cell.strip().lower().replace(" ", "").replace("_", "") for cell in rows[0]]
-    for column, names in COLUMNS.items():
-        places[column] = next((n for n, cell in enumerate(header) if cell in names), None)
-    if places["path"] is None or places["label"] is None:
-        divided = all(len(row) == len(COLUMNS) and row[-1].strip().casefold() in PART_FOLDERS for row in rows)
-        return [tuple(row) if divided else (row[0], row[1]) for row in rows]
-    order = [place for place in places.values() if place is not None]
-    return [tuple(row[place] for place in order) for row in rows[1:]]
+Row = tuple[str, tuple]  # where it stands, for messages; path, label and perhaps part
 
 
-def _json_rows(content: object) -> Iterable[tuple]:
-    if isinstance(content, dict) and "train" in content and isinstance(content["train"], list):
-        return [(row[0], row[2], part) for part in ("train", "val", "test") for row in content.get(part, [])]
-    if isinstance(content, dict):
-        return list(content.items())
-    return [
-        (row["path"], row.get("label"), row.get("split")) if isinstance(row, dict) else tuple(row) for row in content
-    ]
+def _csv_rows(text: str, path: Path) -> list[Row]:
+    delimiter = max(DELIMITERS, key=next(filter(str.strip, text.splitlines()), "").count)
+    rows = [(f"{path}, line {line}", tuple(row)) for line, row in csv_rows(text, path, delimiter)]
+    if not rows:
+        return []
+    first = rows[0][1]
+    header = [cell.strip().lower().replace(" ", "").replace("_", "") for cell in first]
+    places = {
+        column: next((n for n, cell in enumerate(header) if cell in names), None) for column, names in COLUMNS.items()
+    }
+    if places["path"] is not None and places["label"] is not None:
+        order = [place for place in places.values() if place is not None]
+        return [(where, tuple(row[place] for place in order)) for where, row in rows[1:]]
+    if len(first) < 2 or places["path"] is not None:
+        raise ValueError(f"{path} has no column of labels, but {', '.join(first)}.")
+    divided = len(first) == len(COLUMNS) and all(row[-1].strip().casefold() in PART_FOLDERS for _, row in rows)
+    return [(where, row if divided else row[:2]) for where, row in rows]
 
 
-def _listed(path: str, label: str | int | None, part: str | None = None) -> Listed:
-    part = (part or "").strip().casefold()
+def _json_rows(text: str, path: Path) -> list[Row]:
+    content = parse_json(text, path)
+    if isinstance(content, dict) and isinstance(content.get("train"), list):
+        parts = {part: content.get(part, []) for part in ("train", "val", "test")}
+        entries = [
+            (part, [*row[::2], part] if isinstance(row, list) and len(row) == 3 else row)
+            for part, rows in parts.items()
+            for row in (rows if isinstance(rows, list) else [rows])
+        ]
+    elif isinstance(content, dict):
+        entries = [(path, [path, label]) for path, label in content.items()]
+    else:
+        entries = [(str(n), row) for n, row in enumerate(content if isinstance(content, list) else [content])]
+    rows = []
+    for place, row in entries:
+        if isinstance(row, dict):
+            row = [row.get("path"), row.get("label"), row.get("split")]
+        if not isinstance(row, list) or len(row) not in (2, 3):
+            raise ValueError(f"{path} has the entry {place}: {str(row)[:200]}.")
+        rows.append((f"{path}, entry {place}", tuple(row)))
+    return rows
+
+
+def _listed(where: str, row: tuple) -> Listed:
+    path, label, part = (*row, None)[:3]
+    if not (isinstance(path, str) and path.strip() and is_plain(path)):
+        raise ValueError(f"{where}: the path of an image is {str(path)[:200]!r}.")
+    if not isinstance(label, str | int | None) or isinstance(label, bool) or not is_plain(str(label)):
+        raise ValueError(f"{where}: the label is {str(label)[:200]!r}; it is a name, or a number.")
+    part = (str(part or "")).strip().casefold()
     if part and part not in PART_FOLDERS:
-        raise ValueError(f"the split of {path} is {part!r}")
+        raise ValueError(f"{where}: the split of {path} is {part[:200]!r}; it is train, val or test.")
     label = "" if label is None else str(label).strip()
-    path = posixpath.normpath(str(path).strip().replace("\\", "/"))  # of Windows
+    path = posixpath.normpath(path.strip().replace("\\", "/"))  # of Windows
     return Listed(path, label or None, PART_FOLDERS[part] if part else None)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from kdpl.outside import read_lines
+
 from .few_shot import FewShotDataset
 from .image_files import folder_names, image_names
-from .raw_splits import read_lines
 from .splits import Item, Split
 
 

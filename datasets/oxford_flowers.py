@@ -1,10 +1,11 @@
 """Oxford Flowers."""
 
-import json
 import random
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
+
+from kdpl.outside import read_json
 
 from .few_shot import FewShotDataset
 from .raw_splits import divide_classes, read_mat
@@ -26,7 +27,7 @@ class OxfordFlowers(FewShotDataset):
 
     @classmethod
     def raw_split(cls, folder: Path, generator: random.Random) -> Split:
-        names = json.loads((folder / "cat_to_name.json").read_text(encoding="utf-8"))
+        names = read_json(folder / "cat_to_name.json")
         labels = read_mat(folder / "imagelabels.mat")["labels"].ravel().tolist()  # from 1, one an image
         items = [Item(f"image_{n:05}.jpg", label - 1, names[str(label)]) for n, label in enumerate(labels, start=1)]
         return divide_classes(items, generator)

@@ -10,7 +10,8 @@ the seeds 1 to 3. Its code keeps them in ``<dataset>/split_fewshot/shot_16-seed_
 import json
 from pathlib import Path, PurePosixPath
 
-from .raw_splits import read_text
+from kdpl.outside import read_text
+
 from .splits import Item, Split
 
 DRAWS = {"2sfs": "split_fewshot/shot_{shots}-seed_{seed}_{part}.jsonl"}  # below the dataset's folder

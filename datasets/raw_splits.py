@@ -1,6 +1,5 @@
 """Splits made from a dataset's own annotation by the rules of CoOp, where a published split is not wanted."""
 
-import codecs
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,25 +32,6 @@ def divide_classes(items: Sequence[Item], generator: random.Random) -> Split:
         val += group[n_train : n_train + n_val]
         test += group[n_train + n_val :]
     return Split.of(train, val, test)
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file that are not empty, without spaces around them."""
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
-
-
-def read_text(path: Path) -> str:
-    """A text file in UTF-8, with or without the mark that Windows puts at its start, or in UTF-16 with one.
-
-    Raises:
-        ValueError: if it is in another encoding.
-    """
-    content = path.read_bytes()
-    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8: {error}. Save it in that encoding.") from error
 
 
 def read_mat(path: Path) -> dict[str, Any]:

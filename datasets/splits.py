@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from kdpl.outside import decoded, parse_json, read_bytes
+
 PARTS = ("train", "val", "test")
 SUBSAMPLES = ("all", "base", "new")
 MOST_VAL_SHOTS = 4  # images per class kept for validation
@@ -52,13 +54,11 @@ def read_split(path: Path) -> Split:
     Raises:
         ValueError: if the file is cut off, has another form, or its labels and names do not fit together.
     """
-    content = path.read_bytes()
+    content = read_bytes(path, "split file")
     try:
-        lists = json.loads(content)
-    except ValueError as error:  # also bytes that are no text
-        raise ValueError(
-            f"The split file {path} is not valid JSON: {error}.{_looks_like(content)} {_ADVICE}"
-        ) from error
+        lists = parse_json(decoded(content, path), path)
+    except ValueError as error:
+        raise ValueError(f"The split file {error} {_ADVICE}") from error
     if not isinstance(lists, dict) or not all(isinstance(lists.get(part), list) for part in PARTS):
         found = f"an object with the keys {list(lists)[:8]}" if isinstance(lists, dict) else type(lists).__name__
         raise ValueError(f"The split file {path} holds {found} instead of lists train, val and test. {_ADVICE}")
@@ -68,12 +68,6 @@ def read_split(path: Path) -> Split:
 
 
 _ADVICE = "Fetch the file again: a published split is never edited."
-
-
-def _looks_like(content: bytes) -> str:
-    if content.lstrip()[:1] == b"<":
-        return " It is a web page: what was saved is a login or an error page."
-    return "" if content.rstrip().endswith(b"}") else f" It ends in the middle, after {len(content):,} bytes: cut off."
 
 
 def _sha256(content: bytes) -> str:
@@ -100,6 +94,11 @@ def _check_labels(split: Split, path: Path) -> None:
                 f"The split file {path} calls label {item.label} both {names[item.label]!r} and {item.classname!r}. "
                 f"{_ADVICE}"
             )
+    if max(names) >= len(split.train):
+        raise ValueError(
+            f"The split file {path} has the label {max(names)}, and {len(split.train)} training images are too few for "
+            f"as many classes. {_ADVICE}"
+        )
     missing = set(range(max(names) + 1)) - {item.label for item in split.train}
     if missing:
         raise ValueError(

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from kdpl.outside import read_lines
+
 from .few_shot import FewShotDataset
-from .raw_splits import hold_out_validation, read_lines
+from .raw_splits import hold_out_validation
 from .splits import Item, Split
 
 

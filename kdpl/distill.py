@@ -15,7 +15,7 @@ from .clip.loading import check_clip_name, load_clip
 from .clip.templates import GENERIC
 from .distillation.needs import check_needs
 from .distillation.recipe import Recipe
-from .distillation.resume import FILE_NAME, read_resume_state, save_resume_state
+from .distillation.resume import FILE_NAME, read_resume_state, resume, save_resume_state
 from .distillation.training import Progress, Training
 from .distillation.vocabulary import load_vocabulary
 from .fingerprints import fingerprint
@@ -137,7 +137,7 @@ def _train(training: Training, output: Path | None, depends_on: dict[str, Any], 
     """Run the epochs that are missing, keeping the state after each."""
     file = None if output is None else _resume_file(output)
     if file is not None and file.exists():
-        training.load_state_dict(read_resume_state(file, depends_on))
+        resume(file, training, read_resume_state(file, depends_on))
         print(f"Resuming from {file} after epoch {training.epoch}")
     n_batches = len(training.loader)
     with tqdm(total=training.n_epochs * n_batches, unit="batch", disable=not progress) as bar:

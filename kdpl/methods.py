@@ -94,7 +94,7 @@ class Method:
         if unknown := sorted(given.keys() - self.all_settings.keys()):
             raise ValueError(f"{self.name} has no setting {unknown[0]!r}; it has {', '.join(self.all_settings)}.")
         for name, value in given.items():
-            self.all_settings[name].range.check(f"{name} of {self.name} ({self.all_settings[name].meaning})", value)
+            self.all_settings[name].range.check(f"{name} of {self.name}", value)
         return {name: given.get(name, setting.default) for name, setting in self.all_settings.items()}
 
     def check_student(self, name: str) -> None:

@@ -29,6 +29,29 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 
+def comparable(name: str) -> str:
+    """Names that differ in case or in underscores for spaces name the same class."""
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def check_distinct(names: Iterable[str], where: object) -> None:
+    """Refuse class names that mean the same class: its images would count as one, or share its probability.
+
+    Args:
+        where: what has the names.
+
+    Raises:
+        ValueError: with both names.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        if comparable(name) in seen:
+            before = seen[comparable(name)]
+            also = f", also as {name!r}" if name != before else ""
+            raise ValueError(f"{where} has the class name {before!r} twice{also}. A class has one name.")
+        seen[comparable(name)] = name
+
+
 def check_known(name: str, known: Iterable[str], kind: str, flag: str) -> None:
     """Refuse a name that does not exist.
 

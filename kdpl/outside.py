@@ -10,6 +10,8 @@ import io
 import json
 import os
 import stat
+import tarfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ MOST_BYTES = 2**28  # of a text file; ImageNet's split has a third of that
 MOST_CONFIGURATION_BYTES = 2**18
 MOST_DEPTH, MOST_NODES = 50, 100_000  # of YAML, aliases written out
 MOST_CELL = 2**20  # characters
+MOST_GROWTH = 8  # times the size of an archive
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -59,20 +62,43 @@ def read_bytes(path: str | os.PathLike, what: str = "file", most: int = MOST_BYT
         return file.read(most)
 
 
+def check_tensors_file(path: str | os.PathLike, what: str) -> None:
+    """Refuse a file of ``torch.save`` or TorchScript that would make torch unpack a tar, or fill the memory.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`check_file`.
+    """
+    check_file(path, what)
+    try:
+        if tarfile.is_tarfile(path):  # torch would unpack it and open what it brings, such as a pipe
+            raise ValueError(f"{path} is a tar archive; a {what} is needed.")
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            if size > MOST_GROWTH * os.path.getsize(path) + 2**24:
+                raise ValueError(f"{path} is refused: its parts grow to {size:,} bytes when they are unpacked.")
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+        raise ValueError(f"{path} is no {what}, or is damaged ({error}).") from error
+
+
 def read_text(path: str | os.PathLike, what: str = "text file", most: int = MOST_BYTES) -> str:
     """A text in UTF-8, with or without the mark that Windows puts at its start, or in UTF-16 with one.
 
     Raises:
         ValueError: also if it is in another encoding.
     """
-    content = read_bytes(path, what, most)
+    return decoded(read_bytes(path, what, most), path)
+
+
+def decoded(content: bytes, path: str | os.PathLike) -> str:
+    """The text of a file's bytes, as :func:`read_text` has it."""
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(
-            f"{path}, line {line}: this is not text in UTF-8 ({error.reason}). Save it in that encoding."
+            f"{path} is not text in UTF-8: line {line} has an {error.reason}. Save it in that encoding."
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1

@@ -1,6 +1,5 @@
 """The record of a run, ``results.json``: what was done, on what, with which result; written last, when all is done."""
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,8 @@ from .atomic_files import write_json_atomically
 from .clip.device import peak_memory, reset_peak_memory
 from .clip.loading import DEMO_WEIGHTS
 from .fingerprints import sha256_of
+from .outside import parse_json, read_text
+from .record_check import check_record
 from .settings import plain_config
 
 FILE_NAME = "results.json"
@@ -179,14 +180,16 @@ def read_record(file: Path) -> RunRecord:
         Unfinished: if the run was not finished.
         ValueError: if the file is something else.
     """
+    text = read_text(file, "record of a run")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(text, file.name)
     except ValueError as error:
         raise ValueError(f"is no JSON ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"is no record of the known format {FORMAT}")
     if content.get("status") != "finished":
         raise Unfinished(f"is not finished (status {content.get('status')!r})")
+    check_record(content)
     try:
         record = RunRecord(**_known(RunRecord, content))
         record.weights_sha256 = record.weights_sha256 or {}

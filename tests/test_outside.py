@@ -55,7 +55,7 @@ def test_text_is_in_utf8_or_marked(file):
         file.write_text("Käse\n", encoding=encoding)
         assert outside.read_lines(file) == ["Käse"]
     file.write_bytes("one\nKäse".encode("latin-1"))
-    assert "file.yaml, line 2" in refused(outside.read_text, file)
+    assert "file.yaml is not text in UTF-8: line 2 has an" in refused(outside.read_text, file)
     file.write_bytes(b"one\ntwo\0")
     assert "line 2: there is a zero byte" in refused(outside.read_text, file)
 

@@ -87,7 +87,7 @@ def test_a_nested_value_is_refused_without_a_crash():
 def test_the_library_has_the_same_ranges(method):
     for name, setting in method.all_settings.items():
         setting.range.check(name, setting.default)
-        with pytest.raises(ValueError, match=f"{name} of {method.name} .* is None; it takes"):
+        with pytest.raises(ValueError, match=f"{name} of {method.name} is None; it takes"):
             method.complete({name: None})
 
 

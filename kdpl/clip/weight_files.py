@@ -12,6 +12,7 @@ import zipfile
 import torch
 from torch import Tensor
 
+from ..outside import check_tensors_file
 from .converted_weights import converted
 
 KINDS = "a TorchScript archive, a state dict saved by torch.save, or safetensors"
@@ -24,6 +25,7 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is of another kind, is cut off, or holds Python objects beside tensors.
     """
+    check_tensors_file(path, "weight file")
     with open(path, "rb") as file:
         head = file.read(9)
     # Eight bytes of length, then a header in JSON; first, as one length in 32 begins like a pickle, some like a page.
@@ -47,7 +49,7 @@ def _read_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -61,7 +63,7 @@ def _read_torch(path: str | os.PathLike) -> object:
             f"{path} is refused: it holds Python objects, which may execute anything when they are read. "
             f"Expected {KINDS}. If you trust it, save it again as torch.save(model.state_dict(), path)."
         ) from error
-    except (RuntimeError, EOFError) as error:
+    except (RuntimeError, EOFError, LookupError, TypeError, AttributeError, AssertionError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 

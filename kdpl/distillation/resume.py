@@ -5,11 +5,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..outside import parse_json
 from ..prompts.inert_files import read_checkpoint, save_atomically
 from ..settings import AUTO, check_settings
 from .training import Training
 
 FILE_NAME = "resume.pth"
+KINDS = {
+    "epoch": int, "settings": str, "prompts": dict, "optimizer": dict, "scaler": dict, "method": dict,
+    "best_result": float, "phases": dict, "agreement": dict,
+}  # fmt: skip
 
 
 def save_resume_state(file: Path, training: Training, settings: Mapping[str, object], extra: dict[str, Any]) -> None:
@@ -33,6 +38,21 @@ def begun_with(file: Path, key: str, value: str) -> str:
     return value
 
 
+def resume(file: Path, training: Training, state: dict[str, Any]) -> None:
+    """Go back to the state that :func:`read_resume_state` read.
+
+    Raises:
+        ValueError: if it does not fit the training.
+    """
+    if not 0 < state["epoch"] <= training.n_epochs:
+        raise ValueError(f"{file} is damaged: it is of epoch {state['epoch']}, and there are {training.n_epochs}.")
+    try:
+        training.load_state_dict(state)
+    except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{file} is damaged, or of another training ({reason}). Remove it to start over.") from error
+
+
 def read_resume_state(
     file: Path,
     settings: Mapping[str, object],
@@ -48,12 +68,14 @@ def read_resume_state(
     Raises:
         ValueError: if it is not such a file, or is of a training with other settings; these are named.
     """
-    content = read_checkpoint(file)
+    content = read_checkpoint(file, "state of a training")
     if missing := {"epoch", "settings", "prompts", "optimizer"} - content.keys():
         raise ValueError(f"{file} is not the state of a training: it has no {', no '.join(sorted(missing))}.")
-    try:
-        before = dict(json.loads(content["settings"]))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file} is not the state of a training: its settings are damaged ({error}).") from error
+    kinds = KINDS.items()
+    if wrong := [name for name, kind in kinds if name in content and not isinstance(content[name], kind)]:
+        raise ValueError(f"{file} is not the state of a training: {wrong[0]} is {str(content[wrong[0]])[:100]!r}.")
+    before = parse_json(content["settings"], f"{file} is not the state of a training; its settings")
+    if not isinstance(before, dict):
+        raise ValueError(f"{file} is not the state of a training: its settings are no mapping.")
     check_settings(file, counting(before), settings, defaults or {})
     return content

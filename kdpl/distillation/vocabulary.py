@@ -1,11 +1,10 @@
 """The names that class-agnostic training chooses from."""
 
-import csv
-import io
 from pathlib import Path
 
 from ..downloads import RemoteFile, cache_dir, download
 from ..offline import Missing, is_offline
+from ..outside import csv_rows, read_text
 
 OPEN_IMAGES_URL = "https://storage.googleapis.com/openimages/v7/oidv7-class-descriptions.csv"
 OPEN_IMAGES_LEAST = 20_000  # names; the published list has 20,9xx, and a shorter file is not it
@@ -23,13 +22,13 @@ def load_vocabulary(name: str = "", open_images_url: str = OPEN_IMAGES_URL) -> l
         ConnectionError: if the list has to be fetched and cannot be, or what came is not the list.
         ValueError: if a file holds no names.
     """
-    if name and not Path(name).is_file():
+    if name and not Path(name).exists():
         raise FileNotFoundError(
             f"TRAINER.KDPL.VOCABULARY is {name!r}: no such file. Name a text file with one class name per line, "
             "or leave it empty for the names of Open Images."
         )
     file = Path(name) if name else open_images_file(open_images_url)
-    names = _names(file.read_text(encoding="utf-8-sig"))
+    names = _names(read_text(file, "file of class names"), file)
     if not names:
         raise ValueError(f"The vocabulary {file} holds no names. It needs one class name per line.")
     return names
@@ -40,7 +39,7 @@ class ClassList(RemoteFile):
 
     def fault(self, path: Path) -> str | None:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
-        n_names = len(_names(text))
+        n_names = len(_names(text, path)) if text.startswith("LabelName,DisplayName") else 0
         if text.startswith("LabelName,DisplayName") and n_names >= OPEN_IMAGES_LEAST:
             return None
         return (
@@ -60,13 +59,11 @@ def open_images_file(url: str = OPEN_IMAGES_URL) -> Path:
     return file
 
 
-def _names(text: str) -> list[str]:
-    rows = list(csv.reader(io.StringIO(text)))
-    header = rows[0] if rows else []
-    for column in ("ClassName", "DisplayName"):
-        if column in header:
-            names = [row[header.index(column)] for row in rows[1:] if len(row) == len(header)]
-            break
-    else:
+def _names(text: str, file: Path) -> list[str]:
+    header = text.split("\n", 1)[0].strip().split(",")
+    column = next((column for column in ("ClassName", "DisplayName") if column in header), None)
+    if column is None:
         names = text.splitlines()
+    else:
+        names = [row[header.index(column)] for _, row in csv_rows(text, file)][1:]
     return list(dict.fromkeys(name.strip() for name in names if name.strip()))

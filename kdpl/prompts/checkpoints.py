@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..outside import parse_json
 from .inert_files import read_checkpoint, save_atomically
 from .prompt_learner import PromptLearner
 
@@ -56,8 +57,8 @@ def parse_description(path: str | os.PathLike, description: str | Description) -
         ValueError: naming the file, if it is damaged.
     """
     try:
-        found = json.loads(description) if not isinstance(description, dict) else description
-    except (ValueError, TypeError, RecursionError) as error:
+        found = parse_json(description, path) if not isinstance(description, dict) else description
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged: its description is not JSON ({error}).") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} is damaged: its description is a {type(found).__name__}, not a dictionary.")
@@ -130,13 +131,13 @@ def find_checkpoint(directory: str | os.PathLike, registered_name: str, epoch: i
     by_epoch = {
         int(file.name.rsplit("-", 1)[1]): file
         for file in folder.glob("model.pth.tar-*")
-        if file.name.rsplit("-", 1)[1].isdigit()
+        if file.name.rsplit("-", 1)[1].isdecimal()
     }
     best = folder / "model-best.pth.tar"
     if epoch is not None and epoch in by_epoch:
         return by_epoch[epoch]
-    if epoch is None and (best.is_file() or by_epoch):
-        return best if best.is_file() else by_epoch[max(by_epoch)]
+    if epoch is None and (best.exists() or by_epoch):
+        return best if best.exists() else by_epoch[max(by_epoch)]
     wanted = folder / (f"model.pth.tar-{epoch}" if epoch is not None else "model.pth.tar-<epoch>")
     others = sorted(file.parent.name for file in Path(directory).glob("*/model*.pth.tar*"))
     if by_epoch:

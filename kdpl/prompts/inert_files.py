@@ -11,6 +11,7 @@ import torch
 
 from ..atomic_files import atomic_path
 from ..guard import at_safe_places
+from ..outside import MOST_DEPTH, check_tensors_file
 
 # What damaged bytes make torch.load do: a pickle is a program, and these run whatever program they have become.
 DAMAGED = (
@@ -28,7 +29,7 @@ def save_atomically(path: str | os.PathLike, content: dict) -> None:
             temporary.write_bytes(data.getbuffer())
 
 
-def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+def read_checkpoint(path: str | os.PathLike, what: str = "checkpoint") -> dict[str, Any]:
     """Tensors and plain values of a file written by ``torch.save``; nothing in it is executed.
 
     Published checkpoints hold optimizer and scheduler objects beside the tensors; these become inert placeholders.
@@ -37,11 +38,13 @@ def read_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         FileNotFoundError: if there is no such file.
         ValueError: if the file cannot be read as a checkpoint.
     """
+    check_tensors_file(path, what)
     with open(path, "rb") as file:
         try:
             if _is_program(file):
                 raise ValueError("it is a TorchScript program, which would run when it is loaded")
             content = torch.load(file, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
+            _check_plain(content, 0)
         except DAMAGED as error:
             raise ValueError(f"{path} is no checkpoint, or is damaged ({type(error).__name__}: {error}).") from error
     if not isinstance(content, dict):
@@ -77,15 +80,49 @@ class _Inert:
     def extend(self, values): ...
 
 
+def _check_plain(value: Any, depth: int) -> None:
+    """Refuse numbers that nobody wrote, and nesting without end."""
+    if depth > MOST_DEPTH:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("it has a number of more than 64 bits")
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    for item in value if isinstance(value, list | tuple | set) else ():
+        _check_plain(item, depth + 1)
+
+
+def _rebuild_tensor(storage: Any, offset: int, size: tuple, stride: tuple, *rest: Any) -> torch.Tensor:
+    """A tensor with a place of its own in the storage for each number, so that a small file stays small."""
+    tensor = torch._utils._rebuild_tensor_v2(storage, offset, size, stride, *rest)
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueError(f"it has a tensor of shape {tuple(tensor.shape)} with fewer numbers than that")
+    return tensor
+
+
 class _InertPickle:
     """What ``torch.load`` needs of a pickle module; the only door to code, ``find_class``, opens to tensors alone."""
 
     class Unpickler(pickle._Unpickler):  # in Python: that in C allocates many gigabytes if a damaged byte says so
+        dispatch = dict(pickle._Unpickler.dispatch)
+
+        def load_build(self) -> None:
+            """Give an object its attributes: to one of a class or a function that would change it for everybody."""
+            state, target = self.stack.pop(), self.stack[-1]
+            if isinstance(target, OrderedDict) and isinstance(state, dict):
+                vars(target).update(state)  # of a state dict
+            elif not isinstance(target, _Inert):
+                raise pickle.UnpicklingError(f"it sets attributes of a {type(target).__name__}")
+
+        dispatch[pickle.BUILD[0]] = load_build
+
         def find_class(self, module: str, name: str) -> Any:
             if (module, name) == ("collections", "OrderedDict"):
                 return OrderedDict
-            if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_parameter"):
-                return getattr(torch._utils, name)
+            if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+                return _rebuild_tensor
+            if (module, name) == ("torch._utils", "_rebuild_parameter"):
+                return torch._utils._rebuild_parameter
             if module == "torch" and (isinstance(getattr(torch, name, None), torch.dtype) or name.endswith("Storage")):
                 return getattr(torch, name)
             if (module, name) == ("torch", "Size"):

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..atomic_files import atomic_path
 from ..clip.licences import terms_of
 from ..clip.loaded import LoadedCLIP
+from ..outside import check_file
 from ..versions import versions
 from .checkpoints import Description, fill_learner, parse_description, read_prompt_checkpoint
 from .prompt_learner import PromptLearner
@@ -71,6 +72,7 @@ def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Descri
         FileNotFoundError: if there is no such file.
         ValueError: if it is neither, or is damaged.
     """
+    check_file(path, "prompt file")
     with open(path, "rb") as file:
         is_safetensors = file.read(9)[8:] == b"{"  # eight bytes of length, then a header in JSON
     if not is_safetensors:
@@ -79,7 +81,7 @@ def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Descri
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path} is not a prompt file, or is damaged: {error}") from error
     return tensors, parse_description(path, metadata[KEY]) if KEY in metadata else None, True
 

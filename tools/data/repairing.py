@@ -13,7 +13,8 @@ from pathlib import Path
 from datasets.few_shot import FewShotDataset
 from datasets.image_files import folder_names, image_names
 from datasets.imagenet import ImageNet
-from datasets.raw_splits import read_lines, read_mat
+from datasets.raw_splits import read_mat
+from kdpl.outside import read_lines
 
 from .unpacking import move_into
 

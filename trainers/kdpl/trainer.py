@@ -17,7 +17,7 @@ from kdpl.clip.templates import template_of
 from kdpl.distillation.objective import LabelObjective, Objective
 from kdpl.distillation.optimization import with_fused_kernels
 from kdpl.distillation.regularisers import Regulariser
-from kdpl.distillation.resume import FILE_NAME, begun_with, read_resume_state, save_resume_state
+from kdpl.distillation.resume import FILE_NAME, begun_with, read_resume_state, resume, save_resume_state
 from kdpl.distillation.training import Training
 from kdpl.fingerprints import fingerprint
 from kdpl.images.seeded_loader import seeded_loader
@@ -155,7 +155,7 @@ class PromptTrainer(RecordedTrainer):
     def read_resume_state(self, directory: str) -> dict[str, Any] | None:
         """What an interrupted run left in ``directory``; None if there is nothing."""
         file = Path(directory) / FILE_NAME
-        if file.is_file():
+        if file.exists():
             return read_resume_state(file, settings_of(self.cfg), default_settings(), settings_of)
         if self.cfg.RESUME:
             raise FileNotFoundError(
@@ -169,7 +169,7 @@ class PromptTrainer(RecordedTrainer):
         state = self.resume_state
         if state is None:
             return 0
-        self.training.load_state_dict(state)
+        resume(Path(directory) / FILE_NAME, self.training, state)
         self.best_result = state["best_result"]
         self.record.phases |= {name: phase for name, phase in state["phases"].items() if name == "train"}
         if agreement := state.get("agreement"):  # files of earlier versions have none
