@@ -12,6 +12,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,17 +81,13 @@ def run(args: argparse.Namespace) -> None:
     from kdpl.guard import nothing_to_save
 
     with nothing_to_save():
-        import torch
-
         import compat  # noqa: F401  before whatever imports torchvision or dassl
         import datasets  # noqa: F401  registers them
         import trainers  # noqa: F401  registers them
 
         from dassl.data.datasets import DATASET_REGISTRY  # isort: skip
-        from dassl.engine import TRAINER_REGISTRY, build_trainer  # isort: skip
-        from dassl.utils import collect_env_info, set_random_seed, setup_logger  # isort: skip
-        from kdpl.console import log_only  # isort: skip
-        from kdpl.determinism import make_deterministic  # isort: skip
+        from dassl.engine import TRAINER_REGISTRY  # isort: skip
+        from kdpl.locks import sole_writer
         from kdpl.names import check_known
         from trainers.kdpl.configuration import build_cfg
 
@@ -112,6 +109,20 @@ def run(args: argparse.Namespace) -> None:
     if args.plan:
         print(forecast(cfg, trains=not args.eval_only))
         return
+    output = Path(cfg.OUTPUT_DIR)
+    with sole_writer(output, output / ".writer"):
+        work(args, cfg, trainer_class)
+
+
+def work(args: argparse.Namespace, cfg: "CfgNode", trainer_class: type) -> None:
+    """Train or evaluate, and write to the output folder."""
+    import torch
+    from dassl.engine import build_trainer
+    from dassl.utils import collect_env_info, set_random_seed, setup_logger
+
+    from kdpl.console import log_only
+    from kdpl.determinism import make_deterministic
+
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
         set_random_seed(cfg.SEED)

@@ -14,11 +14,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: args.run(args), "The same command continues where it was.")
 
 
-def command() -> None:
-    """The command ``kdpl``."""
-    run_command(main)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kdpl", description="Prompts of a CLIP, learned from a larger CLIP.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -37,4 +32,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    command()
+    run_command(main)

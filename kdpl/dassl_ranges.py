@@ -1,7 +1,7 @@
 """The ranges of the settings that Dassl declares without any; of Dassl nothing is needed here but their names."""
 
 from .clip.device import n_cores
-from .ranges import LARGEST, one_of, or_empty, real, several, text, whole
+from .ranges import LARGEST, Range, one_of, or_empty, real, several, text, whole
 
 MOST_WORKERS = 16  # by default; each keeps decoded images in memory, and a GPU is not waiting for more
 MOST_EPOCHS = 100_000
@@ -20,7 +20,11 @@ _BY_RANGE = (
     (or_empty(several(real(above=0), 3)), "INPUT.PIXEL_STD"),
     (several(real(0, 1, above=0), 2, rising=True), "INPUT.RRCROP_SCALE"),
     (whole(0, 1000), "INPUT.CROP_PADDING INPUT.CUTOUT_N INPUT.RANDAUGMENT_N"),
-    (whole(1, 8192), "INPUT.CUTOUT_LEN INPUT.GB_K"),
+    (whole(1, 8192), "INPUT.CUTOUT_LEN"),
+    (Range("an odd number from 1 to 999", lambda value: value in range(1, 1000, 2)), "INPUT.GB_K"),
+    (Range("False here", lambda value: value is False), "INPUT.NO_TRANSFORM DATALOADER.RETURN_IMG0"),
+    (whole(1, 1, meaning="one augmentation of each image"), "DATALOADER.K_TRANSFORMS"),
+    (Range("nothing: prompts start from their words or the seed", lambda value: value == ""), "MODEL.INIT_WEIGHTS"),
     (whole(0, 30), "INPUT.RANDAUGMENT_M"),
     (real(0), "INPUT.GN_STD INPUT.COLORJITTER_B INPUT.COLORJITTER_C INPUT.COLORJITTER_S"),
     (real(0, 0.5), "INPUT.COLORJITTER_H"),
@@ -29,7 +33,7 @@ _BY_RANGE = (
     (whole(0, max(MOST_WORKERS, 4 * n_cores()), meaning="this machine's cores, four times"), "DATALOADER.NUM_WORKERS"),
     (whole(1, 65_536), "DATALOADER.TRAIN_X.BATCH_SIZE DATALOADER.TRAIN_U.BATCH_SIZE DATALOADER.TEST.BATCH_SIZE"),
     (one_of("adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"), "OPTIM.NAME"),
-    (real(above=0), "OPTIM.LR"),
+    (real(above=0, most=1000), "OPTIM.LR"),
     (real(0), "OPTIM.WEIGHT_DECAY OPTIM.BASE_LR_MULT OPTIM.GAMMA OPTIM.WARMUP_CONS_LR OPTIM.WARMUP_MIN_LR"),
     (real(0, 1 - 1e-9), "OPTIM.ADAM_BETA1 OPTIM.ADAM_BETA2"),
     (one_of("single_step", "multi_step", "cosine"), "OPTIM.LR_SCHEDULER"),

@@ -1,7 +1,8 @@
 """Learning prompts from unlabelled images: the whole method in one call."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from .distillation.recipe import Recipe
 from .distillation.resume import FILE_NAME, read_resume_state, resume, save_resume_state
 from .distillation.training import Progress, Training
 from .distillation.vocabulary import load_vocabulary
+from .downloads import cache_dir
 from .fingerprints import fingerprint
 from .images.files import check_images, list_images
 from .images.seeded_loader import seeded_loader
 from .images.transforms import evaluation_transform, training_transform
+from .locks import sole_writer
 from .methods import find_method
 from .names import list_of_names
 from .prompts.prompt_file import read_prompt_file, save_prompt_file
@@ -89,7 +92,19 @@ def distill(
         warmup_lr, seed, precision, _first(teacher_precision, precision), teacher_scale, views, open_cache(cache),
         os.fspath(images) if isinstance(images, str | os.PathLike) else None,
     )  # fmt: skip
-    return _run(recipe, images, transform, device, n_workers, output and Path(output), progress, before_training)
+    with _writing(output) as output:
+        return _run(recipe, images, transform, device, n_workers, output, progress, before_training)
+
+
+@contextmanager
+def _writing(output: str | os.PathLike | None) -> Iterator[Path | None]:
+    """Keep other processes from writing to the same file."""
+    if output is None:
+        yield None
+        return
+    place = fingerprint(os.path.abspath(output))[:32]
+    with sole_writer(output, cache_dir() / "writers" / place):
+        yield Path(output)
 
 
 def _check(student: str, teacher: str, teacher_scale: str, vocabulary: str | os.PathLike | Sequence[str]) -> None:

@@ -40,19 +40,13 @@ REASONS = {  # what errors of the system mean to somebody who sees the path
 
 
 def run_command(main: Callable[[], int | None], resumes: str = "") -> NoReturn:
-    """Run a command :func:`guarded` and end the process, whatever threads are still at work and pipes closed."""
-    try:
-        code = guarded(main, resumes)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except KeyboardInterrupt:
-        code = INTERRUPTED
+    """Run a command :func:`guarded` and end the process, whatever pipes are closed."""
+    code = guarded(main, resumes)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):  # Python would try again while it shuts down, and complain
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if code == INTERRUPTED:
-        os._exit(code)  # threads that an interruption left behind may abort a regular end
     sys.exit(code)
 
 
@@ -74,7 +68,11 @@ def guarded(work: Callable[[], int | None], resumes: str = "") -> int:
         _flush()
         return code or 0
     except KeyboardInterrupt:
+        if IS_COMMAND:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         tell(f"\nInterrupted.{' ' * bool(resumes)}{resumes}")
+        if IS_COMMAND:  # threads that an interruption left behind may abort a regular end
+            os._exit(INTERRUPTED)
         return INTERRUPTED
     except Exception as error:
         if os.environ.get("KDPL_TRACEBACK"):
@@ -225,7 +223,8 @@ def _is_command() -> bool:
     return bool(sys.argv) and Path(sys.argv[0]).name.removesuffix(".exe") in COMMANDS
 
 
-if _is_command():
+IS_COMMAND = _is_command()
+if IS_COMMAND:
     for _name in ("stdout", "stderr"):
         if getattr(sys, _name) is None:  # closed by whoever started us: no other file may take its number
             setattr(sys, _name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115

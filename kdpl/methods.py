@@ -19,7 +19,8 @@ from .prompts import (
     VPTPromptLearner,
 )
 from .prompts.class_tokens import POSITIONS
-from .ranges import FLAG, Range, one_of, real, text, whole
+from .prompts.initial import words_of
+from .ranges import FLAG, Range, is_plain, one_of, real, whole
 
 
 class Setting(NamedTuple):
@@ -177,8 +178,12 @@ class Method:
 _VECTORS = whole(1, 75)  # with start, name and end they make at most 77 tokens
 _DEPTH = whole(1, 1000)  # published configurations ask for more blocks than some towers have
 _WEIGHT = real(0)
+_WORDS = Range(
+    "words with single spaces between them, or nothing",
+    lambda value: isinstance(value, str) and is_plain(value) and "" not in words_of(value),
+)
 _N_CTX = Setting("N_CTX", 4, _VECTORS, "context vectors, overruled by CTX_INIT", 16)
-_CTX_INIT = Setting("CTX_INIT", "a photo of a", text(), "words to start from; empty: random vectors", "")
+_CTX_INIT = Setting("CTX_INIT", "a photo of a", _WORDS, "words to start from; empty: random vectors", "")
 
 _ENTRIES = (
     Method(
@@ -212,7 +217,7 @@ _ENTRIES = (
         learner=VPTPromptLearner,
         settings={
             "n_vis": Setting("N_CTX_VISION", 8, whole(1, 1000), "visual tokens per block"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", text(), "the fixed words of the text"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "the fixed words of the text"),
             "depth": Setting("PROMPT_DEPTH_VISION", 12, _DEPTH, "blocks with prompts"),
         },
         epochs=5,
@@ -226,7 +231,7 @@ _ENTRIES = (
         learner=MaPLePromptLearner,
         settings={
             "n_ctx": Setting("N_CTX", 2, _VECTORS, "vectors per block, in each tower"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", text(), "used only if N_CTX <= 4"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "used only if N_CTX <= 4"),
             "depth": Setting("PROMPT_DEPTH", 9, _DEPTH, "blocks with prompts"),
         },
         epochs=5,
@@ -242,7 +247,7 @@ _ENTRIES = (
         settings={
             "n_ctx": Setting("N_CTX_TEXT", 4, _VECTORS, "text vectors per block"),
             "n_vis": Setting("N_CTX_VISION", 4, whole(1, 1000), "visual tokens per block"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", text(), "used only if N_CTX_TEXT <= 4"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "used only if N_CTX_TEXT <= 4"),
             "depth_text": Setting("PROMPT_DEPTH_TEXT", 9, _DEPTH, "blocks of the text tower with prompts"),
             "depth_vision": Setting("PROMPT_DEPTH_VISION", 9, _DEPTH, "blocks of the image tower with prompts"),
         },
@@ -269,7 +274,7 @@ _ENTRIES = (
         learner=CoOpPromptLearner,
         settings={
             "n_ctx": Setting("N_CTX", 4, _VECTORS, "context vectors, overruled by CTX_INIT"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", text(), "words to start from; empty: random vectors"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "words to start from; empty: random vectors"),
         },
         epochs=100,
         batch_size=128,

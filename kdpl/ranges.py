@@ -37,9 +37,8 @@ def whole(least: int, most: int = LARGEST, *others: int, meaning: str = "") -> R
     ValueError: shots is 0; it takes a whole number from 1 to 10, or -1.
     """
     also = "".join(f", or {other}" for other in others)
-    to = f" to {most:,}" if most < LARGEST else ""
     return Range(
-        f"a whole number from {least:,}{to}{also}{f' ({meaning})' * bool(meaning)}",
+        f"a whole number from {least:,} to {most:,}{also}{f' ({meaning})' * bool(meaning)}",
         lambda value: type(value) is int and (least <= value <= most or value in others),
     )
 
@@ -47,7 +46,7 @@ def whole(least: int, most: int = LARGEST, *others: int, meaning: str = "") -> R
 def real(least: float = -LARGEST, most: float = LARGEST, above: float | None = None) -> Range:
     """Finite numbers from ``least``, or above ``above``, to ``most``."""
     start = f"above {above:g}" if above is not None else f"from {least:g}" if least > -LARGEST else ""
-    words = " ".join(filter(None, ["a number", start, f"to {most:g}" if most < LARGEST else ""]))
+    words = " ".join(filter(None, ["a number", start, f"to {most:g}"]))
 
     def holds(value: Any) -> bool:
         number = type(value) in (int, float) and math.isfinite(value) and least <= value <= most

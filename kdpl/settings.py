@@ -59,10 +59,13 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_keys(config: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
     """Refuse a key that does not exist; the closest ones and those beside it are listed."""
     known = list(flat(config))
-    nodes = {key.rpartition(".")[0] for key in known}
+    nodes = {key[:place] for key in known for place, sign in enumerate(key) if sign == "."}
     for key in keys:
-        if key in known or key in nodes:
+        if key in known:
             continue
+        if key in nodes:
+            below = ", ".join(get_node(config, key))
+            raise ValueError(f"{key} in {where} is a group of settings; name one of {below}.")
         node = key.rpartition(".")[0]
         listed = (
             f"{node} has {', '.join(get_node(config, node))}" if node in nodes else f"there are {', '.join(config)}"

@@ -14,6 +14,7 @@ import pytest
 from safetensors.torch import save_file
 
 import train
+from kdpl.locks import sole_writer
 
 from .conftest import ROOT
 from .tiny_clip import tiny_clip
@@ -275,3 +276,12 @@ def test_an_interrupted_training_says_that_the_same_command_goes_on(command, tmp
     printed = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in printed
     assert printed.endswith("Interrupted. The same command continues after the last finished epoch.\n")
+
+
+def test_two_trainings_do_not_write_into_one_folder(command, tmp_path, capsys):
+    output = tmp_path / "output"
+    with sole_writer(output, output / ".writer"):
+        assert train.main(list(map(str, command(pairs=("TRAINER.KDPL.PREC", "fp32"))))) == 2
+    said = capsys.readouterr().err
+    assert f"{output} is being written to by process {os.getpid()} on " in said and "another output" in said
+    assert sorted(file.name for file in output.iterdir()) == [".writer", ".writer-owner"]

@@ -12,6 +12,7 @@ import torch
 
 from ..fingerprints import sha256_of
 from ..names import HUB_PREFIX, OPEN_CLIP_PREFIX, did_you_mean
+from ..outside import check_file
 from .demo_weights import DEMO_WEIGHTS, load_demo_state_dict
 from .loaded import LoadedCLIP
 from .open_clip_loading import load_open_clip, open_clip_files, open_clip_preprocessing
@@ -220,6 +221,8 @@ def check_clip_name(name: str) -> None:
                 f"{name} needs {DEMO_WEIGHTS[name]}, which is missing. It is part of KDPL: in its repository "
                 f"`git checkout -- kdpl/demo` brings it back; elsewhere use one of {list(OPENAI_WEIGHTS)}."
             )
+    elif name not in OPENAI_WEIGHTS and os.path.sep in name and os.path.exists(name):
+        check_file(name, "file with the weights of a CLIP")
     elif name not in OPENAI_WEIGHTS and not os.path.isfile(name):
         known = [*OPENAI_WEIGHTS, *DEMO_WEIGHTS]
         raise ValueError(

@@ -4,34 +4,19 @@ Between the machines of a cluster the lock holds on file systems that share floc
 Lustre mounted with -o flock, and GPFS.
 """
 
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from kdpl.locks import first_comer
+from kdpl import locks
 
 FILE_NAME = ".claim"
-OWNER = ".claim-owner"  # who has taken the run last
 
 
-@contextmanager
-def claim(folder: Path) -> Iterator[bool]:
+def claim(folder: Path) -> AbstractContextManager[bool]:
     """Try to take a run; gives whether it is ours until the block ends. The files stay, only the lock counts."""
-    with first_comer(folder / FILE_NAME) as ours:
-        if ours:
-            since = time.strftime("%Y-%m-%d %H:%M:%S")
-            (folder / OWNER).write_text(f"process {os.getpid()} on {os.uname().nodename}, since {since}\n")
-        yield ours
+    return locks.claim(folder / FILE_NAME)
 
 
 def claimed_by(folder: Path) -> str:
     """Who works on a run, in words; empty if nobody does."""
-    if not (folder / FILE_NAME).exists():
-        return ""
-    with first_comer(folder / FILE_NAME) as free:
-        if free:
-            return ""
-    owner = folder / OWNER
-    return owner.exists() and owner.read_text().strip() or "another process"
+    return locks.claimed_by(folder / FILE_NAME)

@@ -6,8 +6,7 @@ from pathlib import Path
 from dassl.config import get_cfg_default
 from yacs.config import CfgNode
 
-from kdpl.clip.device import n_cores
-from kdpl.dassl_ranges import MOST_WORKERS
+from kdpl.dassl_ranges import MOST_WORKERS, n_cores
 from kdpl.methods import METHODS
 from kdpl.names import did_you_mean
 from kdpl.outside import read_yaml
@@ -42,9 +41,9 @@ def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Seque
     check_all(flat(cfg), RANGES, defaults)
     method = cfg.TRAINER.NAME.removesuffix("_KDPL")
     for file, named in methods.items():
-        if named and method in METHODS and method not in named:
-            others = f"{' and '.join(sorted(named))}, and the trainer is {cfg.TRAINER.NAME}"
-            raise ValueError(f"{file} is for {others}. Take one of configs/trainers/{cfg.TRAINER.NAME}.")
+        if len(named) == 1 and method in METHODS and method not in named:  # a file for several says nothing of others
+            another = f"{named.pop()}, and the trainer is {cfg.TRAINER.NAME}"
+            raise ValueError(f"{file} is for {another}. Take one of configs/trainers/{cfg.TRAINER.NAME}.")
     cfg.freeze()
     return cfg
 

@@ -52,8 +52,7 @@ class PromptTrainer(RecordedTrainer):
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse what cannot work before anything is read or fetched."""
-        name = cfg.MODEL.BACKBONE.NAME
-        check_clip_name(name)
+        check_clip_name(name := cfg.MODEL.BACKBONE.NAME)
         self.method.check_student(name)
         check_image_size(name, cfg.INPUT.SIZE, known_preprocessing(name))
 
