@@ -1,8 +1,8 @@
 """Learning prompts from unlabelled images: the whole method in one call."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -92,19 +92,14 @@ def distill(
         warmup_lr, seed, precision, _first(teacher_precision, precision), teacher_scale, views, open_cache(cache),
         os.fspath(images) if isinstance(images, str | os.PathLike) else None,
     )  # fmt: skip
-    with _writing(output) as output:
-        return _run(recipe, images, transform, device, n_workers, output, progress, before_training)
+    return _run(recipe, images, transform, device, n_workers, output and Path(output), progress, before_training)
 
 
-@contextmanager
-def _writing(output: str | os.PathLike | None) -> Iterator[Path | None]:
+def _writing(output: Path | None) -> AbstractContextManager[None]:
     """Keep other processes from writing to the same file."""
     if output is None:
-        yield None
-        return
-    place = fingerprint(os.path.abspath(output))[:32]
-    with sole_writer(output, cache_dir() / "writers" / place):
-        yield Path(output)
+        return nullcontext()
+    return sole_writer(output, cache_dir() / "writers" / fingerprint(os.path.abspath(output))[:32])
 
 
 def _check(student: str, teacher: str, teacher_scale: str, vocabulary: str | os.PathLike | Sequence[str]) -> None:
@@ -138,11 +133,12 @@ def _run(
     training = recipe.build(clip, loader, device)
     if before_training:
         before_training(training)
-    _train(training, output, depends_on, progress)
-    description = recipe.describe(clip, training, depends_on)
-    if output is not None:
-        save_prompt_file(output, training.model.prompt_learner, description)
-        _resume_file(output).unlink(missing_ok=True)
+    with _writing(output):
+        _train(training, output, depends_on, progress)
+        description = recipe.describe(clip, training, depends_on)
+        if output is not None:
+            save_prompt_file(output, training.model.prompt_learner, description)
+            _resume_file(output).unlink(missing_ok=True)
     if recipe.class_agnostic:
         training.model.set_classnames([])
     return Classifier(training.model, description, evaluation_transform(clip.preprocessing))
