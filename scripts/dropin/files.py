@@ -34,7 +34,7 @@ def our_files(with_dassl: bool) -> dict[str, bytes]:
     """Path in the checkout -> content."""
     found = {file.relative_to(ROOT).as_posix(): file for pattern in PATTERNS for file in ROOT.glob(pattern)}
     if with_dassl:
-        found |= {f"dassl/{file.relative_to(ROOT / DASSL).as_posix()}": file for file in ROOT.glob(f"{DASSL}/**/*.py")}
+        found |= {f"dassl/{file.relative_to(ROOT / DASSL).as_posix()}": file for file in ROOT.glob(f"{DASSL}/**/*")}
     return {name: file.read_bytes() for name, file in sorted(found.items()) if _belongs(file)}
 
 
