@@ -12,7 +12,9 @@ import train
 from kdpl.__main__ import main as kdpl_main
 from kdpl.caching.features import FeatureCache, key_of
 from kdpl.clip import loading
+from kdpl.clip.precision import resolve_precision
 from kdpl.clip.zero_shot import ZeroShotClassifier
+from kdpl.distillation.teacher import build_teacher
 from kdpl.images import files, seeded_loader
 from kdpl.methods import METHODS
 from tests.conftest import ROOT
@@ -234,3 +236,18 @@ def test_the_command_lists_and_clears(photos, tmp_path, capsys):
     assert not list(cache.glob("*.shard"))
     assert kdpl_main(["cache", str(photos)]) == 2 and "is no feature cache" in capsys.readouterr().err
     assert kdpl_main(["cache", str(cache), "--unused-for", "1"]) == 2
+
+
+def test_a_teacher_that_is_not_loaded_has_the_scale_and_features_of_one_that_is(tmp_path, monkeypatch):
+    settings = {"device": torch.device("cpu"), "precision": resolve_precision("fp32", torch.device("cpu"))}
+    cache = FeatureCache(tmp_path)
+    first = build_teacher("demo:teacher", CLASSNAMES, "a photo of a {}.", cache, scale="own", **settings)
+    watched = Watched(monkeypatch)
+    second = build_teacher("demo:teacher", CLASSNAMES, "a photo of a {}.", cache, scale="own", **settings)
+    features = torch.nn.functional.normalize(torch.randn(2, first.classifiers[0].width), dim=-1)
+    assert torch.equal(first.logits(features), second.logits(features)) and watched.loaded == []
+    assert second.frozen_tower.identity == first.frozen_tower.identity
+    image = torch.randn(2, 3, 64, 64)
+    assert torch.equal(first(image), second(image)) and watched.loaded == ["demo:teacher"]
+    build_teacher("demo:teacher", CLASSNAMES[:2], "a photo of a {}.", cache, **settings)
+    assert watched.loaded == ["demo:teacher"] * 2

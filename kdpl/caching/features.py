@@ -17,7 +17,7 @@ from .shards import Shards
 STORED = {"fp32": torch.float32, "fp16": torch.float16}
 MAX_GB = 20.0
 MOST_CLAIMS = 256  # rows that are claimed one by one; more at once have one claim together
-_EDITION = 1  # of the features: another number where the same key would mean something else
+_EDITION = 2  # of the features: another number where the same key would mean something else
 
 
 class FeatureCache:

@@ -41,16 +41,13 @@ class DeferredCLIP:
     """A CLIP by name that is loaded when somebody computes with it, if that happens.
 
     Attributes:
-        weights_sha256, preprocessing: as :class:`LoadedCLIP` has them.
+        weights_sha256, preprocessing, logit_scale: as :class:`LoadedCLIP` has them.
     """
 
     name: str
     weights_sha256: str
     preprocessing: Preprocessing
-
-    @property
-    def logit_scale(self) -> float:
-        return load_clip(self.name).logit_scale
+    logit_scale: float
 
     def on(self, device: str | torch.device = "auto", precision: str | Precision = "fp32") -> LoadedCLIP:
         """Load it, see :meth:`LoadedCLIP.on`."""

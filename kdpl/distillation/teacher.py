@@ -152,14 +152,16 @@ def _classifier(
         space = cache.space(depends_on)
         rows = space.lookup(keys)
         if space.notes and all(row is not None for row in rows):
-            preprocessing = Preprocessing(**{k: tuple(v) if isinstance(v, list) else v for k, v in space.notes.items()})
             print(f"CLIP (teacher: {name}) is loaded if the feature cache lacks something; its texts: {template}")
-            clip = DeferredCLIP(name, sha256, preprocessing)
+            facts = {k: tuple(v) if isinstance(v, list) else v for k, v in space.notes["preprocessing"].items()}
+            clip = DeferredCLIP(name, sha256, Preprocessing(**facts), space.notes["logit_scale"])
             return ZeroShotClassifier(clip, classnames, [template], text_features=torch.stack(rows), **settings)
     print(f"Loading CLIP (teacher: {name}); its texts: {template}")
     classifier = ZeroShotClassifier(load_clip(name), classnames, [template], **settings)
     if space is not None:
-        space = cache.space(depends_on, notes=asdict(classifier.source.preprocessing))
+        clip = classifier.source
+        notes = {"preprocessing": asdict(clip.preprocessing), "logit_scale": clip.logit_scale}
+        space = cache.space(depends_on, notes)
         classifier.text_features = space.complete(keys, lambda missing: classifier.text_features[missing])
         classifier.text_features = classifier.text_features.to(classifier.device)
     return classifier
