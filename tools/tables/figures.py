@@ -13,8 +13,14 @@ HALVES = ("base classes", "new classes", "harmonic mean")
 
 
 def figures_of(tables: Sequence[Table]) -> tuple[Figures, Figures]:
-    """Title and SVG of each plot: those to show at once, and those about one half of the classes."""
-    drawn = [(table.title, base_against_new(table)) for table in tables if table.protocol == BASE_TO_NEW]
+    """Title and SVG of each plot: those to show at once, and those about single datasets or one half of the classes.
+
+    Where there is an average over datasets, it stands for them at first.
+    """
+    of_halves = [table for table in tables if table.protocol == BASE_TO_NEW]
+    averages = [table for table in of_halves if table.source is None]
+    drawn = [(table.title, base_against_new(table)) for table in averages or of_halves]
+    more = [(table.title, base_against_new(table)) for table in of_halves if averages and table not in averages]
     drawn += [(table.title, few_shot_curves(table)) for table in tables if table.protocol == FEW_SHOT]
     drawn += _gains_of_halves(tables, HALVES[2:])
     for table in tables:
@@ -23,7 +29,7 @@ def figures_of(tables: Sequence[Table]) -> tuple[Figures, Figures]:
                 (column.title, table, place) for place, column in enumerate(table.columns) if column.number == ACCURACY
             ]
             drawn += _bars(f"{table.protocol} from {table.source}", places)
-    return _drawn(drawn), _drawn(_gains_of_halves(tables, HALVES[:2]))
+    return _drawn(drawn), _drawn(more + _gains_of_halves(tables, HALVES[:2]))
 
 
 def _drawn(figures: Sequence[tuple[str, str | None]]) -> Figures:
