@@ -164,7 +164,7 @@ def _read_draw(path: Path, split: Split, shots: int) -> Split:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is broken, or is no draw from ``split``.
+        ValueError: if it is broken, or is not a draw from ``split``.
     """
     parts = read_json(path, "few-shot draw")
     drawn = {}
@@ -176,8 +176,8 @@ def _read_draw(path: Path, split: Split, shots: int) -> Split:
         except (LookupError, TypeError) as error:
             raise ValueError(f"{part} is not a list of [path, label, classname]") from error
         if strangers:
-            raise ValueError(f"{part} has {min(strangers).path}, which the split has not or under another label")
+            raise ValueError(f"{part} has {min(strangers).path}, which the split lacks or lists under another label")
         expected = {label: min(most, len(items)) for label, items in by_label(source).items()}
         if len(set(drawn[part])) != len(drawn[part]) or Counter(item.label for item in drawn[part]) != expected:
-            raise ValueError(f"{part} has not {most} different images of each class")
+            raise ValueError(f"{part} does not have {most} different images of each class")
     return replace(split, **drawn)

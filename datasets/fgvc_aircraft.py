@@ -30,7 +30,7 @@ class FGVCAircraft(FewShotDataset):
             for row in rows:
                 if row[-1] not in labels:
                     raise ValueError(
-                        f"{path} names the variant {row[-1]!r}, which variants.txt has not. Fetch both again."
+                        f"{path} names the variant {row[-1]!r}, which variants.txt does not have. Fetch both again."
                     )
             return [Item(f"{image}.jpg", labels[name], name) for image, name in rows]
 

@@ -1,4 +1,4 @@
-"""A dataset of one's own: a folder of images, labelled or not, without writing code."""
+"""Your own dataset: a folder of images, labelled or not, without writing code."""
 
 import hashlib
 import os
@@ -125,7 +125,7 @@ class Folder(FewShotDataset):
         return next((self.root / name for name in LABEL_FILES if (self.root / name).exists()), None)
 
     def few_shot(self, split: Split, shots: int, seed: int) -> Split:
-        """The draw; it is not kept, one's own images come and go."""
+        """The draw; it is not kept, because your own images come and go."""
         return few_shot_draw(split, shots, seed)
 
     def with_usable_images(self, split: Split, opens_test: bool) -> Split:

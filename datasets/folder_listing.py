@@ -1,4 +1,4 @@
-"""What a folder of one's own images says about them: their classes, and which of them are for training."""
+"""What a folder of your own images says about them: their classes, and which of them are for training."""
 
 import os
 import posixpath
@@ -117,11 +117,11 @@ def read_label_file(path: Path) -> list[Listed]:
             raise ValueError(f"{path} lists no images.")
     except ValueError as error:
         raise ValueError(
-            f"{error} This is no list of images and labels: expected is a CSV with the columns path, label and, "
+            f"{error} This is not a list of images and labels. Expected a CSV with the columns path, label and, "
             'optionally, split (train, val, test), or a JSON such as {"cat/1.jpg": "cat"}.'
         ) from error
     if len({bool(image.part) for image in listed}) > 1:
-        raise ValueError(f"{path} says of some images only for which part they are. Say it of all or of none.")
+        raise ValueError(f"{path} gives a part for some images only. Give it for all of them, or for none.")
     labels: dict[tuple[str, str | None], str | None] = {}
     for image in listed:
         label = labels.setdefault((image.path, image.part), image.classname)

@@ -77,7 +77,7 @@ class ShapesSketch(Shapes):
 def draw_once(images: Path, split_file: Path, condition: str) -> None:
     """Draw all pictures of one condition into ``images`` and write ``split_file``, unless both are there whole.
 
-    What is there in part is drawn again. Of several processes that come together one draws and the others wait.
+    Incomplete folders are drawn again. If several processes start at once, one draws and the others wait.
 
     Raises:
         ValueError: if the folder cannot be written.

@@ -6,7 +6,7 @@
 torch.Size([2, 64])
 
 :func:`distill` learns prompts from images, :func:`load` makes a classifier of them; :class:`PromptedCLIP`, the prompt
-learners of :data:`METHODS` and :func:`symmetric_kl` are the parts for experiments of one's own.
+learners of :data:`METHODS` and :func:`symmetric_kl` are the parts for your own experiments.
 """
 
 from . import guard  # isort: skip  first: it answers Ctrl-C while the rest is imported

@@ -276,7 +276,7 @@ def load(
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no prompt file, does not say what it belongs to and the arguments do not either, or does
+        ValueError: if it is not a prompt file, does not say what it belongs to and the arguments do not either, or does
             not belong to the student.
         ConnectionError: if the student or the repository has to be fetched and cannot be.
     """

@@ -32,7 +32,7 @@ KINDS = {
 
 
 def check_file(path: str | os.PathLike, what: str = "file", most: int | None = None) -> None:
-    """Refuse what is no regular file: reading a pipe or a device may never end.
+    """Refuse what is not a regular file: reading a pipe or a device may never end.
 
     Args:
         what: what it should be, for the message.

@@ -186,7 +186,7 @@ def read_record(file: Path) -> RunRecord:
     except ValueError as error:
         raise ValueError(f"is no JSON ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"is no record of the known format {FORMAT}")
+        raise ValueError(f"is not a record of the known format {FORMAT}")
     if content.get("status") != "finished":
         raise Unfinished(f"is not finished (status {content.get('status')!r})")
     check_record(content)

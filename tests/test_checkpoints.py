@@ -178,7 +178,7 @@ def test_a_torchscript_program_is_not_run(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 cut off"])
 def test_a_file_that_is_no_checkpoint_is_named(content, tmp_path):
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(ValueError, match="file is no checkpoint, or is damaged"):
+    with pytest.raises(ValueError, match="file is not a checkpoint, or is damaged"):
         read_checkpoint(tmp_path / "file")
 
 
@@ -188,7 +188,7 @@ def test_a_checkpoint_cut_at_any_length_is_named(zipped, tmp_path):
     whole = (tmp_path / "whole").read_bytes()
     for length in [*range(0, 400, 3), *range(400, len(whole) - 1, len(whole) // 100)]:
         (tmp_path / "file").write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="file is no checkpoint, or is damaged"):
+        with pytest.raises(ValueError, match="file is not a checkpoint, or is damaged"):
             read_checkpoint(tmp_path / "file")
 
 

@@ -234,7 +234,7 @@ def test_the_command_lists_and_clears(photos, tmp_path, capsys):
     assert "Removed 0.0 MB" in capsys.readouterr().out and len(list(cache.glob("*.shard"))) == 1
     assert kdpl_main(["cache", str(cache), "--clear"]) == 0
     assert not list(cache.glob("*.shard"))
-    assert kdpl_main(["cache", str(photos)]) == 2 and "is no feature cache" in capsys.readouterr().err
+    assert kdpl_main(["cache", str(photos)]) == 2 and "is not a feature cache" in capsys.readouterr().err
     assert kdpl_main(["cache", str(cache), "--unused-for", "1"]) == 2
 
 

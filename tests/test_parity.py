@@ -116,7 +116,7 @@ def test_files_of_the_format_in_other_words_pass_too(golden, tmp_path):
 @pytest.mark.parametrize("content, message", [
     (None, "No such file"),
     ("no JSON", "is not JSON"),
-    ('{"cases": {}}', "is no golden file: it needs"),
+    ('{"cases": {}}', "is not a golden file: it needs"),
     ('{"format": 2, "base_seed": 1, "classnames": [], "cases": {}}', "this runner knows format 1"),
 ])  # fmt: skip
 def test_what_is_no_golden_file_is_named(content, message, tmp_path):

@@ -29,11 +29,14 @@ def converted(path: str | os.PathLike, read: Callable[[], Mapping[str, Tensor]])
 
     copy = cache_dir() / "weights" / f"{sha256_of(path)}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, ValueError), safe_open(copy, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is not a dictionary
         if (file.metadata() or {}).get(CHECKSUMS) == _checksums(tensors):
             return tensors
     tensors = {name: tensor.detach().clone() for name, tensor in read().items()}
-    with contextlib.suppress(OSError), atomic_path(copy) as temporary:  # a cache that is full or read-only is no fault
+    with (
+        contextlib.suppress(OSError),
+        atomic_path(copy) as temporary,
+    ):  # the cache may be full or read-only
         save_file(tensors, temporary, {CHECKSUMS: _checksums(tensors)})
     return tensors
 

@@ -48,13 +48,13 @@ def load_demo_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is cut off, or is no file of the demo pair.
+        ValueError: if the file is cut off, or is not a file of the demo pair.
     """
     state_dict = read_state_dict(path)
     if missing := sorted({ROWS, TOKEN_IDS} - state_dict.keys()):
         raise ValueError(
-            f"{path} has no {' and no '.join(missing)}, so it is no file of the demo pair. `git checkout -- kdpl/demo` "
-            "brings that back, `python -m tools.pretrain_demo` makes it anew."
+            f"{path} has no {' and no '.join(missing)}, so it is not a file of the demo pair. "
+            "`git checkout -- kdpl/demo` brings that back, `python -m tools.pretrain_demo` makes it again."
         )
     state_dict = {key: value.float() if value.is_floating_point() else value for key, value in state_dict.items()}
     rows = state_dict.pop(ROWS)

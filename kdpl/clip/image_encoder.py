@@ -34,7 +34,7 @@ class ImageEncoder(nn.Module):
         tower = self.towers.vision
         if tower is None:
             if visual is not None:
-                raise ValueError("Visual prompts need a ViT; this CLIP's image tower is none that takes them.")
+                raise ValueError("Visual prompts need a ViT; this CLIP's image tower does not take them.")
             return self.towers.encode_image(image)
         x = _embed(tower, image)
         read = slice(1, x.shape[1]) if tower.averages else slice(1)  # the patches, or the class token

@@ -99,7 +99,7 @@ def folder_weights_file(folder: str | Path) -> Path:
     """The weights in a folder that ``CLIPModel.save_pretrained`` wrote.
 
     Raises:
-        FileNotFoundError, ValueError: if it is no such folder.
+        FileNotFoundError, ValueError: if it is not such a folder.
     """
     read_config(Path(folder) / CONFIG)
     for name in WEIGHTS:

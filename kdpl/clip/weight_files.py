@@ -36,7 +36,7 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     elif head.startswith((b"PK", b"\x80")):  # zip archive, or the pickle of torch before 1.6
         content = _read_torch(path)
     else:
-        raise ValueError(f"{path} is no weight file, or was cut off. Expected {KINDS}.")
+        raise ValueError(f"{path} is not a weight file, or was cut off. Expected {KINDS}.")
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         found = f"a dict with the keys {list(content)[:8]}" if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} holds {found}; expected a state dict, names to tensors. Save that part alone.")

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
     from ..caching.shards import Shards, is_cache
 
     if not is_cache(args.folder):
-        raise ValueError(f"{args.folder} is no feature cache. Name the folder that TRAINER.KDPL.CACHE_DIR names.")
+        raise ValueError(f"{args.folder} is not a feature cache. Name the folder that TRAINER.KDPL.CACHE_DIR names.")
     if args.unused_for and not args.clear:
         raise ValueError("--unused-for says what --clear removes; give both.")
     shards = Shards(args.folder, max_bytes=0)

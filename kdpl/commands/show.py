@@ -1,4 +1,4 @@
-"""Tell what a prompt file holds and what its prompts belong to."""
+"""Show what a prompt file holds and what its prompts belong to."""
 
 import argparse
 

@@ -54,7 +54,7 @@ def check_export(path: Path, with_preprocessing: bool) -> None:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"{path} has none of the endings that tell the format: {', '.join(SUFFIXES)}.")
+        raise ValueError(f"{path} has no ending that names a format; choose from {', '.join(SUFFIXES)}.")
     if suffix == ".safetensors" and with_preprocessing:
         raise ValueError("A matrix of text features has no image tower; --with-preprocessing goes with .onnx and .pt2.")
     if suffix == ".onnx":

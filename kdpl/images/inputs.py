@@ -56,7 +56,7 @@ def to_picture(image: Any) -> Image.Image:
         image = image[0]  # what follows, such as a label, is never read
     if isinstance(image, torch.Tensor):
         if image.ndim == 3 and image.shape[0] not in (1, 3):
-            raise ValueError(f"A tensor of shape {tuple(image.shape)} is no image; (3, height, width) is expected.")
+            raise ValueError(f"A tensor of shape {tuple(image.shape)} is not an image; (3, height, width) is expected.")
         image = (image.permute(1, 2, 0) if image.ndim == 3 else image).detach().cpu().numpy()
     return _from_array(image) if isinstance(image, np.ndarray) else picture(image)
 
@@ -65,7 +65,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
-        raise ValueError(f"An array of shape {array.shape} is no image; (height, width, 3) is expected.")
+        raise ValueError(f"An array of shape {array.shape} is not an image; (height, width, 3) is expected.")
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
             raise ValueError(

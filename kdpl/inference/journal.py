@@ -58,7 +58,7 @@ class Journal:
         except (ValueError, TypeError, KeyError):
             before = None
         if before is None:
-            raise ValueError(f"{self.file} is in the way: it is no journal. Move it, or name another output.")
+            raise ValueError(f"{self.file} is in the way: it is not a journal. Move it, or name another output.")
         if changed := changed_settings(before, json.loads(json.dumps(settings)), {}):
             listed = "; ".join(f"{key} was {old}, is {new}" for key, (old, new) in changed.items())
             raise ValueError(

@@ -38,7 +38,7 @@ def read_prompt_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], 
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no checkpoint of prompts.
+        ValueError: if it is not a checkpoint of prompts.
     """
     content = read_checkpoint(path)
     state = content.get("state_dict")

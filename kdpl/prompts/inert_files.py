@@ -46,9 +46,9 @@ def read_checkpoint(path: str | os.PathLike, what: str = "checkpoint") -> dict[s
             content = torch.load(file, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
             _check_plain(content, 0)
         except DAMAGED as error:
-            raise ValueError(f"{path} is no checkpoint, or is damaged ({type(error).__name__}: {error}).") from error
+            raise ValueError(f"{path} is not a checkpoint, or is damaged ({type(error).__name__}: {error}).") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is no checkpoint: it holds a {type(content).__name__}, not a dictionary.")
+        raise ValueError(f"{path} is not a checkpoint: it holds a {type(content).__name__}, not a dictionary.")
     return content
 
 

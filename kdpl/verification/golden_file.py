@@ -25,7 +25,7 @@ def read_golden(file: Path) -> tuple[dict, ModuleType]:
 
     Raises:
         FileNotFoundError: if the file or the generator is missing.
-        ValueError: if it is no golden file, or one for another tokenizer.
+        ValueError: if it is not a golden file, or one for another tokenizer.
     """
     try:
         golden = json.loads(file.read_text(encoding="utf-8"))
@@ -33,7 +33,7 @@ def read_golden(file: Path) -> tuple[dict, ModuleType]:
         raise ValueError(f"{file} is not JSON: {error}") from error
     needed = {"base_seed", "classnames", "cases"}
     if not isinstance(golden, dict) or needed - golden.keys() or not isinstance(golden["cases"], dict):
-        raise ValueError(f"{file} is no golden file: it needs an object with {', '.join(sorted(needed))}.")
+        raise ValueError(f"{file} is not a golden file: it needs an object with {', '.join(sorted(needed))}.")
     if golden.get("format", FORMAT) != FORMAT:
         raise ValueError(f"{file} has format {golden['format']!r}; this runner knows format {FORMAT}.")
     weights = _weights_module(file)

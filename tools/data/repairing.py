@@ -198,6 +198,6 @@ def validation_folders(folder: Path) -> dict[str, str]:
         with open(solution, encoding="utf-8", newline="") as file:
             return {f"{row['ImageId']}.JPEG": row["PredictionString"].split()[0] for row in csv.DictReader(file)}
     raise FileNotFoundError(
-        f"ImageNet's validation images lie flat, and nothing below {folder} tells their classes. Put the devkit there "
+        f"ImageNet's validation images lie flat, and nothing below {folder} gives their classes. Put the devkit there "
         f"(ILSVRC2012_devkit_t12.tar.gz, which `get ImageNet` unpacks) or Kaggle's {KAGGLE_SOLUTION}."
     )

@@ -207,7 +207,7 @@ def state_of_run(run: Run) -> tuple[str, str]:
 
 
 def state_of_part(part: Part) -> tuple[str, str]:
-    """As :func:`state_of_run`. Stale is what is there of another configuration, other weights or other prompts."""
+    """As :func:`state_of_run`. Stale: made with another configuration, other weights or other prompts."""
     record, unfinished = (Path(part.folder) / name for name in (FILE_NAME, resume.FILE_NAME))
     if not record.exists() and not unfinished.exists():
         return MISSING, ""

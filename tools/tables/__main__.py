@@ -33,7 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folders", nargs="*", type=Path, default=[Path("output")], metavar="FOLDER", help="searched")
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        default=[Path("output")],
+        metavar="FOLDER",
+        help="searched (default: output)",
+    )
     parser.add_argument("--format", choices=FORMATS, help="print this alone, and write no files")
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="where files go (default: <first folder>/tables)")
     parser.add_argument(

@@ -9,8 +9,8 @@ from .published import FILES
 LEGEND = (
     "Accuracy in percent: mean ± sample standard deviation over seeds, from exact counts. Differences, in points, are "
     "paired: the same seed, shots, training split and test images. Bold (in the terminal *) is the best of the trained "
-    "rows with the same student and test images. A published mean, over three seeds, is inside if ours differs from it "
-    "by no more than seeds (95 %) and rounding explain; one seed alone gives no verdict."
+    "rows with the same student and test images. A published mean, over three seeds, is inside if ours lies inside the "
+    "95 % band expected from seed variance and rounding; a single seed gives no verdict."
 )
 HEADINGS = ("method", "learned from", "student", "seeds")
 MISSING = "missing"

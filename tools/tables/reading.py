@@ -16,7 +16,7 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
     Where a folder holds both a record and a log, the record counts.
 
     Returns:
-        The runs, and a sentence for each file that is no finished run.
+        The runs, and a sentence for each file that is not a finished run.
 
     Raises:
         FileNotFoundError: if a folder does not exist, or none of them holds a finished run.

@@ -20,7 +20,7 @@ class Setting:
     backbone: str
     weights: tuple[tuple[str, str], ...] = ()  # role and SHA-256
     options: tuple[tuple[str, str], ...] = ()  # configuration keys and values
-    origin: str = ""  # said when it is no ordinary record
+    origin: str = ""  # said when it is not an ordinary record
 
     @property
     def zero_shot(self) -> bool:
@@ -49,7 +49,7 @@ def read_run(path: Path) -> Run:
     """The run of one ``results.json``.
 
     Raises:
-        ValueError: if it is no record of a finished run.
+        ValueError: if it is not a record of a finished run.
     """
     record = read_record(path)
     return Run(path, record, setting_of(record))

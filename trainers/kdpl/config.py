@@ -53,7 +53,7 @@ SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "DATASET.DRAW": ("", text()),  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them
     "INPUT.RESIZE": ("", one_of("", "shortest", "squash")),  # at test: and crop, or distort; empty: the student's
     "TEST.PER_IMAGE_FILE": (False, FLAG),  # write predictions.csv: label and likeliest classes of each image
-    "DATASET.FOLDER.NAME": ("", text()),  # of images of one's own (DATASET.NAME Folder); empty: that of their folder
+    "DATASET.FOLDER.NAME": ("", text()),  # of your own images (DATASET.NAME Folder); empty: that of their folder
     "DATASET.FOLDER.CLASSNAMES": ("", text()),  # file with one name per line; empty: classnames.txt if it is there
     "DATASET.FOLDER.LABELS": ("", text()),  # CSV or JSON of path, label and perhaps split; empty: labels.csv or .json
     "DATASET.FOLDER.DIVIDE": (False, FLAG),  # whether labelled images that nothing divides are not all for training

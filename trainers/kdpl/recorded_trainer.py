@@ -53,7 +53,7 @@ class RecordedTrainer(TrainerX):
 
     @property
     def dataset_name(self) -> str:
-        """What records and tables call the dataset: a collection of one's own has a name of its own."""
+        """What records and tables call the dataset: a collection of your own has its own name."""
         return getattr(self.dm.dataset, "title", self.cfg.DATASET.NAME)
 
     @property
