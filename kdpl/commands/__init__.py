@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NAMES = (  # in the order of the help
     "train", "predict", "evaluate", "words", "show", "convert", "export", "models", "fetch", "verify", "cache",
+    "doctor",
 )  # fmt: skip
 
 

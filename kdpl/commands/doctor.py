@@ -1,0 +1,65 @@
+"""Tell what this machine computes with; with --gpu also whether compiled steps are right and worth their while.
+
+It times training steps of random CLIPs, so nothing is downloaded: plain ones, steps compiled by torch.compile, and on a
+GPU CUDA graphs, and ends with a verdict on TRAINER.KDPL.STEP. The exit code is 1 if a kind of step is wrong or fails.
+"""
+
+import argparse
+
+EXAMPLE = "kdpl doctor --gpu"
+LINE = "{:<22} {}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--gpu", action="store_true", help="compare and time kinds of steps")
+    add("--device", default="cuda", help="where to compare them (default: cuda)")
+    add("--method", default="CoOp", help="whose steps (default: CoOp)")
+    add("--student", default="ViT-B/32", help="architecture (default: ViT-B/32)")
+    add("--teacher", default="ViT-L/14", help="architecture (default: ViT-L/14)")
+    add("--classes", type=int, default=50, help="default: 50")
+    add("--batch", type=int, default=32, help="images (default: 32)")
+    add("--steps", type=int, default=20, help="timed steps of each kind (default: 20)")
+    add("--precision", default="auto", help="fp32, bf16, fp16, amp or auto (default: auto)")
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+
+    from ..clip.device import device_name, resolve_device
+    from ..versions import versions
+
+    for name, version in versions().items():
+        print(LINE.format(name, version))
+    print(LINE.format("device", device_name(resolve_device("auto"))))
+    if not args.gpu:
+        return 0
+    if args.device == "cuda" and not torch.cuda.is_available():
+        print(LINE.format("verdict", "torch finds no CUDA GPU: nothing was compared, and steps run plainly."))
+        print(LINE.format("", "--device cpu compares plain and compiled steps on the processor."))
+        return 1
+    return _compare(args, resolve_device(args.device))
+
+
+def _compare(args: argparse.Namespace, device) -> int:
+    from ..clip.precision import resolve_precision
+    from ..measuring.random_clips import image_flops
+    from ..measuring.steps import compare_steps, step_case, verdict
+    from ..measuring.timing import interleaved_seconds, matrix_ceiling
+
+    precision = resolve_precision(args.precision, device)
+    objective, batch = step_case(args.method, args.student, args.teacher, args.classes, args.batch, device, precision)
+    print(f"\n{args.method} with KDPL, {args.classes} classes, {args.batch} images, {precision.name}, {device}")
+    ceiling = matrix_ceiling(device, precision.weights_dtype)
+    (seconds,) = interleaved_seconds([lambda: objective.teacher.image_features(batch["img"])], 5, device)
+    reached = args.batch * image_flops(args.teacher) / seconds
+    share = f"{100 * reached / ceiling:.0f} % of that"
+    print(LINE.format("matrix products", f"{ceiling / 1e12:.3g} TFLOP/s at best"))
+    print(LINE.format("teacher's images", f"{args.batch / seconds:.1f} per second, {share}"))
+    kinds = ("plain", "compiled", "graph") if device.type == "cuda" else ("plain", "compiled")
+    measures = compare_steps(objective, batch, args.steps, kinds)
+    for measure in measures:
+        told = measure.failure or f"{1000 * measure.seconds:.2f} ms, prompts differ by {measure.difference:.0e}"
+        print(LINE.format(f"{measure.kind} steps", told))
+    print(LINE.format("verdict", verdict(measures, precision)))
+    return 0 if all(measure.is_right(precision) for measure in measures) else 1

@@ -1,0 +1,46 @@
+"""Times of functions on a device, and what its matrix products reach at best."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+CEILING_SIDE = {"cuda": 8192, "cpu": 1536}  # of square matrices that keep the device busy
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def interleaved_seconds(
+    functions: Sequence[Callable[[], Any]], n: int, device: torch.device, warm_up: int = 1
+) -> list[float]:
+    """Median seconds of each function, all of them called in turn, so that what disturbs one disturbs the others.
+
+    >>> one, two = interleaved_seconds([lambda: sum(range(10)), lambda: sum(range(10**6))], 3, torch.device("cpu"))
+    >>> one < two
+    True
+    """
+    for _ in range(warm_up):
+        for function in functions:
+            function()
+    seconds = [[] for _ in functions]
+    for _ in range(n):
+        for function, times in zip(functions, seconds, strict=True):
+            synchronise(device)
+            start = time.perf_counter()
+            function()
+            synchronise(device)
+            times.append(time.perf_counter() - start)
+    return [sorted(times)[n // 2] for times in seconds]
+
+
+def matrix_ceiling(device: torch.device, dtype: torch.dtype, n: int = 5) -> float:
+    """Floating-point operations per second of a large matrix product: what no tower can exceed."""
+    side = CEILING_SIDE.get(device.type, 2048)
+    matrix = torch.randn(side, side, device=device).to(dtype)
+    (seconds,) = interleaved_seconds([lambda: matrix @ matrix], n, device, warm_up=2)
+    return 2 * side**3 / seconds

@@ -1,0 +1,73 @@
+"""Time training steps and all around them, the plain computation in turn with ours, in one process.
+
+    python -m tools.benchmark --quick                     # under three minutes on two idle cores
+    python -m tools.benchmark --json performance.json     # everything
+    python -m tools.benchmark --render performance.json > docs/performance.md
+
+The plain step is the one that papers describe: every prompt goes through CLIP's own text tower over all 77 positions.
+Weights are random, since time does not depend on them; both steps must give the same loss and the same gradient.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdpl.atomic_files import write_json_atomically
+from kdpl.measuring.random_clips import ARCHITECTURES
+
+from .page import page
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, or render what was measured."""
+    args = parse(arguments)
+    if args.render:
+        print(page(json.loads(args.render.read_text(encoding="utf-8"))), end="")
+        return 0
+    content = measure(args)
+    if args.json:
+        write_json_atomically(args.json, content)
+    print(page(content), end="")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="fewer steps, methods and classes")
+    add("--device", default="auto", help="auto, cuda, mps or cpu (default: auto)")
+    add("--json", type=Path, metavar="FILE", help="write what was measured")
+    add("--render", type=Path, metavar="FILE", help="print the page of such a file, and measure nothing")
+    add("--student", default="ViT-B/32", choices=ARCHITECTURES)
+    add("--teacher", default="ViT-L/14", choices=ARCHITECTURES)
+    add("--classes", type=int, default=50)
+    add("--batch", type=int, default=4, help="images")
+    add("--steps", type=int, default=5, help="timed steps of each kind (default: 5; with --quick 1)")
+    return parser.parse_args(arguments)
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """Everything measured, as plain values."""
+    from kdpl.clip.device import device_name, resolve_device
+    from kdpl.versions import versions
+
+    from .measures import MEASURES, Setting
+
+    device = resolve_device(args.device)
+    steps = 1 if args.quick else args.steps
+    setting = Setting(device, args.student, args.teacher, args.classes, args.batch, steps, args.quick)
+    content = {
+        "device": device_name(device), "student": args.student, "teacher": args.teacher, "classes": args.classes,
+        "batch": args.batch, "steps": steps, "quick": args.quick, "versions": versions(), "measures": {},
+    }  # fmt: skip
+    for heading, function in MEASURES.items():
+        print(heading, file=sys.stderr, flush=True)
+        content["measures"][heading] = function(setting)
+    return content
+
+
+if __name__ == "__main__":
+    sys.exit(main())

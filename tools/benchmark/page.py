@@ -1,0 +1,45 @@
+"""The page of a benchmark, Markdown."""
+
+from typing import Any
+
+from tabulate import tabulate
+
+NOTES = {  # heading: what to know when reading its table
+    "CoOp_KDPL beside the plain computation": "Forward and backward, medians of steps taken in turn. With a cache, "
+    "features of frozen towers are given; the evaluation knows its text features. The gradient's difference is "
+    "relative to its norm.",
+    "Parts of a step": "Features of frozen towers are computed apart; without a cache a step needs all columns. "
+    "Kernels are those on the card, or on a CPU operators that call no others.",
+    "Class-agnostic training": "Text forward and backward of the classes that a batch keeps, out of names with as "
+    "many tokens as those of Open Images. Plain: padded to what the longest names of all could need.",
+    "Numbers of classes": "Text forward and backward of CoOp.",
+    "Share of the ceiling": "Of a large matrix product in float32, measured in the same run.",
+    "Start-up": "The fewest processor seconds of three processes.",
+}
+
+
+def page(content: dict[str, Any]) -> str:
+    """Tables of everything that a file of ``--json`` holds."""
+    size = (
+        f"{content['student']} from {content['teacher']}, {content['classes']} classes, {content['batch']} images, "
+        f"float32, random weights; {content['device']}, torch {content['versions'].get('torch', '?')}; "
+        f"medians of {content['steps']}{' (quick)' if content['quick'] else ''}."
+    )
+    lines = ["# Performance", "", "Made by `python -m tools.benchmark`; do not edit.", "", size]
+    for heading, rows in content["measures"].items():
+        lines += ["", f"## {heading}", "", NOTES.get(heading, ""), "", _table(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    return tabulate(cells, headers=columns, tablefmt="github", disable_numparse=True)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
