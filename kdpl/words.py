@@ -1,11 +1,13 @@
 """What learned prompts say: the vocabulary words nearest to each vector, and how far each class's text has moved."""
 
+import importlib
 import math
 from typing import NamedTuple
 
 import torch
 
 from .classifier import Classifier
+from .clip import openai
 from .clip.templates import GENERIC, check_template
 from .clip.zero_shot import ZeroShotClassifier
 from .import_guards import import_clip
@@ -43,6 +45,9 @@ def nearest_words(classifier: Classifier, n: int = 5, class_index: int = 0) -> l
 
     Args:
         class_index: whose vectors, where contexts are class-specific (CSC).
+
+    Raises:
+        ValueError: if the student's tokenizer is not OpenAI's.
     """
     ctx = classifier.model.prompt_learner().ctx  # (groups or n_cls, n_ctx, width)
     if ctx is None:
@@ -51,9 +56,9 @@ def nearest_words(classifier: Classifier, n: int = 5, class_index: int = 0) -> l
     embeddings = classifier.model.clip.towers.text.embedding.weight.float()  # (n_tokens, width)
     distances = torch.cdist(ctx.float(), embeddings, compute_mode="donot_use_mm_for_euclid_dist")
     nearest = distances.topk(min(n, len(embeddings)), largest=False)
-    words = _vocabulary()
+    words = _vocabulary(classifier)
     return [
-        [NearWord(words.get(token, f"token {token}"), distance) for token, distance in zip(*row, strict=True)]
+        [NearWord(words[token], distance) for token, distance in zip(*row, strict=True)]
         for row in zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True)
     ]
 
@@ -80,10 +85,17 @@ def text_movement(classifier: Classifier, template: str = "") -> list[Movement]:
     return sorted(found, key=lambda movement: movement.cosine)
 
 
-def _vocabulary() -> dict[int, str]:
-    """The tokens of OpenAI's tokenizer, which all students have, by id."""
-    import importlib
+def _vocabulary(classifier: Classifier) -> dict[int, str]:
+    """The tokens of OpenAI's tokenizer by id.
 
+    Raises:
+        ValueError: if the student has another tokenizer.
+    """
+    clip = classifier.model.clip
+    example = ["a photo of an axolotl, 1847"]
+    ours, theirs = clip.tokenize(example)[0], openai.tokenize(example)[0]
+    if len(ours) != len(theirs) or not ours.equal(theirs):
+        raise ValueError(f"{clip.name} has a tokenizer whose tokens cannot be written as words here; OpenAI's can.")
     tokenizer = importlib.import_module(f"{import_clip().__name__}.simple_tokenizer").SimpleTokenizer()
     byte_of = tokenizer.byte_decoder
     return {

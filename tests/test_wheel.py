@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from kdpl.versions import __version__
+from tests.tiny_datasets import write_jpeg
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("setuptools", minversion="77", reason='needs setuptools: pip install "setuptools>=77"')
@@ -110,8 +111,16 @@ def test_what_is_installed_works_elsewhere(wheel, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    code = "import kdpl; print(kdpl.__file__, kdpl.__version__, kdpl.load_clip('demo:student').name)"
-    assert python("-c", code).split() == [str(tmp_path / "site/kdpl/__init__.py"), __version__, "demo:student"]
+    write_jpeg(tmp_path / "photos" / "1.jpg", 1, (80, 70))
+    code = (
+        "import kdpl; print(kdpl.__file__, kdpl.__version__)\n"
+        "demo = {'student': 'demo:student', 'teacher': 'demo:teacher', 'epochs': 1, 'progress': False}\n"
+        "classifier = kdpl.distill('photos', ['red circle', 'blue square'], **demo)\n"
+        "print(classifier.predict('photos/1.jpg')[0].classname)"
+    )
+    where, *_, predicted = python("-c", code).splitlines()
+    assert where.split() == [str(tmp_path / "site/kdpl/__init__.py"), __version__]
+    assert predicted in ("red circle", "blue square")
     assert python("-m", "kdpl", "--help").startswith("usage: kdpl")
 
 

@@ -1,7 +1,5 @@
 """The classifier as one function of an image, with everything that is fixed written into it."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
@@ -26,8 +24,7 @@ class ClassifierProgram(nn.Module):
         with torch.no_grad(), model.fixed_prompts() as text_features:
             prompts = model.prompt_learner()
         self.preprocess = InsidePreprocessing(model.clip.preprocessing) if with_preprocessing else nn.Identity()
-        self.clip = _image_tower_alone(model.clip.model)
-        self.describe = model.clip.describe
+        self.encoder = ImageEncoder(model.clip.towers)  # whose weights become constants of the program
         self.n_deep = len(prompts.deep_visual)
         self.register_buffer("text", (model.logit_scale * text_features[0]).T.contiguous())  # (embed_dim, n_cls)
         self.register_buffer("visual", None if prompts.visual is None else prompts.visual.detach().clone())
@@ -36,16 +33,5 @@ class ClassifierProgram(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         deep = [getattr(self, f"deep_visual_{i}") for i in range(self.n_deep)]
-        encoder = ImageEncoder(self.describe(self.clip, None))  # described here, so that tracing sees its tensors
-        logits = normalise(encoder(self.preprocess(image), self.visual, deep)) @ self.text
+        logits = normalise(self.encoder(self.preprocess(image), self.visual, deep)) @ self.text
         return logits, logits.softmax(dim=-1)
-
-
-def _image_tower_alone(clip: nn.Module) -> nn.Module:
-    """A copy of a CLIP without the blocks and the embedding of its text tower, which are most of that."""
-    alone = copy.copy(clip)
-    alone._modules = dict(clip._modules)
-    alone.transformer = nn.Sequential()
-    alone.transformer.resblocks = nn.Sequential()
-    alone.token_embedding = nn.Identity()
-    return alone
