@@ -172,7 +172,7 @@ def _create_model(model_name: str, path: Path, quick_gelu: bool, preprocessing: 
             force_preprocess_cfg=preprocessing,
             weights_only=True,
         )
-    except (RuntimeError, pickle.UnpicklingError, SafetensorError, EOFError) as error:
+    except (RuntimeError, AttributeError, KeyError, pickle.UnpicklingError, SafetensorError, EOFError) as error:
         raise ValueError(f"{path} does not hold the weights of open_clip's {model_name}: {error}") from error
 
 

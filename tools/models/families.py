@@ -79,9 +79,9 @@ def random_member(family: Family, folder: Path, small: bool, seed: int = 0) -> t
         for key, parameter in model.named_parameters():  # text towers start too small for differences to show
             if parameter.dim() > 1 and not key.startswith("visual."):
                 parameter.normal_(std=parameter.shape[-1] ** -0.5)
-            elif key.endswith(".gamma") or key.endswith("bias"):
+            elif key.endswith((".gamma", ".bias")):
                 parameter.normal_(std=0.2)
-    checkpoint = folder / f"{seed}.pt"
+    checkpoint = folder / f"{name}-{seed}.pt"
     torch.save(model.state_dict(), checkpoint)
     return load_clip(f"open_clip:{name}/{checkpoint}"), model
 

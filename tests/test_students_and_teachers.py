@@ -1,0 +1,381 @@
+"""CLIPs of other libraries as students and teachers: their images, weights in any layout, tuned teachers, offline."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import kdpl
+import train
+from kdpl.__main__ import main
+from kdpl.clip.catalogue import models
+from kdpl.clip.loading import check_clip_name, known_preprocessing, load_clip, why_no_prompts
+from kdpl.clip.precision import resolve_precision
+from kdpl.clip.zero_shot import ZeroShotClassifier
+from kdpl.distillation.teacher import build_teacher
+from kdpl.methods import METHODS
+
+from .conftest import ROOT
+from .tiny_clip import tiny_clip
+from .tiny_datasets import write_jpeg
+
+open_clip = pytest.importorskip("open_clip")
+transformers = pytest.importorskip("transformers")
+
+from tools.models.families import FAMILIES, random_member  # noqa: E402
+
+CPU = torch.device("cpu")
+NAMES = ["red circle", "blue square", "green star"]
+QUICK = {"epochs": 1, "batch_size": 2, "device": "cpu", "progress": False}
+NO_SOCKETS = """
+import socket, sys
+def refuse(*args, **kwargs):
+    raise AssertionError("a socket was opened")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+"""
+
+
+def family(member: str):
+    return next(each for each in FAMILIES if each.member == member)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(4):
+        write_jpeg(folder / f"{i}.jpg", i, (50, 40))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A CLIPModel that transformers has saved, whose images are squashed and normalised in a way of their own."""
+    folder = tmp_path_factory.mktemp("clip_model")
+    tower = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 1}
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(
+        text_config=tower, vision_config=tower | {"image_size": 32, "patch_size": 8}, projection_dim=32
+    )
+    transformers.CLIPModel(config).save_pretrained(folder)
+    said = {"do_center_crop": False, "image_mean": [0.5] * 3, "image_std": [0.25] * 3, "resample": 2}
+    (folder / "preprocessor_config.json").write_text(json.dumps(said))
+    return folder
+
+
+def test_a_mobileclip2_student_learns_from_a_siglip2_teacher_on_real_images(shared, tmp_path):
+    student, _ = random_member(family("MobileCLIP2-S0"), tmp_path, small=True)
+    teacher, _ = random_member(family("ViT-B-32-SigLIP2-256"), tmp_path, small=True)
+    pictures = sorted((shared / "data/mini/cifar10/train").rglob("*.jpg"))[::250]
+    names = sorted(folder.name for folder in (shared / "data/mini/cifar10/train").iterdir())
+    output = tmp_path / "prompts.safetensors"
+    learned = kdpl.distill(
+        pictures, names, student=student.name, teacher=teacher.name, output=output, **QUICK | {"batch_size": 4}
+    )
+    before = METHODS["CoOp"].build_learner(student, METHODS["CoOp"].complete({})).ctx
+    assert not torch.equal(learned.model.prompt_learner.ctx, before)
+    assert kdpl.load(output, device="cpu").predict(pictures[:2])[0].classname in names
+
+
+# Images
+
+
+@pytest.mark.parametrize(
+    "name, size, mean, resize, interpolation",
+    [
+        ("ViT-B/16", 224, 0.48145466, "shortest", "bicubic"),
+        ("open_clip:MobileCLIP2-S0/dfndr2b", 256, 0.0, "shortest", "bilinear"),
+        ("open_clip:ViT-B-16-SigLIP2/webli", 224, 0.5, "squash", "bicubic"),
+        ("open_clip:ViT-H-14-378-quickgelu/dfn5b", 378, 0.48145466, "squash", "bicubic"),
+        ("open_clip:ViT-L-14/laion2b_s32b_b82k", 224, 0.5, "shortest", "bicubic"),
+    ],
+)
+def test_a_name_tells_what_images_must_look_like(name, size, mean, resize, interpolation):
+    known = known_preprocessing(name)
+    assert (known.size, known.mean[0], known.resize, known.interpolation) == (size, mean, resize, interpolation)
+
+
+def run_of(photos: Path, student: Path, output: Path, *pairs: object) -> int:
+    (photos / "classnames.txt").write_text("\n".join(NAMES))
+    arguments = [
+        "--root", photos, "--seed", 1, "--trainer", "CoOp_KDPL", "--output-dir", output, "--backbone", student,
+        "--dataset-config-file", ROOT / "configs/datasets/folder.yaml",
+        "--config-file", ROOT / "configs/trainers/CoOp_KDPL/laion_vit_b16_ctxv1.yaml",
+        "OPTIM.MAX_EPOCH", 1, "DATALOADER.TRAIN_X.BATCH_SIZE", 2, "DATALOADER.NUM_WORKERS", 0,
+        "TRAINER.KDPL.TEACHER", "demo:teacher", "TRAINER.COOP.PREC", "fp32", "TRAINER.KDPL.PREC", "fp32", *pairs,
+    ]  # fmt: skip
+    return train.main([str(argument) for argument in arguments])
+
+
+def test_images_are_as_the_student_wants_them_unless_the_user_says_otherwise(folder, photos, tmp_path, capsys):
+    assert run_of(photos, folder, tmp_path / "run", "TRAINER.KDPL.TEACHER_SCALE", "own") == 0, capsys.readouterr().err
+    record = json.loads((tmp_path / "run/results.json").read_text())
+    assert record["preprocessing"] == {
+        "size": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "resize": "squash", "interpolation": "bilinear",
+    }  # fmt: skip
+    assert record["config"]["INPUT"]["SIZE"] == []  # unset, which is something else than 224
+    library = kdpl.distill(photos, NAMES, student=str(folder), teacher="demo:teacher", teacher_scale="own", **QUICK)
+    trained = load_file(tmp_path / "run/prompts.safetensors")["ctx"]
+    torch.testing.assert_close(library.model.prompt_learner.ctx, trained, rtol=0, atol=0)
+    teacher = kdpl.load(tmp_path / "run/prompts.safetensors", device="cpu").description["teacher"]
+    assert teacher["scale"] == "own" and "in the paper" in teacher["departure"]
+
+    assert run_of(photos, folder, tmp_path / "other", "INPUT.SIZE", "(224,224)") == 2
+    assert "takes images of 32 x 32" in capsys.readouterr().err
+    assert run_of(photos, folder, tmp_path / "mean", "INPUT.PIXEL_MEAN", "[0.1,0.2,0.3]") == 0
+    kept = json.loads((tmp_path / "mean/results.json").read_text())["preprocessing"]
+    assert (kept["mean"], kept["std"]) == ([0.1, 0.2, 0.3], [0.25] * 3)
+
+
+def test_a_teacher_gets_images_in_its_own_resolution_interpolation_and_pixels(folder):
+    clip = load_clip(str(folder))
+    teacher = ZeroShotClassifier(clip, NAMES, device="cpu", pixel_mean=(0.0,) * 3, pixel_std=(1.0,) * 3)
+    pixels = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    resized = torch.nn.functional.interpolate(pixels, size=(32, 32), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        expected = torch.nn.functional.normalize(clip.model.encode_image((resized - 0.5) / 0.25), dim=-1)
+    torch.testing.assert_close(teacher.image_features(pixels), expected, rtol=1e-4, atol=1e-5)
+
+
+# Teachers
+
+
+def test_the_teachers_own_scale_is_that_of_its_file_and_a_sigmoid_bias_changes_nothing(tmp_path):
+    clip, model = random_member(family("ViT-B-32-SigLIP2-256"), tmp_path, small=True)
+    assert float(model.logit_bias) == -10
+    settings = {"device": CPU, "precision": resolve_precision("fp32", CPU), "logit_scale": 40.0}
+    own = build_teacher(clip.name, NAMES, "a photo of a {}.", scale="own", **settings)
+    paper = build_teacher(clip.name, NAMES, "a photo of a {}.", **settings)
+    size = clip.preprocessing.size
+    image = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    texts = open_clip.get_tokenizer(clip.name.removeprefix("open_clip:").partition("/")[0])
+    with torch.no_grad():
+        image_logits, _ = model.get_logits(image, texts([f"a photo of a {name}." for name in NAMES]))
+    torch.testing.assert_close(own(image).softmax(-1), image_logits.softmax(-1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(paper(image) / 40.0, own(image) / clip.logit_scale, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["CoOp", "CoCoOp", "MaPLe"])
+def test_prompts_of_an_earlier_run_are_a_teacher(method, photos, tmp_path):
+    tuned = tmp_path / "tuned.safetensors"
+    classifier = kdpl.distill(photos, NAMES, method=method, student="demo:student", teacher="demo:teacher",
+                              output=tuned, **QUICK)  # fmt: skip
+    settings = {"device": CPU, "precision": resolve_precision("fp32", CPU)}
+    scale = classifier.model.logit_scale
+    teacher = build_teacher(f"prompts:{tuned}", NAMES, "unused {}", logit_scale=scale, **settings)
+    image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(teacher(image).softmax(-1), classifier.probabilities(image), rtol=1e-4, atol=1e-6)
+    assert not teacher(image).requires_grad
+    output = tmp_path / "student.safetensors"
+    kdpl.distill(photos, NAMES, student="demo:student", teacher=f"prompts:{tuned}", output=output, **QUICK)
+    said = kdpl.load(output, device="cpu").description["teacher"]
+    assert said["name"] == f"prompts:{tuned}" and said["sources"] == [{"name": "demo:student", "licence": "MIT"}]
+
+
+@pytest.mark.parametrize(
+    "teacher, message",
+    [
+        ("prompts:absent.safetensors", "absent.safetensors"),
+        ("open_clip:ViT-B-32/nothing", "no weights 'nothing'"),
+        ("hf:nothing", "names no repository"),
+    ],
+)
+def test_a_teacher_that_does_not_exist_is_refused_before_anything_is_read(teacher, message, photos):
+    with pytest.raises((ValueError, OSError), match=message):
+        kdpl.distill(photos, NAMES, student="demo:student", teacher=teacher, **QUICK)
+    with pytest.raises(ValueError, match="TEACHER_SCALE is 'mine'; choose from student, own"):
+        kdpl.distill(photos, NAMES, student="demo:student", teacher="demo:teacher", teacher_scale="mine", **QUICK)
+
+
+# Names and weights
+
+
+def test_openais_weights_are_the_same_student_in_every_librarys_files(photos, tmp_path):
+    """One model in OpenAI's layout, as a checkpoint of open_clip and as a CLIPModel: prompts of one serve all."""
+    weights = {name: tensor.float().contiguous() for name, tensor in tiny_clip().state_dict().items()}
+    save_file(weights, tmp_path / "openai.safetensors")
+    config = {"embed_dim": 32, "quick_gelu": True,
+              "vision_cfg": {"image_size": 32, "layers": 4, "width": 128, "patch_size": 8},
+              "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1,
+                           "layers": 4}}  # fmt: skip
+    for name, quick_gelu in (("KDPL-as-openai", True), ("KDPL-with-gelu", False)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(config | {"quick_gelu": quick_gelu}))
+        open_clip.add_model_config(tmp_path / f"{name}.json")
+    tower = {"num_hidden_layers": 4}
+    converted = transformers.CLIPModel(
+        transformers.CLIPConfig(
+            text_config=tower | {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 1},
+            vision_config=tower | {"hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 2,
+                                   "image_size": 32, "patch_size": 8},
+            projection_dim=32,
+        )
+    )  # fmt: skip
+    converted.load_state_dict(in_the_layout_of_transformers(weights), strict=False)
+    converted.save_pretrained(tmp_path / "hub")
+    names = [str(tmp_path / "openai.safetensors"), f"open_clip:KDPL-as-openai/{tmp_path / 'openai.safetensors'}",
+             str(tmp_path / "hub"), str(tmp_path / "hub" / "model.safetensors")]  # fmt: skip
+    clips = [load_clip(name) for name in names]
+    assert len({clip.fingerprint for clip in clips}) == 1
+    other = load_clip(f"open_clip:KDPL-with-gelu/{tmp_path / 'openai.safetensors'}")
+    assert other.fingerprint != clips[0].fingerprint  # the same tensors, another activation
+    prompts = tmp_path / "prompts.safetensors"
+    learned = kdpl.distill(photos, NAMES, student=names[0], teacher="demo:teacher", output=prompts, **QUICK)
+    pictures = sorted(photos.glob("*.jpg"))
+    for name in names:
+        loaded = kdpl.load(prompts, student=name, device="cpu")
+        torch.testing.assert_close(loaded.logits(pictures), learned.logits(pictures), rtol=1e-4, atol=1e-3)
+    with pytest.raises(ValueError, match="does not belong to this student"):
+        kdpl.load(prompts, student=other.name, device="cpu")
+
+
+def in_the_layout_of_transformers(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Written out for this test, from the documentation of CLIPModel."""
+    found = {
+        "logit_scale": weights["logit_scale"],
+        "text_projection.weight": weights["text_projection"].T,
+        "visual_projection.weight": weights["visual.proj"].T,
+        "text_model.embeddings.token_embedding.weight": weights["token_embedding.weight"],
+        "text_model.embeddings.position_embedding.weight": weights["positional_embedding"],
+        "vision_model.embeddings.class_embedding": weights["visual.class_embedding"],
+        "vision_model.embeddings.patch_embedding.weight": weights["visual.conv1.weight"],
+        "vision_model.embeddings.position_embedding.weight": weights["visual.positional_embedding"],
+    }
+    for theirs, ours in (("text_model.final_layer_norm", "ln_final"), ("vision_model.pre_layrnorm", "visual.ln_pre"),
+                         ("vision_model.post_layernorm", "visual.ln_post")):  # fmt: skip
+        found |= {f"{theirs}.{kind}": weights[f"{ours}.{kind}"] for kind in ("weight", "bias")}
+    parts = {"mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj", "layer_norm1": "ln_1", "layer_norm2": "ln_2",
+             "self_attn.out_proj": "attn.out_proj"}  # fmt: skip
+    for tower, prefix in (("text_model", "transformer"), ("vision_model", "visual.transformer")):
+        for i in range(4):
+            block, layer = f"{prefix}.resblocks.{i}", f"{tower}.encoder.layers.{i}"
+            for kind in ("weight", "bias"):
+                found |= {f"{layer}.{a}.{kind}": weights[f"{block}.{b}.{kind}"] for a, b in parts.items()}
+                joined = weights[f"{block}.attn.in_proj_{kind}"].chunk(3)
+                found |= {f"{layer}.self_attn.{w}_proj.{kind}": t for w, t in zip("qkv", joined, strict=True)}
+    return {name: tensor.contiguous() for name, tensor in found.items()}
+
+
+def test_names_say_which_prompts_a_clip_takes_and_all_tagged_licences_are_known():
+    assert why_no_prompts("open_clip:MobileCLIP2-S0/dfndr2b", visual=True) == "its image tower is timm's fastvit_mci0"
+    assert "ResNet" in why_no_prompts("open_clip:RN50-quickgelu/openai", visual=True)
+    assert "Hugging Face" in why_no_prompts("open_clip:roberta-ViT-B-32/laion2b_s12b_b32k", text=True)
+    assert not why_no_prompts("open_clip:ViT-L-14-CLIPA/datacomp1b", text=True, visual=True)
+    known = {model.name: model for model in models()}
+    assert all(model.licence for model in known.values())
+    assert "no commercial use" in known["open_clip:ViT-H-14-worldwide/metaclip2_worldwide"].licence
+    assert known["ViT-B/32"].visual_prompts and not known["RN50"].visual_prompts
+
+
+def test_kdpl_models_lists_and_refuses_what_nothing_is_called(capsys):
+    assert main(["models", "siglip2"]) == 0
+    assert "open_clip:ViT-B-16-SigLIP2/webli" in capsys.readouterr().out
+    assert main(["models", "no such model"]) == 2
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda config: config.update(model_type="siglip"), "kind 'siglip'"),
+        (lambda config: config["text_config"].update(hidden_act="relu"), "activations are"),
+        (lambda config: config["text_config"].update(num_hidden_layers=3), "do not fit together"),
+    ],
+)
+def test_folders_of_other_models_are_refused_with_the_reason(change, message, folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    change(config)
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        load_clip(str(copy))
+
+
+def test_a_text_that_the_tokenizer_would_cut_is_refused(tmp_path):
+    clip, _ = random_member(family("ViT-L-14-CLIPA"), tmp_path, small=True)  # start token, no end token, 32 tokens
+    assert clip.towers.text.n_start == 1
+    tokens = clip.tokenize([" ".join(["a"] * 30)])
+    assert int(clip.towers.text.end_of_text(tokens)) == 31
+    with pytest.raises(ValueError, match="too long for context length 32 tokens"):
+        clip.tokenize([" ".join(["a"] * 31)])
+
+
+# Offline
+
+
+@pytest.fixture(scope="module")
+def hub(folder, tmp_path_factory) -> Path:
+    """A cache of the hub that has one model."""
+    home = tmp_path_factory.mktemp("hub")
+    model = home / "hub" / "models--somebody--tiny-clip"
+    shutil.copytree(folder, model / "snapshots" / "abc123")
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("abc123")
+    return home
+
+
+def offline(code: str, **environment: str) -> subprocess.CompletedProcess:
+    """Python without sockets."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "KDPL_", "XDG_"))}
+    return subprocess.run(
+        [sys.executable, "-c", NO_SOCKETS + code], cwd=ROOT, capture_output=True, text=True,
+        env={**clean, "OMP_NUM_THREADS": "1", "KDPL_OFFLINE": "1", **environment},
+    )  # fmt: skip
+
+
+def test_what_is_fetched_into_a_folder_serves_a_machine_without_network(hub, photos, tmp_path):
+    target = tmp_path / "copy"
+    fetch = (
+        f"from kdpl.__main__ import main; sys.exit(main(['fetch', 'hf:somebody/tiny-clip', '--to', {str(target)!r}]))"
+    )
+    done = offline(fetch, HF_HOME=str(hub), HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    moved = target.rename(tmp_path / "moved")
+    sourced = subprocess.run(
+        ["bash", "-c", f"source {moved}/env.sh && env"], capture_output=True, text=True, check=True
+    ).stdout
+    environment = dict(line.split("=", 1) for line in sourced.splitlines() if line.startswith(("HF_", "KDPL_", "XDG_")))
+    learn = f"""
+import kdpl
+output = {str(tmp_path / "prompts.safetensors")!r}
+kdpl.distill({str(photos)!r}, {NAMES!r}, student="hf:somebody/tiny-clip", teacher="demo:teacher", output=output,
+             epochs=1, batch_size=2, device="cpu", progress=False)
+print(kdpl.load(output, device="cpu").description["student"]["source"])
+"""
+    done = offline(learn, **environment, HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "{'repository': 'somebody/tiny-clip', 'revision': 'abc123'}" in done.stdout
+
+
+def test_offline_all_that_is_missing_is_listed_with_the_command_that_fetches_it(photos, tmp_path):
+    learn = f"""
+import kdpl
+try:
+    kdpl.distill({str(photos)!r}, student="ViT-B/32", teacher="open_clip:ViT-B-16-SigLIP2/webli, hf:somebody/other")
+except ConnectionError as error:
+    print(error)
+"""
+    said = offline(learn, HOME=str(tmp_path), HF_HOME=str(tmp_path / "hf")).stdout
+    for missing in ("ViT-B-32.pt", "open_clip_model.safetensors", "tokenizer.json", "hf:somebody/other: config.json",
+                    "class list of Open Images"):  # fmt: skip
+        assert missing in said, said
+    assert "kdpl fetch ViT-B/32 open_clip:ViT-B-16-SigLIP2/webli hf:somebody/other vocabulary --to FOLDER" in said
+
+
+def test_names_of_the_hub_are_checked_before_anything_is_fetched():
+    check_clip_name("hf:openai/clip-vit-base-patch32")
+    check_clip_name("hf:openai/clip-vit-base-patch32@main")
+    with pytest.raises(ValueError, match="write hf:ORG/NAME"):
+        check_clip_name("hf:clip")
+
+
+def test_pictures_of_any_shape_are_squashed_for_a_student_that_wants_that(folder):
+    from kdpl.images.transforms import evaluation_transform
+
+    wide = Image.new("RGB", (64, 32))
+    wide.paste((255, 255, 255), (0, 0, 8, 32))  # a white edge, which cropping would cut off
+    assert evaluation_transform(load_clip(str(folder)).preprocessing)(wide)[0, 0, 0] > 1.5
