@@ -115,6 +115,8 @@ class Folder(FewShotDataset):
             )
         path = path or self.root / CLASSNAMES_FILE
         names = read_lines(path, "file of class names") if path.exists() else []
+        if path.exists() and not names:
+            raise ValueError(f"{path} is empty. It has one class name per line; without names, remove it.")
         check_distinct(names, path)
         return names
 

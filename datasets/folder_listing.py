@@ -117,8 +117,8 @@ def read_label_file(path: Path) -> list[Listed]:
             raise ValueError(f"{path} lists no images.")
     except ValueError as error:
         raise ValueError(
-            f"{error} This is not a list of images and labels. Expected a CSV with the columns path, label and, "
-            'optionally, split (train, val, test), or a JSON such as {"cat/1.jpg": "cat"}.'
+            f"{str(error).rstrip('.')}. This is not a list of images and labels. Expected a CSV with the columns path, "
+            'label and, optionally, split (train, val, test), or a JSON such as {"cat/1.jpg": "cat"}.'
         ) from error
     if len({bool(image.part) for image in listed}) > 1:
         raise ValueError(f"{path} gives a part for some images only. Give it for all of them, or for none.")

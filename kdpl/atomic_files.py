@@ -19,8 +19,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     umask = os.umask(0)
     os.umask(umask)
-    os.fchmod(handle, 0o666 & ~umask)  # mkstemp makes private files; these are shared like any other
     os.close(handle)
+    os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; these are shared like any other
     try:
         yield Path(temporary)
         with open(temporary, "rb") as file:

@@ -7,23 +7,25 @@ import hashlib
 import http.client
 import os
 import shutil
+import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from .fingerprints import hash_of
 from .google_drive import DRIVE, fetch_from_drive
 from .locks import one_at_a_time
 from .offline import is_offline
+from .remote_files import RemoteFile
 
-TIMEOUT = 30  # seconds without a single byte
-SLOWEST, PATIENCE = 1000, 60  # a server that sends fewer bytes per second, over so many seconds, is given up
+TIMEOUT = 20  # seconds without a single byte, or without the whole head of an answer
+SLOWEST, PATIENCE = 1000, 20  # a server that sends fewer bytes per second, over so many seconds, is given up
 CONNECTIONS = 20  # for one file; each but the first continues where the last one broke off
+STARTS = 3  # from the first byte, with a server that cannot continue
+MOST_BYTES = 2**31  # of a file of which neither we nor the server knows the size
 BUSY = (429, 500, 502, 503, 504)  # answers of a server that may give the file later
 BUSY_RETRIES, BACKOFF = 4, 1.0  # how often it is asked again, after 1, 2, 4, 8 times BACKOFF seconds
 LONGEST_WAIT, CHUNK = 60, 1 << 18  # seconds, whatever a server asks for; bytes
@@ -39,51 +41,6 @@ MEANINGS = {
 def cache_dir() -> Path:
     """``$XDG_CACHE_HOME/kdpl`` or ``~/.cache/kdpl``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kdpl"
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file that can be fetched.
-
-    Attributes:
-        name: of the file.
-        urls: mirrors of the same bytes, the best first.
-        hash: "md5:..." or "sha256:...", where it is known.
-        size: in bytes where it is known, else 0.
-        by_hand: what to know if no address works.
-    """
-
-    name: str
-    urls: tuple[str, ...] = ()
-    hash: str = ""
-    size: int = 0
-    by_hand: str = ""
-    space = 1  # how many times its size it will take on the disk
-
-    def fault(self, path: Path) -> str | None:
-        """Why ``path`` is not this file, or None."""
-        with open(path, "rb") as content:
-            head = content.read(512).lstrip().lower()
-        if head.startswith((b"<!doctype html", b"<html", b"<?xml")):
-            return "a web page came in place of the file"
-        size = path.stat().st_size
-        if self.size and size != self.size:
-            return f"{size:,} bytes arrived; the file has {self.size:,}"
-        if self.hash:
-            kind, expected = self.hash.split(":")
-            found = hash_of(path, kind)
-            if found != expected:
-                return f"what arrived has the {kind.upper()} hash {found}, not {expected}"
-        return "an empty file came" if not size else None
-
-    def manual_route(self, path: Path, reasons: list[str]) -> str:
-        """What went wrong with each mirror, and how to get the file to ``path`` by hand."""
-        what = "could not be fetched:" if reasons else "has to be fetched by hand."
-        lines = [f"{self.name} {what}", *reasons, *[self.by_hand] * bool(self.by_hand)]
-        if self.urls:
-            advice = "Check the connection, or do it by hand" if reasons else "By hand"
-            lines += [f"{advice}: open one of these in a browser,", *(f"  {url}" for url in self.urls)]
-        return "\n".join([*lines, f"put the file at\n  {path}\nand run the same command again."])
 
 
 def download(file: RemoteFile, path: Path, by_hand: Path | None = None) -> None:
@@ -139,7 +96,8 @@ def _fetch_from_server(url: str, part: Path, file: RemoteFile) -> None:
     """Download into ``part``; what it holds already from the same version of the file is not fetched again."""
     if not _tag_of(part).exists():
         part.unlink(missing_ok=True)
-    idle = busy = total = 0
+    idle = busy = total = starts = 0
+    waited = 0.0
     with tqdm(desc=file.name, unit="B", unit_scale=True, unit_divisor=1024) as progress:
         for _ in range(CONNECTIONS):
             have = _size(part)
@@ -153,13 +111,14 @@ def _fetch_from_server(url: str, part: Path, file: RemoteFile) -> None:
             with response:
                 if response.status in BUSY and busy < BUSY_RETRIES:
                     busy += 1
-                    _wait(response, BACKOFF * 2 ** (busy - 1))
+                    waited += _wait(response, BACKOFF * 2 ** (busy - 1), LONGEST_WAIT - waited)
                     continue
                 complete, total = _take(response, part, file, have, progress)
             if complete:
                 return
             idle = idle + 1 if _size(part) <= have else 0
-            if idle == 2:
+            starts += response.status == 200
+            if idle == 2 or starts == STARTS:
                 break
     of_total = f" of {total:,}" if total else ""
     raise ConnectionError(f"the connection broke off after {_size(part):,}{of_total} bytes")
@@ -172,25 +131,45 @@ def _ask(url: str, part: Path, have: int) -> http.client.HTTPResponse | HTTPErro
         headers["Range"] = f"bytes={have}-"
     if have and tag.exists():
         headers["If-Range"] = tag.read_text(encoding="utf-8")
-    try:
-        return urlopen(Request(url, headers=headers), timeout=TIMEOUT)
-    except HTTPError as answer:
-        return answer
-    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: not an address
-        raise ConnectionError(str(error)) from error
+    if not url.startswith(("http://", "https://")):
+        raise ConnectionError("unknown url type: an address begins with http:// or https://")
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(urlopen(Request(url, headers=headers), timeout=TIMEOUT))
+        except HTTPError as answer:
+            answers.append(answer)
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: not an address
+            answers.append(ConnectionError(str(error) or type(error).__name__))
+
+    asking = threading.Thread(target=ask, daemon=True)  # a head that comes byte by byte never runs into the timeout
+    asking.start()
+    asking.join(TIMEOUT + 1)
+    if not answers or isinstance(answers[0], ConnectionError):
+        raise answers[0] if answers else ConnectionError("timed out")
+    return answers[0]
 
 
-def _wait(response: http.client.HTTPResponse | HTTPError, seconds: float) -> None:
-    """Give a busy server as long as it asks for, but not for ever, and say so."""
+def _wait(response: http.client.HTTPResponse | HTTPError, seconds: float, left: float) -> float:
+    """Give a busy server the time that it asks for, if that is short, and say so; returns the seconds.
+
+    Raises:
+        ConnectionError: if it is longer than is left.
+    """
     asked = response.headers.get("Retry-After", "")
     if asked.isdecimal():
         seconds = int(asked)
     elif date := email.utils.parsedate_tz(asked):
         seconds = max(0.0, email.utils.mktime_tz(date) - time.time())
-    wishes = f" and asks to wait {seconds:.0f} seconds" if seconds > LONGEST_WAIT else ""
-    seconds = min(seconds, LONGEST_WAIT)
-    print(f"  the server is busy ({response.status}){wishes}: asking it again in {seconds:.0f} seconds", flush=True)
+    if seconds > left:
+        meaning = MEANINGS.get(response.status, response.reason)
+        raise ConnectionError(
+            f"the server answered {response.status} ({meaning}) and asks to wait {seconds:.0f} seconds"
+        )
+    print(f"  the server is busy ({response.status}): asking it again in {seconds:.0f} seconds", flush=True)
     time.sleep(seconds)
+    return seconds
 
 
 def _take(
@@ -230,14 +209,17 @@ def _take(
         tag.unlink(missing_ok=True)
     progress.total, progress.n = total or None, start
     with open(part, "ab" if continues else "wb") as content:
-        return _receive(response, content, total - start if total else None, progress), total
+        missing = total - start if total else None
+        return _receive(response, content, missing, file.size or total or MOST_BYTES, progress), total
 
 
-def _receive(response: http.client.HTTPResponse, content: BinaryIO, missing: int | None, progress: tqdm) -> bool:
+def _receive(
+    response: http.client.HTTPResponse, content: BinaryIO, missing: int | None, most: int, progress: tqdm
+) -> bool:
     """Write what arrives; whether nothing is missing then, which without an announced length only its end tells.
 
     Raises:
-        ConnectionError: if it arrives too slowly.
+        ConnectionError: if it arrives too slowly, or is more than ``most`` bytes.
     """
     since, received = time.monotonic(), 0
     while missing is None or missing > 0:
@@ -248,6 +230,8 @@ def _receive(response: http.client.HTTPResponse, content: BinaryIO, missing: int
         if not chunk:
             return missing is None
         content.write(chunk)
+        if content.tell() > most:
+            raise ConnectionError(f"more than the {most:,} bytes came that the file may have")
         progress.update(len(chunk))
         received += len(chunk)
         missing = missing and missing - len(chunk)

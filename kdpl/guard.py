@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 USER_ERROR, BUG, INTERRUPTED = 2, 70, 130  # exit codes
+MOST_TOLD = 4000  # characters of one message
 COMMANDS = ("kdpl", "train.py")  # beside `python -m kdpl` and `python -m tools.<name>`
 REASONS = {  # what errors of the system mean to somebody who sees the path
     errno.ENOENT: "; check the name, or what should have written it",
@@ -117,7 +118,7 @@ def in_words(error: BaseException) -> str:
 
 def _tell_error(error: Exception) -> int:
     if words := in_words(error):
-        tell(f"error: {words}")
+        tell(f"error: {words if len(words) <= MOST_TOLD else words[:MOST_TOLD] + ' ...'}")
         return USER_ERROR
     summary = f"{type(error).__name__}: {str(error)[:500]}"
     tell(f"error: this is a bug in KDPL ({summary}).\n{_keep_report(error)}")

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .blocks import digest
-from .shards import Shards
+
+if TYPE_CHECKING:
+    from .shards import Shards
 
 STORED = {"fp32": torch.float32, "fp16": torch.float16}
 MAX_GB = 20.0
@@ -143,6 +145,12 @@ def key_of(*facts: Any) -> bytes:
 
 
 @cache
-def _shards(process: int, folder: Path, max_bytes: int) -> Shards:
+def _shards(process: int, folder: Path, max_bytes: int) -> "Shards":
     """One index of a folder per process, whoever opens it how often."""
+    try:
+        from .shards import Shards
+    except ImportError as error:
+        raise ValueError(
+            f"A cache of features on disk needs locks that this system has not ({error}): leave its folder empty."
+        ) from error
     return Shards(folder, max_bytes)

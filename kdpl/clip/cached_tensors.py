@@ -12,6 +12,7 @@ from torch import Tensor
 from ..atomic_files import atomic_path
 from ..downloads import cache_dir
 from ..fingerprints import tensors_fingerprint
+from ..outside import check_tensors_file
 
 
 def cached_tensor(kind: str, key: object, compute: Callable[[], Tensor], is_right: Callable[[Tensor], bool]) -> Tensor:
@@ -40,21 +41,27 @@ def cache_file(kind: str, key: object) -> Path:
 
 def read_cached(file: Path, kind: str, is_right: Callable[[Tensor], bool]) -> Tensor | None:
     """The tensor of a file; None where there is no such file, or it is damaged."""
-    if not file.is_file():
+    if not file.exists():
         return None
     try:
+        check_tensors_file(file, "cached tensor")
         content = torch.load(file, weights_only=True)
         tensor = content[kind]
         # Files of earlier versions have no hash.
-        if is_right(tensor) and content.get("sha256") in (None, tensors_fingerprint({kind: tensor})):
+        whole = content.get("sha256") in (None, tensors_fingerprint({kind: tensor}))
+        if whole and is_right(tensor) and bool(tensor.isfinite().all()):
             return tensor
-    except (OSError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, pickle.UnpicklingError):
+    except (OSError, ValueError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, pickle.PickleError):
         pass  # however a file that was cut off or overwritten fails
     print(f"{file} is damaged: what it held is computed again")
     return None
 
 
 def write_cached(file: Path, kind: str, tensor: Tensor) -> None:
-    """Write the file of a tensor, whole or not at all."""
-    with atomic_path(file) as temporary:
-        torch.save({kind: tensor.cpu(), "sha256": tensors_fingerprint({kind: tensor})}, temporary)
+    """Write the file of a tensor, whole or not at all; a cache that is full or read-only is no fault."""
+    try:
+        with atomic_path(file) as temporary:
+            torch.save({kind: tensor.cpu(), "sha256": tensors_fingerprint({kind: tensor})}, temporary)
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's, of a full disk
+        reason = str(error).splitlines()[0]
+        print(f"{file} cannot be written ({reason}): what it would hold is computed again the next time")

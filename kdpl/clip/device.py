@@ -1,10 +1,16 @@
 """The device that the computation runs on."""
 
 import os
-import resource
 import sys
 
 import torch
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+MEMORY_WHERE_UNKNOWN = 8 * 2**30
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -42,9 +48,11 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int:
-    """Bytes: of the card since the phase began, or of the whole process so far on a CPU."""
+    """Bytes: of the card since the phase began, or of the whole process so far on a CPU; 0 where nothing tells."""
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
+    if resource is None:
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -52,3 +60,11 @@ def peak_memory() -> int:
 def n_cores() -> int:
     """The cores that this process may use; a cluster may give it fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine_memory() -> int:
+    """Bytes of this machine's memory; a modest guess where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return MEMORY_WHERE_UNKNOWN

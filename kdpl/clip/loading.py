@@ -205,6 +205,8 @@ def check_clip_name(name: str) -> None:
     Raises:
         ValueError: naming what is possible and what was probably meant.
     """
+    if not name:
+        raise ValueError("No CLIP is named. The student is --backbone or MODEL.BACKBONE.NAME, such as ViT-B/32.")
     if name.startswith(OPEN_CLIP_PREFIX):
         check_open_clip_name(name)
     elif name.startswith(HUB_PREFIX):

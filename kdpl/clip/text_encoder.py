@@ -1,6 +1,5 @@
 """A text tower, run with learned prompts."""
 
-import os
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .device import machine_memory
 from .prompt_lengths import ranges_of_like_length
 from .towers import TextTower, finish, project
 
@@ -204,6 +204,6 @@ def _tokens_that_fit(tower: TextTower, device: torch.device) -> int:
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
     else:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        total = machine_memory()
     floats_per_block = 24 * tower.width  # a token keeps 13 to 20 widths, rest for temporaries
     return int(SHARE_OF_MEMORY * total / (4 * floats_per_block * len(tower.blocks)))

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ..clip.device import machine_memory
 from ..random_streams import stream_seed
 from .decoded import DecodedImages
 from .files import read_image
@@ -162,7 +163,7 @@ def seeded_loader(
     """
     if not len(images):
         raise ValueError("There are no training images: check DATASET.NUM_SHOTS, SUBSAMPLE_CLASSES and the split.")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = machine_memory()
     n_stores = 1 if multiprocessing.get_start_method() == "fork" else max(1, n_workers)  # others share no memory
     cache_bytes = int(min(CACHE_BYTES * max(1, n_workers), SHARE_OF_MEMORY * memory) / n_stores)
     return DataLoader(

@@ -22,6 +22,7 @@ from tempfile import TemporaryFile
 
 from tabulate import tabulate
 
+from kdpl.clip.device import n_cores
 from kdpl.guard import guarded, run_command
 from tools.tables.__main__ import main as tables
 
@@ -151,7 +152,7 @@ def make_engine(args: argparse.Namespace, spec: Spec, output: Path) -> Engine:
         options = dict(_key_and_value(text) for text in args.slurm)
         gpus = 1 if args.gpus is None else args.gpus
         return SlurmEngine(args.jobs or ALL_AT_ONCE, spec.threads, gpus, output / ".slurm", options)
-    cards, cores = visible_cards(), len(os.sched_getaffinity(0))
+    cards, cores = visible_cards(), n_cores()
     if args.gpus == 0:
         cards = []
     if args.gpus and args.gpus > len(cards):

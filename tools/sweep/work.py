@@ -5,6 +5,7 @@ otherwise that of train.py.
 """
 
 import os
+import platform
 import sys
 import threading
 import time
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
         with open(run.folder / LOG, "ab", buffering=0) as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        print(f"== {time.strftime('%Y-%m-%d %H:%M:%S')} on {os.uname().nodename}", flush=True)
+        print(f"== {time.strftime('%Y-%m-%d %H:%M:%S')} on {platform.node()}", flush=True)
         return do(run)
 
 

@@ -89,7 +89,7 @@ def merge_pairs(cfg: CfgNode, pairs: Sequence[str]) -> None:
 def _merge(merge: Callable[[], None], where: str) -> None:
     try:
         merge()
-    except (ValueError, AssertionError, AttributeError, TypeError) as error:  # of yacs: a value where others are below
+    except (ValueError, AssertionError, AttributeError, TypeError, KeyError) as error:  # however yacs refuses it
         raise ValueError(f"{where}: {' '.join(str(error).split())}") from error
     except (RecursionError, MemoryError) as error:
         raise ValueError(f"{where}: it is nested too deeply.") from error

@@ -75,7 +75,7 @@ def replaced_when_complete(path: str | os.PathLike) -> Iterator[Path]:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     umask = os.umask(0)
     os.umask(umask)
-    os.fchmod(handle, 0o666 & ~umask)  # mkstemp makes private files
+    os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files
     os.close(handle)
     try:
         yield Path(temporary)

@@ -1,0 +1,206 @@
+"""Files made to harm or to hang: none is executed, waited for, unpacked without end, or believed."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdpl.clip.weight_files import read_state_dict
+from kdpl.prompts.inert_files import read_checkpoint, save_atomically
+from kdpl.prompts.prompt_file import read_prompt_file
+from kdpl.run_record import read_record
+from tools.data.sources import RemoteFile
+from tools.data.unpacking import move_into, unpack_into
+
+from .conftest import ROOT
+
+READERS = (read_state_dict, read_checkpoint, read_prompt_file)
+EXAMPLES = int(os.environ.get("KDPL_EXAMPLES", "40"))
+
+
+def pickled_build() -> bytes:
+    """GLOBAL, then BUILD with a state: what would set attributes of the function itself."""
+    state = pickle.dumps((None, {"__defaults__": ("changed",)}), protocol=2)[2:-1]
+    return b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + state + b"b."
+
+
+def test_a_checkpoint_cannot_change_a_function(tmp_path):
+    before = torch._utils._rebuild_tensor_v2.__defaults__
+    save_atomically(tmp_path / "file", {"a": 1})
+    with zipfile.ZipFile(tmp_path / "file") as source, zipfile.ZipFile(tmp_path / "changed", "w") as target:
+        for name in source.namelist():
+            target.writestr(name, pickled_build() if name.endswith("data.pkl") else source.read(name))
+    with pytest.raises(ValueError, match="it sets attributes of a"):
+        read_checkpoint(tmp_path / "changed")
+    assert torch._utils._rebuild_tensor_v2.__defaults__ == before
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_tar_is_refused_before_torch_unpacks_it(read, tmp_path):
+    os.mkfifo(tmp_path / "sys_info")
+    with tarfile.open(tmp_path / "weights.pt", "w") as archive:
+        for name in ("sys_info", "pickle"):
+            archive.add(tmp_path / "sys_info", name)
+    with pytest.raises(ValueError, match="weights.pt is a tar archive|weights.pt is no weight file"):
+        read(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_pipes_folders_and_bombs_are_refused(read, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="is a pipe"):
+        read(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="is a folder"):
+        read(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no"):
+        read(tmp_path / "none")
+    with zipfile.ZipFile(tmp_path / "bomb", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(2**26))
+    with pytest.raises(ValueError, match="bomb is refused: its parts grow to 67,108,864 bytes"):
+        read(tmp_path / "bomb")
+
+
+def test_a_tensor_larger_than_its_numbers_and_endless_numbers_are_refused(tmp_path):
+    torch.save({"a": torch.zeros(1).expand(10**9)}, tmp_path / "expanded")
+    with pytest.raises(ValueError, match="a tensor of shape .* with fewer numbers"):
+        read_checkpoint(tmp_path / "expanded")
+    torch.save({"epoch": 2**80}, tmp_path / "number")
+    with pytest.raises(ValueError, match="a number of more than 64 bits"):
+        read_checkpoint(tmp_path / "number")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> bytes:
+    file = tmp_path_factory.mktemp("whole") / "file"
+    save_atomically(file, {"state_dict": {"ctx": torch.ones(4, 8)}, "epoch": 3, "settings": "{}"})
+    return file.read_bytes()
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None)
+@given(data=st.data())
+def test_damaged_checkpoints_are_read_or_refused_in_our_words(whole, tmp_path_factory, data):
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file = tmp_path_factory.getbasetemp() / "damaged"
+    file.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    for read in READERS:
+        try:
+            read(file)
+        except ValueError as error:
+            assert type(error) is ValueError and str(file) in str(error)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"correct": 9}, "the evaluation has 9 correct of 8 images"),
+        ({"correct": -1}, "evaluation correct is -1"),
+        ({"total": 0}, "evaluation total is 0"),
+        ({"total": "8"}, "evaluation total is '8'"),
+        ({"accuracy": 120.0}, "evaluation accuracy is 120.0"),
+        ({"accuracy": 50.0}, "7 of 8 correct, and an accuracy of 50.0"),
+        ({"per_class": [{"classname": "a", "correct": 3, "total": 2}]}, "class a has 3 correct of 2"),
+        ({"per_class": [3]}, "a class is 3"),
+        ({"dataset": None}, "evaluation dataset is None"),
+    ],
+)
+def test_impossible_records_are_refused(change, words, tmp_path):
+    evaluation = {"dataset": "D", "correct": 7, "total": 8, "accuracy": 87.5}
+    record = {"format": 1, "status": "finished", "mode": "eval", "trainer": "ZeroshotCLIP", "dataset": "D", "seed": 1}
+    record |= {"shots": 16, "backbone": "demo:student", "evaluations": [evaluation]}
+    (tmp_path / "results.json").write_text(json.dumps(record))
+    assert read_record(tmp_path / "results.json").evaluations[0].correct == 7
+    (tmp_path / "results.json").write_text(json.dumps(record | {"evaluations": [evaluation | change]}))
+    with pytest.raises(ValueError, match=words.replace("[", r"\[")):
+        read_record(tmp_path / "results.json")
+
+
+def tar_of(path, *members):
+    with tarfile.open(path, "w") as archive:
+        for member, content in members:
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def member(name, kind=tarfile.REGTYPE, link=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, 0o644
+    return info
+
+
+def test_an_archive_with_a_link_is_refused_and_nothing_is_written(tmp_path):
+    folder, outside = tmp_path / "data" / "set", tmp_path / "data" / "other"
+    outside.mkdir(parents=True)
+    archive = tar_of(
+        tmp_path / "a.tar", (member("in/up", tarfile.SYMTYPE, "../in/x"), b""), (member("in/x/a.jpg"), b"x")
+    )
+    with pytest.raises(ValueError, match="a.tar is refused: it holds the link up"):
+        unpack_into(archive, RemoteFile("a.tar", moves=(("in", "images"),)), folder)
+    assert list(folder.iterdir()) == [] and list(outside.iterdir()) == []
+
+
+def test_files_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "place").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "place" / "cat").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "new" / "cat").mkdir(parents=True)
+    (tmp_path / "new" / "cat" / "1.jpg").touch()
+    with pytest.raises(ValueError, match="cat is a link, and files would be written through it"):
+        move_into(tmp_path / "new", tmp_path / "place")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_an_archive_that_grows_without_measure_is_refused(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("tools.data.unpacking.SLACK", 2**16)
+    path, zeros = tmp_path / f"a.{kind}", bytes(2**20)
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for i in range(3):
+                archive.writestr(f"in/{i}", zeros)
+    else:
+        with tarfile.open(path, "w:gz") as archive:
+            for i in range(3):
+                info = member(f"in/{i}")
+                info.size = len(zeros)
+                archive.addfile(info, io.BytesIO(zeros))
+    with pytest.raises(ValueError, match="is refused: it grows beyond 20 times its size"):
+        unpack_into(path, RemoteFile(path.name, moves=(("in", "images"),)), tmp_path / "set")
+    assert list((tmp_path / "set").iterdir()) == []
+
+
+WITHOUT = """
+import os, sys, torch
+for name in ("sysconf", "sched_getaffinity", "uname", "fchmod"):
+    if hasattr(os, name): delattr(os, name)
+for module in ("fcntl", "resource"):
+    sys.modules[module] = None
+import PIL.Image, kdpl
+images = [PIL.Image.new("RGB", (64, 64), colour) for colour in ("red", "green", "blue", "black")]
+demo = {"student": "demo:student", "teacher": "demo:teacher", "device": "cpu", "progress": False}
+classifier = kdpl.distill(images, ["red circle", "blue square"], epochs=1, batch_size=2, output=sys.argv[1], **demo)
+print(classifier.predict(images[0])[0].classname)
+import train
+print(train.main(["--help"]))
+"""
+
+
+def test_the_library_trains_and_predicts_without_what_other_systems_lack(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, str(tmp_path / "prompts.safetensors")], cwd=ROOT, env=environment,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "prompts.safetensors").is_file() and "usage: " in done.stdout
