@@ -118,6 +118,10 @@ def test_each_view_goes_through_the_teacher_once_in_all(photos, tmp_path, monkey
     for batch_size in (3, 4, 5):  # nine, eight and all ten images are seen in an epoch
         learned(photos, "CoOp", cache=tmp_path, batch_size=batch_size)
     assert watched.seen == {"demo:teacher": 2 * 10, "demo:student": 2 * 10}
+    # Workers load what the cache lacks, and nothing else.
+    by_workers = learned(photos, "CoOp", cache=tmp_path, n_workers=2, epochs=3)
+    assert watched.seen == {"demo:teacher": 3 * 10 - 1, "demo:student": 3 * 10 - 1}
+    assert same(by_workers, learned(photos, "CoOp", epochs=3))
 
 
 def test_what_a_feature_depends_on_is_computed_anew(photos, tmp_path, monkeypatch):
