@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +25,8 @@ from .images.transforms import training_transform
 from .methods import METHODS
 from .prompts.prompted_clip import PromptedCLIP
 
-CLASSES = (8, 32)  # the steps that are timed; time and memory are straight lines in the number of classes
+CLASSES = (8, 64)  # the steps that are timed; time and memory are straight lines in the number of classes
+LEAST_SECONDS = 0.2  # of measuring one kind of work: others may use the machine, too
 BYTES_OF_A_KEY = 40  # of a cached feature, beside its numbers
 
 
@@ -196,7 +197,7 @@ class Planner:
             precision = resolve_precision(work.precision, self.device)
         clip, method, settings = load_clip(work.student), METHODS[work.method], dict(work.settings)
         reset_peak_memory()
-        seconds, activations, size = [], [], clip.preprocessing.size
+        steps, activations, size = [], [], clip.preprocessing.size
         for n in CLASSES:
             names = [f"class number {i}" for i in range(n)]
             learner = method.build_learner(clip, settings, n)
@@ -207,11 +208,13 @@ class Planner:
             batch = {"img": image, "label": torch.zeros(work.batch_size, dtype=torch.long, device=self.device)}
             features = torch.randn(work.batch_size, model.clip.towers.text.embed_dim, device=self.device)
             batch[STUDENT] = torch.nn.functional.normalize(features, dim=-1)
-            seconds.append(_seconds(lambda training=training, batch=batch: training.step(batch), self.device))
+            steps.append(partial(training.step, batch))
             activations.append(_saved_bytes(training, batch))
         tokens_of_a_class = model.class_tokens.by_length[0][0] * (work.batch_size if learner.depends_on_image else 1)
         at_once = max(1, model.text_encoder.max_tokens // tokens_of_a_class)
-        return _Line(_straight(seconds), _straight(activations), peak_memory(), at_once)
+        rounds = [[_seconds(step, self.device, n=1) for step in steps] for _ in range(2)]
+        fewest = [min(found) for found in zip(*rounds, strict=True)]
+        return _Line(_straight(fewest), _straight(activations), peak_memory(), at_once)
 
 
 def _straight(values: list[float]) -> tuple[float, float]:
@@ -221,9 +224,9 @@ def _straight(values: list[float]) -> tuple[float, float]:
 
 
 def _seconds(work: Callable[[], Any], device: torch.device, n: int = 2) -> float:
-    """The shortest of a few times, after one to warm up."""
+    """The shortest of ``n`` times, or of as many as go into LEAST_SECONDS, after one to warm up."""
     found = []
-    for _ in range(n + 1):
+    while len(found) <= n or sum(found) < LEAST_SECONDS:
         start = time.perf_counter()
         work()
         if device.type == "cuda":

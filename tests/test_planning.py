@@ -36,7 +36,7 @@ def test_what_the_cache_has_by_then_costs_nothing(planner):
 def test_costs_grow_with_classes_and_images_and_shrink_with_views(planner):
     plain = WORK._replace(cache_bytes=0)
     base, more = planner.forecast(plain), planner.forecast(plain._replace(n_classes=1000))
-    assert more.later_epoch > 5 * base.later_epoch and more.memory > base.memory > 10**8
+    assert more.later_epoch > 3 * base.later_epoch and more.memory > base.memory > 10**8
     assert planner.forecast(plain._replace(n_images=384)).first_epoch == pytest.approx(2 * base.first_epoch)
     few = planner.forecast(plain._replace(views=2)).total
     assert base.later_epoch * 10 < few < base.total
