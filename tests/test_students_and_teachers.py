@@ -16,10 +16,12 @@ import kdpl
 import train
 from kdpl.__main__ import main
 from kdpl.clip.catalogue import models
+from kdpl.clip.licences import terms_of
 from kdpl.clip.loading import check_clip_name, known_preprocessing, load_clip, why_no_prompts
 from kdpl.clip.precision import resolve_precision
 from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.distillation.teacher import build_teacher
+from kdpl.fingerprints import sha256_of
 from kdpl.methods import METHODS
 
 from .conftest import ROOT
@@ -175,7 +177,7 @@ def test_prompts_of_an_earlier_run_are_a_teacher(method, photos, tmp_path):
     output = tmp_path / "student.safetensors"
     kdpl.distill(photos, NAMES, student="demo:student", teacher=f"prompts:{tuned}", output=output, **QUICK)
     said = kdpl.load(output, device="cpu").description["teacher"]
-    assert said["name"] == f"prompts:{tuned}" and said["sources"] == [{"name": "demo:student", "licence": "MIT"}]
+    assert said == {"name": f"prompts:{tuned}", "sha256": sha256_of(tuned)}
 
 
 @pytest.mark.parametrize(
@@ -269,6 +271,8 @@ def test_names_say_which_prompts_a_clip_takes_and_all_tagged_licences_are_known(
     known = {model.name: model for model in models()}
     assert all(model.licence for model in known.values())
     assert "no commercial use" in known["open_clip:ViT-H-14-worldwide/metaclip2_worldwide"].licence
+    assert terms_of("open_clip:MobileCLIP2-S0/dfndr2b") == {"licence": "apple-amlr (research only)"}
+    assert terms_of("demo:student") == {}  # as before there were others
     assert known["ViT-B/32"].visual_prompts and not known["RN50"].visual_prompts
 
 

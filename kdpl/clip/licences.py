@@ -55,8 +55,8 @@ def model_licences(model: str) -> list[Licence | None]:
 
 
 def terms_of(name: str) -> dict[str, str]:
-    """What records say of a CLIP's licence: nothing where it is not known."""
-    licence = licence_of(name)
+    """What records say of a CLIP's licence: nothing where it is not known, or that of this repository."""
+    licence = None if name in DEMO_WEIGHTS else licence_of(name)
     return {"licence": str(licence)} if licence else {}
 
 

@@ -47,12 +47,23 @@ def open_clip_files(name: str) -> tuple[Path, ...]:
 
 def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
     """The CLIP of this name, from its weights file; see ``load_clip``."""
+    quick_gelu = tag_of(name).get("quick_gelu", False)
+    model = _create_model(split_name(name)[0], path, quick_gelu, _tag_preprocessing(name))
+    return loaded_open_clip(model, name, sha256, source_of(path))
+
+
+def loaded_open_clip(
+    model: nn.Module, name: str, sha256: str = "", source: Mapping[str, Any] | None = None
+) -> LoadedCLIP:
+    """A model that open_clip has made, with its tokenizer and the description of its towers, frozen.
+
+    Args:
+        sha256, source: of its weights, where they are from a file.
+    """
     open_clip, (model_name, _) = import_open_clip(), split_name(name)
     config = open_clip.get_model_config(model_name)
-    tag = tag_of(name)
-    config["quick_gelu"] = config.get("quick_gelu", False) or tag.get("quick_gelu", False)
+    config["quick_gelu"] = config.get("quick_gelu", False) or tag_of(name).get("quick_gelu", False)
     tokenizer, tokenizer_source = _tokenizer(model_name, config["text_cfg"], name)
-    model = _create_model(model_name, path, tag.get("quick_gelu", False), _tag_preprocessing(name))
     return LoadedCLIP(
         name=name,
         model=model.requires_grad_(False).eval(),
@@ -61,7 +72,7 @@ def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
         preprocessing=_preprocessing(open_clip.get_model_preprocess_cfg(model)),
         weights_sha256=sha256,
         variant=variant_of(config),
-        source=source_of(path) | ({"tokenizer": tokenizer_source} if tokenizer_source else {}),
+        source={**(source or {}), **({"tokenizer": tokenizer_source} if tokenizer_source else {})},
     )
 
 

@@ -37,9 +37,10 @@ class Teacher(nn.Module):
 
     @property
     def sources(self) -> list[dict[str, Any]]:
-        """Of each CLIP, what is known of its licence and of where it came from."""
+        """What is known of the licences of the CLIPs and of where they came from."""
         clips = [classifier.source for classifier in self.classifiers]
-        return [{"name": clip.name, **terms_of(clip.name), **getattr(clip, "source", {})} for clip in clips]
+        facts = {clip.name: {**terms_of(clip.name), **getattr(clip, "source", {})} for clip in clips}
+        return [{"name": name, **known} for name, known in facts.items() if known]
 
     @property
     def frozen_tower(self) -> FrozenTower:
@@ -169,7 +170,9 @@ def _classifier(
 
 def describe_teacher(names: str, teacher: Teacher, scale: str) -> dict[str, Any]:
     """What prompt files say of a teacher."""
-    described = {"name": names, "sha256": teacher.weights_sha256, "sources": teacher.sources}
+    described: dict[str, Any] = {"name": names, "sha256": teacher.weights_sha256}
+    if teacher.sources:
+        described["sources"] = teacher.sources
     if scale == STUDENT_SCALE:
         return described
     departure = "the teacher's cosines are scaled by its own scale; in the paper by the student's"

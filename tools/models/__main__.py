@@ -1,13 +1,13 @@
 """Compare every family of CLIPs with its own library, and write the table.
 
 python -m tools.models --small           # a few narrow layers of each family; seconds
-python -m tools.models                   # real configurations, random weights, into docs/models.md; minutes, 12 GB
+python -m tools.models                   # real configurations, random weights, into docs/models.md; minutes, 9 GB
 """
 
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .families import FAMILIES
@@ -25,9 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--small", action="store_true", help="small members; the page is not written")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "models.md", help="default: %(default)s")
     args = parser.parse_args(arguments)
-    comparisons = list(compare_all(args.small))
-    for found in comparisons:
-        print(f"{found.family:34} {found.member:32} text {found.text:8.1e}   image {found.image:8.1e}")
+    comparisons = []
+    for found in compare_all(args.small):
+        print(f"{found.family:34} {found.member:32} text {found.text:8.1e}   image {found.image:8.1e}", flush=True)
+        comparisons.append(found)
     if not args.small:
         args.output.parent.mkdir(exist_ok=True)
         args.output.write_text(page(comparisons), encoding="utf-8")
@@ -35,15 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(max(found.text, found.image) > LARGEST for found in comparisons))
 
 
-def compare_all(small: bool) -> list[Comparison]:
+def compare_all(small: bool) -> Iterator[Comparison]:
     """Each family, one after the other, so that only one is in memory."""
-    found = []
     for family in FAMILIES:
         with tempfile.TemporaryDirectory() as folder:
-            found.append(compare(family, Path(folder), small))
+            yield compare(family, Path(folder), small)
     with tempfile.TemporaryDirectory() as folder:
-        found.append(compare_transformers(Path(folder), small))
-    return found
+        yield compare_transformers(Path(folder), small)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from torch import nn
 
 from kdpl.clip.loaded import LoadedCLIP
 from kdpl.clip.loading import load_clip
+from kdpl.clip.open_clip_loading import loaded_open_clip
 from kdpl.clip.open_clip_names import import_open_clip
 
 from .stand_in_tokenizers import N_TOKENS, write_tokenizer
@@ -65,9 +66,9 @@ def configuration(family: Family, folder: Path, small: bool) -> dict[str, Any]:
 
 
 def random_member(family: Family, folder: Path, small: bool, seed: int = 0) -> tuple[LoadedCLIP, nn.Module]:
-    """A member with random weights as :func:`load_clip` gives it, and the model of open_clip that it was saved from.
+    """A member with random weights as :func:`load_clip` gives it, and the model of open_clip that has them.
 
-    The checkpoint and configuration are written into the folder; the name of the CLIP names them.
+    Its configuration is written into the folder and, if it is small, its checkpoint, from which it is loaded.
     """
     open_clip = import_open_clip()
     name = f"KDPL-{'small' if small else 'real'}-{family.member}"
@@ -81,6 +82,8 @@ def random_member(family: Family, folder: Path, small: bool, seed: int = 0) -> t
                 parameter.normal_(std=parameter.shape[-1] ** -0.5)
             elif key.endswith((".gamma", ".bias")):
                 parameter.normal_(std=0.2)
+    if not small:  # one copy of several gigabytes is enough
+        return loaded_open_clip(model, f"open_clip:{name}/random"), model
     checkpoint = folder / f"{name}-{seed}.pt"
     torch.save(model.state_dict(), checkpoint)
     return load_clip(f"open_clip:{name}/{checkpoint}"), model

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdpl.clip.image_encoder import ImageEncoder
 from kdpl.clip.loaded import LoadedCLIP
@@ -112,8 +112,3 @@ def _facts(clip: LoadedCLIP) -> str:
 def _images(clip: LoadedCLIP) -> Tensor:
     size = clip.preprocessing.size
     return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
-
-
-def parameters(model: nn.Module) -> int:
-    """How many numbers a model has."""
-    return sum(parameter.numel() for parameter in model.parameters())
