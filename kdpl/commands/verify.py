@@ -34,7 +34,7 @@ def add_level_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pictures", type=Path, metavar="FOLDER", help="a folder with CLIP.png and 000000039769.jpg")
     add("--fetch", action="store_true", help="fetch these two pictures (425 kB) if they are missing")
     add("--precision", default="fp32", help="of level 1: fp32, bf16, fp16 or amp (default: fp32)")
-    add("--compiled", action="store_true", help="run the golden numbers with a compiled loss as well (minutes)")
+    add("--compiled", action="store_true", help="run the golden numbers with compiled steps as well (minutes)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,12 +23,14 @@ Load = Callable[[str], LoadedCLIP]
 
 
 def build_subject(
-    case: dict, inputs: Inputs, device: torch.device, precision: Precision, load: Load = load_clip
-) -> Subject:
+    case: dict, inputs: Inputs, device: torch.device, precision: Precision, load: Load = load_clip,
+    kind_of_step: str = "plain",
+) -> Subject:  # fmt: skip
     """The training of a golden case, whose CLIPs are read from files in OpenAI's layout.
 
     Args:
         load: file name -> CLIP.
+        kind_of_step: see :class:`Training`.
 
     Raises:
         ValueError: if the case is class-agnostic, or of a method that does not exist.
@@ -57,7 +59,8 @@ def build_subject(
         learner.parameters(), options["OPTIM.NAME"], options["OPTIM.LR"], options["OPTIM.MOMENTUM"],
         options["OPTIM.WEIGHT_DECAY"],
     )  # fmt: skip
-    training = Training(objective, None, optimizer, CosineWithWarmup(optimizer, method.epochs, 0, 0.0), method.epochs)
+    scheduler = CosineWithWarmup(optimizer, method.epochs, 0, 0.0)
+    training = Training(objective, None, optimizer, scheduler, method.epochs, kind_of_step=kind_of_step)
 
     @torch.no_grad()
     def load_learned(state: dict[str, Tensor]) -> None:
