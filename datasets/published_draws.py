@@ -7,10 +7,9 @@ the seeds 1 to 3. Its code keeps them in ``<dataset>/split_fewshot/shot_16-seed_
     {"_impath": ".../101_ObjectCategories/ant/image_0001.jpg", "_label": 4, "_domain": 0, "_classname": "ant"}
 """
 
-import json
 from pathlib import Path, PurePosixPath
 
-from kdpl.outside import read_text
+from kdpl.outside import parse_json, read_text
 
 from .splits import Item, Split
 
@@ -60,7 +59,7 @@ def _read_items(path: Path, known: dict[str, Item], part: str) -> list[Item]:
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
+            entry = parse_json(line, f"line {number}")
             image = next(entry[key] for key in PATH_KEYS if key in entry)
             label = next(entry[key] for key in LABEL_KEYS if key in entry)
         except (ValueError, TypeError, StopIteration) as error:

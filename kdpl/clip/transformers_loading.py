@@ -1,6 +1,5 @@
 """CLIPs in the layout of transformers' ``CLIPModel``, from a folder or the hub, converted when they are loaded."""
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cache, partial
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ..names import HUB_PREFIX
 from ..offline import all_present
+from ..outside import read_json
 from .hub import TOKENIZER_PATTERNS, hub_failures, hub_file, source_of
 from .loaded import LoadedCLIP
 from .open_clip_loading import hub_tokenizer, truncation_refused, variant_of
@@ -116,7 +116,7 @@ def read_config(file: Path) -> dict[str, Any]:
         ValueError: if it is that of another kind of model.
     """
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file.parent} has no {CONFIG}; a folder with a CLIPModel has one.") from error
     except ValueError as error:
@@ -208,7 +208,7 @@ def _preprocessing(folder: Path, size: int) -> Preprocessing:
     config = {}
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
-            config |= json.loads((folder / name).read_text(encoding="utf-8"))
+            config |= read_json(folder / name)
     config |= config.get("image_processor", {})
     return Preprocessing(
         size,

@@ -1,9 +1,12 @@
 """The file that an interrupted training resumes from, and whether it belongs to this training."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from ..outside import parse_json
 from ..prompts.inert_files import read_checkpoint, save_atomically
@@ -11,8 +14,9 @@ from ..settings import AUTO, check_settings
 from .training import Training
 
 FILE_NAME = "resume.pth"
+WHAT = "state of a training"
 KINDS = {
-    "epoch": int, "settings": str, "prompts": dict, "optimizer": dict, "scaler": dict, "method": dict,
+    "epoch": int, "optimizer": dict, "scaler": dict, "method": dict,
     "best_result": float, "phases": dict, "agreement": dict,
 }  # fmt: skip
 
@@ -33,17 +37,30 @@ def begun_with(file: Path, key: str, value: str) -> str:
     Raises:
         ValueError: if the file is damaged.
     """
-    if value == AUTO and file.is_file():
-        return json.loads(read_checkpoint(file).get("settings", "{}")).get(key, value)
+    if value == AUTO and file.exists():
+        return _settings(file, read_checkpoint(file, WHAT)).get(key, value)
     return value
 
 
-def resume(file: Path, training: Training, state: dict[str, Any]) -> None:
+def _settings(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    settings = content.get("settings")
+    before = parse_json(settings, f"{file} is not the {WHAT}; its settings") if isinstance(settings, str) else None
+    if not isinstance(before, dict):
+        raise ValueError(f"{file} is not the {WHAT}: its settings are damaged.")
+    return before
+
+
+def resume(file: Path, training: Training, state: dict[str, Any], *extra: str) -> None:
     """Go back to the state that :func:`read_resume_state` read.
+
+    Args:
+        extra: what else the caller needs of it.
 
     Raises:
         ValueError: if it does not fit the training.
     """
+    if missing := [name for name in extra if name not in state]:
+        raise ValueError(f"{file} is damaged: it has no {', no '.join(missing)}. Remove it to start over.")
     if not 0 < state["epoch"] <= training.n_epochs:
         raise ValueError(f"{file} is damaged: it is of epoch {state['epoch']}, and there are {training.n_epochs}.")
     try:
@@ -68,14 +85,25 @@ def read_resume_state(
     Raises:
         ValueError: if it is not such a file, or is of a training with other settings; these are named.
     """
-    content = read_checkpoint(file, "state of a training")
+    content = read_checkpoint(file, WHAT)
     if missing := {"epoch", "settings", "prompts", "optimizer"} - content.keys():
         raise ValueError(f"{file} is not the state of a training: it has no {', no '.join(sorted(missing))}.")
-    kinds = KINDS.items()
-    if wrong := [name for name, kind in kinds if name in content and not isinstance(content[name], kind)]:
-        raise ValueError(f"{file} is not the state of a training: {wrong[0]} is {str(content[wrong[0]])[:100]!r}.")
-    before = parse_json(content["settings"], f"{file} is not the state of a training; its settings")
-    if not isinstance(before, dict):
-        raise ValueError(f"{file} is not the state of a training: its settings are no mapping.")
+    wrong = [name for name, kind in KINDS.items() if name in content and type(content[name]) is not kind]
+    if wrong := wrong or _not_numbers(content):
+        raise ValueError(f"{file} is damaged: {wrong[0]} is {str(content[wrong[0]])[:100]!r}.")
+    before = _settings(file, content)
     check_settings(file, counting(before), settings, defaults or {})
     return content
+
+
+def _not_numbers(content: Mapping[str, Any]) -> list[str]:
+    """What should hold finite numbers in some depth, and holds something else."""
+
+    def fits(value: Any) -> bool:
+        if isinstance(value, Mapping):
+            return all(map(fits, value.values()))
+        if isinstance(value, Tensor):
+            return bool(value.isfinite().all())
+        return value is None or (isinstance(value, int | float) and math.isfinite(value))
+
+    return [name for name in ("prompts", "optimizer", "scaler", "method", "phases") if not fits(content.get(name))]

@@ -1,7 +1,6 @@
 """Brings what is missing of a benchmark: file by file or, where that fails, an archive that holds all of it."""
 
 import errno
-import json
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ from kdpl import downloads
 from kdpl.atomic_files import atomic_path
 from kdpl.downloads import download
 from kdpl.locks import one_at_a_time
+from kdpl.outside import read_json
 
 from .counting import examine
 from .repairing import repair
@@ -96,8 +96,11 @@ def _get_list(file: RemoteFile, path: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             draw = Path(folder) / "draw.json"
             download(downloads.RemoteFile(f"{file.name} (from a few-shot draw)", file.draws), draw, by_hand=path)
-            items = json.loads(draw.read_text(encoding="utf-8"))["train"]["data"]
-        lines = [f"{PurePosixPath(item['impath']).parent.name} {item['classname']}\n" for item in items]
+            try:
+                items = read_json(draw)["train"]["data"]
+                lines = [f"{PurePosixPath(item['impath']).parent.name} {item['classname']}\n" for item in items]
+            except (LookupError, TypeError) as error:
+                raise ConnectionError(f"{file.name}: what came is no few-shot draw ({error}).") from error
         with atomic_path(path) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
             read_classnames(temporary)

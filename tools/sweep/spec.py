@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kdpl.methods import METHODS
 from kdpl.names import did_you_mean
+from kdpl.outside import read_yaml
+from kdpl.ranges import whole
 
 from .protocols import FROM_A_SOURCE, PROTOCOLS, datasets_of, shots_of
 
@@ -80,13 +80,10 @@ def read_spec(file: str | Path) -> Spec:
         ValueError: if it is no YAML, or says something unknown; what is possible is listed.
     """
     path = Path(file)
-    if not path.is_file():
+    if not path.exists():
         others = ", ".join(sorted(other.name for other in path.parent.glob("*.yaml"))) or "no YAML file"
         raise FileNotFoundError(f"There is no sweep {file}; {path.parent} holds {others}.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is not YAML: {error}") from error
+    content = read_yaml(path, "YAML file of a sweep")
     try:
         return parse_spec(content)
     except ValueError as error:
@@ -109,8 +106,7 @@ def parse_spec(content: Any) -> Spec:
     output, threads = content.get("output", "output"), content.get("threads", 0)
     if not isinstance(output, str) or not output:
         raise ValueError(f"output is {output!r}; it is a folder.")
-    if type(threads) is not int or threads < 0:
-        raise ValueError(f"threads is {threads!r}; it is a number of CPU threads, 0 for all there are.")
+    whole(0, 1024, meaning="CPU threads, 0 for all there are").check("threads", threads)
     return Spec(tuple(_block(common | block) for block in blocks), output, threads)
 
 

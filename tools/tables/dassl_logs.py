@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kdpl.methods import METHODS
+from kdpl.outside import read_bytes
 from kdpl.run_record import Evaluation, RunRecord, Visible
 from tools.sweep.protocols import NAMES
 from trainers.kdpl.config import ZERO_SHOT
@@ -32,7 +33,7 @@ def read_log(path: Path) -> Run:
     Raises:
         ValueError: if the run was not finished, or neither the log nor its folders say what was run.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_bytes(path, "log").decode("utf-8", errors="replace").splitlines()
     result = _last_test_result(lines)
     if result is None and "Finish training" not in lines:
         raise ValueError("holds neither a result on a test set nor the end of a training: the run was not finished")

@@ -168,7 +168,7 @@ class PromptTrainer(RecordedTrainer):
         state = self.resume_state
         if state is None:
             return 0
-        resume(Path(directory) / FILE_NAME, self.training, state)
+        resume(Path(directory) / FILE_NAME, self.training, state, "best_result", "phases")
         self.best_result = state["best_result"]
         self.record.phases |= {name: phase for name, phase in state["phases"].items() if name == "train"}
         if agreement := state.get("agreement"):  # files of earlier versions have none
