@@ -176,6 +176,8 @@ def test_views_repeat_over_the_epochs_with_or_without_a_cache(photos, tmp_path, 
     assert same(repeated, learned(photos, "CoOp", views=2, epochs=5, batch_size=5, cache=tmp_path))
     assert not same(repeated, learned(photos, "CoOp", epochs=5, batch_size=5))
     assert same(learned(photos, "CoOp", views=5, epochs=5), learned(photos, "CoOp", epochs=5))
+    classifier = kdpl.distill(photos, CLASSNAMES, views=2, **QUICK)
+    assert classifier.description["views"] == 2 and "in the paper" in classifier.description["departure"]
     with pytest.raises(ValueError, match="views is -1"):
         learned(photos, "CoOp", views=-1)
 

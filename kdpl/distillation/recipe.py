@@ -12,7 +12,7 @@ from ..clip.loading import check_clip_name
 from ..clip.precision import check_precision, resolve_precision
 from ..clip.templates import GENERIC, check_template
 from ..fingerprints import fingerprint
-from ..images.seeded_loader import check_views
+from ..images.seeded_loader import check_views, describe_views
 from ..methods import Method
 from ..prompts.prompt_file import Description, describe_prompts
 from ..prompts.prompted_clip import PromptedCLIP
@@ -155,4 +155,5 @@ class Recipe:
             teacher=describe_teacher(self.teacher, training.objective.teacher, self.teacher_scale),
             classnames=self.classnames, classnames_sha256=fingerprint(self.names),
             seed=self.seed, epoch=training.epoch, epochs=self.epochs, depends_on=depends_on,
+            **describe_views(self.views),
         )  # fmt: skip

@@ -143,6 +143,12 @@ def check_views(views: int, key: str = "views") -> None:
         raise ValueError(f"{key} is {views}; it is a number of augmentations per image, or 0 for new ones each time.")
 
 
+def describe_views(views: int) -> dict[str, Any]:
+    """What prompt files say of augmentations that the epochs repeat; nothing where they do not."""
+    departure = f"the epochs repeat {views} augmentations of each image; in the paper every epoch has new ones"
+    return {"views": views, "departure": departure} if views else {}
+
+
 def seeded_loader(
     images: Sequence,
     transform: Callable[[Image.Image], Tensor],

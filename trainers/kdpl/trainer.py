@@ -20,7 +20,7 @@ from kdpl.distillation.regularisers import Regulariser
 from kdpl.distillation.resume import FILE_NAME, begun_with, read_resume_state, resume, save_resume_state
 from kdpl.distillation.training import Training
 from kdpl.fingerprints import fingerprint
-from kdpl.images.seeded_loader import seeded_loader
+from kdpl.images.seeded_loader import describe_views, seeded_loader
 from kdpl.methods import Method
 from kdpl.prompts import prompt_file
 from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
@@ -186,7 +186,7 @@ class PromptTrainer(RecordedTrainer):
             classnames=names if names == self.classnames else None, classnames_sha256=fingerprint(names),
             dataset={"name": self.dataset_name, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
             shots=cfg.DATASET.NUM_SHOTS, seed=cfg.SEED, epoch=epoch, epochs=self.max_epoch,
-            accuracies=self.record.accuracies,
+            accuracies=self.record.accuracies, **describe_views(cfg.TRAINER.KDPL.VIEWS),
         )  # fmt: skip
 
     def save_model(
