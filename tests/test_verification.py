@@ -124,6 +124,14 @@ def test_random_weights_are_structurally_right_and_mean_nothing(request, file):
     assert found["neighbours"][0] == FAIL and "its texts mean little" in found["neighbours"][1]
 
 
+def test_towers_of_another_library_are_not_compared(float_file):
+    name = "open_clip:ViT-B-32-quickgelu/openai"
+    report = Report("cpu")
+    run_level_1(report, CPU, [name], clips={name: copy_of(float_file)})
+    found = {check.name.removeprefix(f"{name}: "): check.status for check in report.checks}
+    assert found == {"file": PASS, "towers": SKIPPED, "pixels": PASS, "neighbours": FAIL}  # random weights
+
+
 def test_what_the_file_itself_has_wrong_is_only_found_by_published_outputs_or_accuracies(float_file, tmp_path):
     """Weights that were trained with another activation, or rounded before they were saved, are right as they are."""
     state = weights.torch_state_dict(NARROW, 7)

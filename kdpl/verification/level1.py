@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,7 +14,6 @@ from ..clip.weight_files import read_state_dict
 from ..clip.zero_shot import ZeroShotClassifier
 from ..images.files import read_image
 from ..images.transforms import evaluation_transform
-from ..names import OPEN_CLIP_PREFIX
 from .checks import FAIL, PASS, SKIPPED, Check, Report
 from .published import MODEL, OUTPUTS, Output, find_picture
 from .towers import check_features, check_pixels, check_tensors
@@ -56,7 +54,8 @@ def run_level_1(
     loaded = dict(clips or {})
     for name in models:
         with report.guarded(1, f"{name}: loading"):
-            loaded.setdefault(name, load_clip(name))
+            if name not in loaded:
+                loaded[name] = load_clip(name)
             _check_clip(report, name, loaded[name])
             for output in OUTPUTS if name == MODEL else ():
                 _check_output(report, loaded[name], output, device, resolved, pictures, fetch)
@@ -70,23 +69,29 @@ def _check_clip(report: Report, name: str, clip: LoadedCLIP) -> None:
     facts = {"sha256": clip.weights_sha256, "fingerprint": clip.fingerprint}
     said = "which OpenAI published" if clip.weights_sha256 == known else "of which no hash was published"
     report.add(Check(1, f"{name}: file", PASS, f"SHA-256 {clip.weights_sha256[:12]}..., {said}", facts=facts))
-    if name.startswith(OPEN_CLIP_PREFIX):
-        message = "open_clip reads its own files; only texts and outputs are checked"
+    weights = _openai_weights(name)
+    if weights is None:
+        message = "its library reads its own files; only pixels, texts and outputs are checked"
         report.add(Check(1, f"{name}: towers", SKIPPED, message))
         report.add(_named(check_pixels(1, clip.preprocessing, clip.preprocessing), name))
     else:
-        path = openai_weights_file(name) if name in OPENAI_WEIGHTS else Path(DEMO_WEIGHTS.get(name, name))
-        if name in DEMO_WEIGHTS:
-            from ..clip.demo_weights import load_demo_state_dict
-
-            weights = load_demo_state_dict(path)
-        else:
-            weights = read_state_dict(path)
         report.add(_named(check_tensors(1, clip, weights), name))
         report.add(_named(check_features(1, clip, weights), name))
         report.add(_named(check_pixels(1, clip.preprocessing), name))
         report.add(_tokens(name, clip))
     report.add(_neighbours(name, clip))
+
+
+def _openai_weights(name: str) -> Mapping[str, Tensor] | None:
+    """The tensors of a file in OpenAI's layout; None for a CLIP of another library or layout."""
+    if name in DEMO_WEIGHTS:
+        from ..clip.demo_weights import load_demo_state_dict
+
+        return load_demo_state_dict(DEMO_WEIGHTS[name])
+    if name not in OPENAI_WEIGHTS and not os.path.isfile(name):
+        return None
+    weights = read_state_dict(openai_weights_file(name) if name in OPENAI_WEIGHTS else name)
+    return weights if {"visual.conv1.weight", "text_projection", "ln_final.weight"} <= weights.keys() else None
 
 
 def _named(check: Check, name: str) -> Check:
