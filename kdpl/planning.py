@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -108,6 +108,7 @@ class Planner:
     device: torch.device
     _lines: dict[tuple, _Line] = field(default_factory=dict)
     _towers: dict[tuple[str, str], _Tower] = field(default_factory=dict)
+    _pictures: dict[str, float] = field(default_factory=dict)
     _cached: dict[tuple, int] = field(default_factory=dict)  # views that a shared cache has by then
 
     def forecast(self, work: Workload) -> Forecast:
@@ -128,7 +129,7 @@ class Planner:
         bytes_a_view = sum(tower.width for tower in towers) * work.cache_bytes + BYTES_OF_A_KEY
 
         steps = max(1, work.n_images // work.batch_size) * step
-        decoding = work.n_images * self._seconds_a_picture
+        decoding = work.n_images * self._seconds_a_picture(work.student)
         known = steps + (self._waiting(decoding, steps, work) if reads_images else 0.0)
         computing = steps + work.n_images * seconds_a_view
         new = computing + self._waiting(decoding, computing, work)
@@ -151,7 +152,7 @@ class Planner:
         if frozen and work.cache_bytes and self._cached.get(kind, 0):
             return 0.0
         self._cached[kind] = int(frozen)
-        return work.n_test * (student.seconds + self._seconds_a_picture / max(1, work.n_workers))
+        return work.n_test * (student.seconds + self._seconds_a_picture(work.student) / max(1, work.n_workers))
 
     def _new_views(self, work: Workload) -> int:
         """The epochs whose frozen features are not known by then."""
@@ -166,13 +167,14 @@ class Planner:
         """Seconds of an epoch in which steps wait for pictures."""
         return decoding if work.n_workers == 0 else max(0.0, decoding / min(work.n_workers, n_cores()) - computing)
 
-    @cached_property
-    def _seconds_a_picture(self) -> float:
+    def _seconds_a_picture(self, student: str) -> float:
         """Decoding and augmenting a JPEG of usual size."""
-        content = io.BytesIO()
-        Image.effect_noise((500, 375), 40).convert("RGB").save(content, "JPEG")
-        transform = training_transform(load_clip("demo:student").preprocessing)
-        return _seconds(lambda: transform(Image.open(content).convert("RGB")), self.device, n=10)
+        if student not in self._pictures:
+            content = io.BytesIO()
+            Image.effect_noise((500, 375), 40).convert("RGB").save(content, "JPEG")
+            transform = training_transform(load_clip(student).preprocessing)
+            self._pictures[student] = _seconds(lambda: transform(Image.open(content).convert("RGB")), self.device)
+        return self._pictures[student]
 
     def _tower(self, name: str, precision: str) -> _Tower:
         key = (name, precision)

@@ -180,7 +180,10 @@ class Shards:
         latest = max(self.files(), key=lambda file: file.stat().st_mtime_ns, default=None)
         if latest is None:
             return None
-        own = self._open_own(latest)
+        try:
+            own = self._open_own(latest)
+        except PermissionError:  # of another user
+            return None
         if own is not None:
             shard, file = own
             if shard.read_up_to + n_bytes <= self.max_bytes // SHARDS_AT_THE_LIMIT:
