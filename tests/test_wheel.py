@@ -61,7 +61,7 @@ def test_the_wheel_brings_the_command_and_no_other_top_level_name(wheel):
         info = f"kdpl-{__version__}.dist-info"
         assert archive.read(f"{info}/top_level.txt").decode().split() == ["kdpl"]
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
-    assert entry_points == "[console_scripts]\nkdpl = kdpl.__main__:main\n"
+    assert entry_points == "[console_scripts]\nkdpl = kdpl.__main__:command\n"
 
 
 def test_the_version_is_that_of_the_code(wheel, metadata):
