@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import time
 
 import numpy as np
 import pytest
@@ -101,6 +102,41 @@ def test_what_one_worker_has_decoded_the_others_need_not_decode_again(items, mon
     reads = (tmp_path / "reads").read_text().split()
     assert sorted(reads) == sorted(items)
     assert all(same(found, epoch(loader(items, batch_size=1), number)) for number, found in enumerate(first))
+
+
+def test_workers_begin_with_the_next_epoch_before_this_one_is_over(items, tmp_path):
+    def noting(picture):
+        with open(tmp_path / "made", "a") as log:
+            log.write("x")
+        return TRANSFORM(picture)
+
+    def n_made(at_least):
+        deadline = time.monotonic() + 20
+        while (tmp_path / "made").stat().st_size < at_least and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        return (tmp_path / "made").stat().st_size
+
+    images = seeded_loader(items, noting, 3, 1, 1, pin_memory=False)
+    images.n_epochs = 2
+    made = []
+    for number in range(2):
+        images.batch_sampler.epoch = number
+        found = []
+        for batch in images:
+            found.append((batch["index"].tolist(), batch["img"]))
+            if len(found) == 2:  # the last of an epoch, not yet given back
+                made.append(n_made(at_least=12))
+        assert same(found, epoch(loader(items), number))
+    assert made == [12, 12]  # both batches of the second epoch; after it none
+    assert same(epoch(images, 5), epoch(loader(items), 5))  # any other epoch, too
+
+
+def test_an_epoch_that_was_begun_and_is_not_wanted_is_left(items):
+    images = loader(items, workers=2)
+    images.n_epochs = 9
+    assert same(epoch(images, 0), epoch(loader(items), 0))
+    assert same(epoch(images, 4), epoch(loader(items), 4))
 
 
 def test_images_that_start_elsewhere_have_a_store_of_their_own():

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ..caching.features import FeatureCache
 from ..clip.precision import grad_scaler
 from ..guard import at_safe_places, safe_place
+from ..images.seeded_loader import EpochLoader
 from .cached_features import feature_source
 from .fast_steps import GraphedStep, has_one_graph, terms_function, total_loss
 from .gaussian_averaging import GaussianAverage
@@ -42,7 +42,7 @@ class Training:
     def __init__(
         self,
         objective: Objective,
-        loader: DataLoader | None,
+        loader: EpochLoader | None,
         optimizer: torch.optim.Optimizer,
         scheduler: Any,
         n_epochs: int,
@@ -74,6 +74,7 @@ class Training:
         )
         if loader is not None:
             self.features.normalise = loader.dataset.normalise
+            loader.n_epochs = n_epochs
         self.scaler = grad_scaler() if self.model.precision.needs_loss_scaling else None
         self.terms = terms_function(objective, kind_of_step)
         self.graphed: GraphedStep | None = None

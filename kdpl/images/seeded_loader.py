@@ -119,7 +119,7 @@ class EpochBatches(Sampler):
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
-        self.needs_pictures: Callable[[list[int]], bool] = lambda indices: True
+        self.needs_pictures: Callable[[list[int]], bool] = needs_all_pictures
 
     def __len__(self) -> int:
         return max(1, self.n_items // self.batch_size)
@@ -130,11 +130,45 @@ class EpochBatches(Sampler):
         return torch.randperm(self.n_items, generator=generator).tolist()
 
     def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
-        order = self.order(self.epoch)
+        epoch = self.epoch
+        order = self.order(epoch)
         for b in range(len(self)):
             indices = order[b * self.batch_size : (b + 1) * self.batch_size]
             without_picture = () if self.needs_pictures(indices) else (False,)
-            yield [(self.epoch, index, *without_picture) for index in indices]
+            yield [(epoch, index, *without_picture) for index in indices]
+
+
+def needs_all_pictures(indices: list[int]) -> bool:
+    """Whether a batch needs its pictures where none of their features are known."""
+    return True
+
+
+class EpochLoader(DataLoader):
+    """A loader of epochs whose workers begin with the next epoch while the last steps of this one are computed.
+
+    Attributes:
+        n_epochs: of the training, after which there is no next one; None for nobody knows, and nothing ahead.
+    """
+
+    n_epochs: int | None = None
+    _ahead: tuple[int, Iterator[dict[str, Any]]] | None = None  # the next epoch, under way
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        epoch, ahead = self.batch_sampler.epoch, self._ahead
+        self._ahead = None
+        iterator = ahead[1] if ahead is not None and ahead[0] == epoch else super().__iter__()
+        for number in range(1, len(self) + 1):
+            batch = next(iterator)
+            if number == len(self) and self._may_begin(epoch + 1):
+                self.batch_sampler.epoch = epoch + 1
+                self._ahead = epoch + 1, super().__iter__()
+                self.batch_sampler.epoch = epoch
+            yield batch
+
+    def _may_begin(self, epoch: int) -> bool:
+        # What is asked whether pictures are needed is asked for one epoch.
+        known = self.batch_sampler.needs_pictures is not needs_all_pictures
+        return self.num_workers > 0 and self.n_epochs is not None and epoch < self.n_epochs and not known
 
 
 def check_views(views: int, key: str = "views") -> None:
@@ -158,7 +192,7 @@ def seeded_loader(
     pin_memory: bool,
     facts: Sequence[Mapping[str, Any]] | None = None,
     views: int = 0,
-) -> DataLoader:
+) -> EpochLoader:
     """A loader of training images; its ``batch_sampler.epoch`` says which epoch comes next.
 
     Args:
@@ -172,7 +206,7 @@ def seeded_loader(
     memory = machine_memory()
     n_stores = 1 if multiprocessing.get_start_method() == "fork" else max(1, n_workers)  # others share no memory
     cache_bytes = int(min(CACHE_BYTES * max(1, n_workers), SHARE_OF_MEMORY * memory) / n_stores)
-    return DataLoader(
+    return EpochLoader(
         SeededImages(images, transform, seed, facts, cache_bytes, views),
         batch_sampler=EpochBatches(len(images), batch_size, seed),
         num_workers=n_workers,
