@@ -16,7 +16,11 @@ def synchronise(device: torch.device) -> None:
 
 
 def interleaved_seconds(
-    functions: Sequence[Callable[[], Any]], n: int, device: torch.device, warm_up: int = 1
+    functions: Sequence[Callable[[], Any]],
+    n: int,
+    device: torch.device,
+    warm_up: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
     """Median seconds of each function, all of them called in turn, so that what disturbs one disturbs the others.
 
@@ -31,16 +35,18 @@ def interleaved_seconds(
     for _ in range(n):
         for function, times in zip(functions, seconds, strict=True):
             synchronise(device)
-            start = time.perf_counter()
+            start = clock()
             function()
             synchronise(device)
-            times.append(time.perf_counter() - start)
+            times.append(clock() - start)
     return [sorted(times)[n // 2] for times in seconds]
 
 
-def matrix_ceiling(device: torch.device, dtype: torch.dtype, n: int = 5) -> float:
+def matrix_ceiling(
+    device: torch.device, dtype: torch.dtype, n: int = 5, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Floating-point operations per second of a large matrix product: what no tower can exceed."""
     side = CEILING_SIDE.get(device.type, 2048)
     matrix = torch.randn(side, side, device=device).to(dtype)
-    (seconds,) = interleaved_seconds([lambda: matrix @ matrix], n, device, warm_up=2)
+    (seconds,) = interleaved_seconds([lambda: matrix @ matrix], n, device, warm_up=2, clock=clock)
     return 2 * side**3 / seconds

@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -46,6 +47,11 @@ class Setting:
     batch: int
     steps: int
     quick: bool
+    clock: Callable[[], float] = time.perf_counter
+
+    def seconds(self, functions: list[Callable[[], Any]]) -> list[float]:
+        """Median seconds of each function, called in turn."""
+        return interleaved_seconds(functions, self.steps, self.device, clock=self.clock)
 
 
 def case(setting: Setting, method: str = "CoOp", classes: int | None = None) -> tuple[DistillationObjective, dict]:
@@ -105,7 +111,7 @@ def text_features(model: PromptedCLIP, class_indices: Tensor | None = None) -> T
 
 def beside(what: str, functions: list[Callable[[], Any]], setting: Setting) -> Row:
     """Seconds of the plain computation and of ours."""
-    plain, ours = interleaved_seconds(functions, setting.steps, setting.device)
+    plain, ours = setting.seconds(functions)
     return {"what": what, "plain, s": plain, "here, s": ours, "times as fast": plain / ours}
 
 
@@ -120,7 +126,7 @@ def parts_of_steps(setting: Setting) -> list[Row]:
         parts = {name: (lambda tower=tower, image=batch["img"]: tower(image)) for name, tower in towers.items()}
         whole = partial(training.step, batch)
         functions = [*parts.values(), whole, optimizer.step]
-        *frozen, step, update = interleaved_seconds(functions, setting.steps, setting.device)
+        *frozen, step, update = setting.seconds(functions)
         of_towers = dict(zip(parts, frozen, strict=True))
         rows.append({
             "method": method, "teacher's images, s": of_towers[TEACHER],
@@ -147,9 +153,7 @@ def numbers_of_classes(setting: Setting) -> list[Row]:
     rows = []
     for n in counts:
         model = coop(setting, [f"class number {i}" for i in range(n)])
-        (seconds,) = interleaved_seconds(
-            [lambda model=model: text_features(model).mean().backward()], min(3, setting.steps), setting.device
-        )
+        (seconds,) = setting.seconds([lambda model=model: text_features(model).mean().backward()])
         rows.append({"classes": n, "text, s": seconds, "peak memory, GB": peak_memory() / 1e9})
     return rows
 
@@ -198,9 +202,9 @@ _random_student = cache(random_clip)
 def share_of_ceiling(setting: Setting) -> list[Row]:
     """How much of what matrix products reach the teacher's image tower does."""
     objective, batch = case(setting)
-    ceiling = matrix_ceiling(setting.device, torch.float32)
+    ceiling = matrix_ceiling(setting.device, torch.float32, clock=setting.clock)
     functions = [lambda: objective.teacher.image_features(batch["img"])]
-    (seconds,) = interleaved_seconds(functions, setting.steps, setting.device)
+    (seconds,) = setting.seconds(functions)
     reached = setting.batch * image_flops(setting.teacher) / seconds
     return [{
         "matrix products, TFLOP/s": ceiling / 1e12, "teacher, TFLOP/s": reached / 1e12,

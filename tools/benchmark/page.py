@@ -23,7 +23,8 @@ def page(content: dict[str, Any]) -> str:
     size = (
         f"{content['student']} from {content['teacher']}, {content['classes']} classes, {content['batch']} images, "
         f"float32, random weights; {content['device']}, torch {content['versions'].get('torch', '?')}; "
-        f"medians of {content['steps']}{' (quick)' if content['quick'] else ''}."
+        f"medians of {content['steps']}{' (quick)' if content['quick'] else ''}"
+        f"{', in processor seconds' if content['clock'] == 'process_time' else ''}."
     )
     lines = ["# Performance", "", "Made by `python -m tools.benchmark`; do not edit.", "", size]
     for heading, rows in content["measures"].items():
