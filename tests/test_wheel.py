@@ -61,7 +61,7 @@ def test_the_wheel_brings_the_command_and_no_other_top_level_name(wheel):
         info = f"kdpl-{__version__}.dist-info"
         assert archive.read(f"{info}/top_level.txt").decode().split() == ["kdpl"]
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
-    assert entry_points == "[console_scripts]\nkdpl = kdpl.__main__:command\n"
+    assert entry_points == "[console_scripts]\nkdpl = kdpl.__main__:main\n"
 
 
 def test_the_version_is_that_of_the_code(wheel, metadata):
@@ -71,7 +71,17 @@ def test_the_version_is_that_of_the_code(wheel, metadata):
 def test_requirements_files_and_extras_name_the_same_packages(metadata):
     """What the scripts install is what the extras bring, with the same bounds."""
     extras = metadata.get_all("Provides-Extra")
-    assert sorted(extras) == ["export", "hub", "reports", "sweeps", "tables", "teachers", "tests", "training"]
+    assert sorted(extras) == [
+        "export",
+        "hub",
+        "reports",
+        "sweeps",
+        "tables",
+        "teachers",
+        "tests",
+        "training",
+        "transformers",
+    ]
     assert requirements("requirements.txt") == wanted(metadata, "", "teachers", "training", "tables")
     assert requirements("requirements-dev.txt") == wanted(metadata, "tests")
     assert requirements("requirements-cluster.txt") == wanted(metadata, "sweeps")
