@@ -59,12 +59,16 @@ class KDPLTrainer(PromptTrainer):
         super().before_train()
         if self.start_epoch == 0:
             with self.record.phase("prepare"):
-                parts = self.dm.dataset.train_x, self.dm.dataset.val or ()
-                training, validation = ([(item.impath, item.label) for item in part] for part in parts)
-                student = ZeroShotClassifier(
-                    self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
-                )
-                self.record.agreement = look_at_agreement(
-                    self.teacher, student, self.test_loader.dataset.transform, training, validation,
-                    self.model.classnames == self.classnames, self.cache, self.cfg.DATASET.ROOT, self.max_epoch,
-                )  # fmt: skip
+                self.record.agreement = self.look_at_agreement()
+
+    def look_at_agreement(self) -> dict[str, object] | None:
+        """Measure and print whether the teacher has something to teach."""
+        parts = self.dm.dataset.train_x, self.dm.dataset.val or ()
+        training, validation = ([(item.impath, item.label) for item in part] for part in parts)
+        student = ZeroShotClassifier(
+            self.student, self.model.classnames, [self.template], precision=self.precision, device=self.device
+        )
+        return look_at_agreement(
+            self.teacher, student, self.test_loader.dataset.transform, training, validation,
+            self.model.classnames == self.classnames, self.cache, self.cfg.DATASET.ROOT, self.max_epoch,
+        )  # fmt: skip
