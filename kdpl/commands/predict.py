@@ -27,13 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     import sys
 
+    from ..inference.items import check_sources
     from ..inference.predicting import predict_rows, predict_to_files
+    from ..inference.report import check_report
     from ..inference.rows import check_table
 
     for name in ("top", "batch_size"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be at least 1.")
-    check_table(args.output)
+    check_table(args.output)  # all of this before a CLIP is loaded
+    check_report(args.report)
+    check_sources(args.images)
     classifier = load_classifier(args)
     classifier.check_classnames()
     images = args.images
