@@ -10,6 +10,7 @@ TRANSFORMS = (
     "center_crop", "cutout", "imagenet_policy", "cifar10_policy", "svhn_policy", "randaugment", "randaugment_fixmatch",
     "randaugment2", "gaussian_noise", "colorjitter", "randomgrayscale", "gaussian_blur",
 )  # fmt: skip
+WORKERS = whole(0, max(MOST_WORKERS, 4 * n_cores()), meaning="of loader processes, for the cores of this machine")
 _BY_RANGE = (
     (whole(-LARGEST, 2**32 - 1), "SEED"),
     (text(empty=False), "OUTPUT_DIR"),
@@ -30,7 +31,7 @@ _BY_RANGE = (
     (real(0, 0.5), "INPUT.COLORJITTER_H"),
     (real(0, 1), "INPUT.RGS_P INPUT.GB_P DATASET.VAL_PERCENT OPTIM.MOMENTUM OPTIM.SGD_DAMPNING OPTIM.RMSPROP_ALPHA"),
     (whole(1, LARGEST, -1, meaning="all images"), "DATASET.NUM_SHOTS"),
-    (whole(0, max(MOST_WORKERS, 4 * n_cores()), meaning="this machine's cores, four times"), "DATALOADER.NUM_WORKERS"),
+    (WORKERS, "DATALOADER.NUM_WORKERS"),
     (whole(1, 65_536), "DATALOADER.TRAIN_X.BATCH_SIZE DATALOADER.TRAIN_U.BATCH_SIZE DATALOADER.TEST.BATCH_SIZE"),
     (one_of("adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"), "OPTIM.NAME"),
     (real(above=0, most=1000), "OPTIM.LR"),

@@ -8,6 +8,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..names import check_distinct
+
 if TYPE_CHECKING:
     from ..classifier import Classifier
 
@@ -68,11 +70,16 @@ def read_names(names: str | None) -> list[str] | None:
     >>> read_names("cat, dog")
     ['cat', 'dog']
     """
-    if names and "," in names and not Path(names).exists():
-        return [name.strip() for name in names.split(",")]
-    from ..distillation.vocabulary import load_vocabulary
+    if names is None:
+        return None
+    if "," in names and not Path(names).exists():
+        found = [name.strip() for name in names.split(",")]
+    else:
+        from ..distillation.vocabulary import load_vocabulary
 
-    return None if names is None else load_vocabulary(str(names))
+        found = load_vocabulary(str(names))
+    check_distinct(dict.fromkeys(found), names)
+    return found
 
 
 def shell_line(*words: str) -> str:

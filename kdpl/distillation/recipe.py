@@ -14,13 +14,28 @@ from ..clip.templates import GENERIC, check_template
 from ..fingerprints import fingerprint
 from ..images.seeded_loader import check_views, describe_views
 from ..methods import Method
+from ..names import check_distinct
 from ..prompts.prompt_file import Description, describe_prompts
 from ..prompts.prompted_clip import PromptedCLIP
+from ..ranges import check_all, one_of, real, whole
 from .class_selection import keeps_all
 from .objective import DistillationObjective
 from .optimization import OPTIMIZERS, CosineWithWarmup, build_optimizer, with_fused_kernels
 from .teacher import STUDENT_SCALE, build_teacher, check_teacher, describe_teacher
 from .training import Training
+
+RANGES = {
+    "epochs": whole(1, 100_000),
+    "batch_size": whole(1, 65_536),
+    "max_classes": whole(1),
+    "lr": real(above=0, most=1000),
+    "optimizer": one_of(*OPTIMIZERS),
+    "momentum": real(0, 1),
+    "weight_decay": real(0),
+    "warmup_epochs": whole(0, 100_000),
+    "warmup_lr": real(0),
+    "seed": whole(-(2**63), 2**63 - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -67,18 +82,13 @@ class Recipe:
         check_precision(self.teacher_precision, "teacher_precision")
         check_template(self.template, "template")
         check_views(self.views)
-        for name in ("epochs", "batch_size", "max_classes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not self.lr > 0:
-            raise ValueError(f"lr is {self.lr}; it must be above 0.")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer is {self.optimizer!r}; choose from {', '.join(OPTIMIZERS)}.")
+        check_all({name: getattr(self, name) for name in RANGES}, RANGES, {})
         if self.classnames is not None and len(set(self.classnames)) < 2:
             raise ValueError(
                 f"classnames are {self.classnames}; at least two different ones are needed to tell images apart. "
                 "Leave them out to train without class names (class-agnostic)."
             )
+        check_distinct(dict.fromkeys(self.classnames or ()), "the list of classnames")
         if self.class_agnostic:
             self.method.check_class_agnostic(self.settings)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..clip.device import machine_memory
+from ..dassl_ranges import WORKERS
 from ..random_streams import stream_seed
 from .decoded import DecodedImages
 from .files import read_image
@@ -201,6 +202,7 @@ def seeded_loader(
     Raises:
         ValueError: if there are no images.
     """
+    WORKERS.check("The number of loader processes", n_workers)
     if not len(images):
         raise ValueError("There are no training images: check DATASET.NUM_SHOTS, SUBSAMPLE_CLASSES and the split.")
     memory = machine_memory()

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..clip.device import n_cores
+from ..dassl_ranges import WORKERS
 from .items import Item
 
 MOST_WORKERS = 8
@@ -48,6 +49,7 @@ def load_batches(
     Raises:
         OSError: if a loader process dies.
     """
+    WORKERS.check("The number of loader processes", n_workers)
     loader = DataLoader(
         _Images(transform, size),
         batch_sampler=batches,

@@ -47,8 +47,10 @@ def _seconds_of_part(part: Part, output: Path) -> float | None:
     same = [_record(file) for file in Path(part.folder).parent.glob(f"seed*/{FILE_NAME}")]
     if seconds := [_seconds(record) for record in same if record]:
         return fmean(seconds)
+    if not (rates := _seconds_an_image(output)):
+        return None
     cfg, _ = cfg_of(part.arguments)
-    rate, images = _seconds_an_image(output).get(_kind_of_part(part, cfg)), _images_of_part(part, cfg)
+    rate, images = rates.get(_kind_of_part(part, cfg)), _images_of_part(part, cfg)
     return rate * images if rate and images else None
 
 

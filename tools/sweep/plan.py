@@ -185,7 +185,8 @@ class _RunsOfBlock:
 
 def _is_class_specific(training: Part) -> bool:
     """Whether a training learns contexts that only its own classes have."""
-    cfg, _ = cfg_of(training.arguments)
+    first, last = training.arguments[:2], training.arguments[6:]  # all but the seed and the folder, for the cache
+    cfg, _ = cfg_of((*first, "--seed", "1", "--output-dir", "output", *last))
     method = METHODS[cfg.TRAINER.NAME.removesuffix("_KDPL")]
     return method.is_class_specific(method_settings(cfg, method))
 
