@@ -26,7 +26,9 @@ class Range(NamedTuple):
         """
         if not self.holds(value):
             shown = repr(value)
-            raise ValueError(f"{name} is {shown if len(shown) < 200 else shown[:200] + '...'}; it takes {self.words}.")
+            choices = self.words.removeprefix("one of ")
+            possible = f"it takes {self.words}" if choices == self.words else f"choose from {choices}"
+            raise ValueError(f"{name} is {shown if len(shown) < 200 else shown[:200] + '...'}; {possible}.")
 
 
 def whole(least: int, most: int = LARGEST, *others: int, meaning: str = "") -> Range:

@@ -75,10 +75,9 @@ def soak(seconds: float, generator: random.Random) -> int:
             one_round(generator.choice(jobs), place / "round", generator)
             for name in originals:
                 feed(name, originals[name], place / name, found, generator)
-        print(tabulate(
-            [(job.name, *(job.counts[key] for key in ("rounds", "kills", "same", "different", "stuck"))) for job in jobs],
-            headers=("command", "rounds", "kills", "same bits", "different", "stuck"),
-        ))  # fmt: skip
+        columns = ("rounds", "kills", "same", "different", "stuck")
+        table = [(job.name, *(job.counts[column] for column in columns)) for job in jobs]
+        print(tabulate(table, headers=("command", *columns)))
         rows = [(name, found[name, "read"], found[name, "refused"], found[name, "other"]) for name in originals]
         print("\n" + tabulate(rows, headers=("damaged files", "read", "refused", "other errors")))
         lost = sum(job.counts["different"] + job.counts["stuck"] for job in jobs)
@@ -104,6 +103,7 @@ def jobs_in(place: Path, address: str) -> list[Job]:
         ]  # fmt: skip
 
     demo = ["--student", "demo:student", "--teacher", "demo:teacher", "--classnames", str(place / "names.txt")]
+    served = f"sha256:{sha256_of(place / 'served' / 'file')}"
     learned = place / "reference" / "kdpl train" / "prompts.safetensors"
     jobs = [Job(name, partial(train, name), prompts_of) for m in METHODS for name in (m, f"{m}_KDPL")]
     jobs += [
@@ -113,8 +113,8 @@ def jobs_in(place: Path, address: str) -> list[Job]:
             "--output", str(out / "table.csv")], lambda out: sha256_of(out / "table.csv")),
         Job("sweep", lambda out: ["-m", "tools.sweep", "base2new", "shapes", "1", "--epochs", "1", "--root",
             str(place / "data"), "--output", str(out)], sweep_of),
-        Job("download", lambda out: ["-c", DOWNLOAD, f"{address}/file", f"sha256:{sha256_of(place / 'served' / 'file')}",
-            str(out / "file")], lambda out: sha256_of(out / "file")),
+        Job("download", lambda out: ["-c", DOWNLOAD, f"{address}/file", served, str(out / "file")],
+            lambda out: sha256_of(out / "file")),
     ]  # fmt: skip
     return jobs
 
