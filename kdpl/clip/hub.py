@@ -1,6 +1,6 @@
 """Files of Hugging Face's hub: from its cache, or downloaded into it; its client is imported when one is asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -73,7 +73,7 @@ def tokenizer_folder(repository: str, asked: str) -> Path:
 
 
 @contextmanager
-def hub_failures(asked: str, place: str, otherwise: str):
+def hub_failures(asked: str, place: str, otherwise: str) -> Iterator[None]:
     """Within the block, failures of the network end as one message that says what to do.
 
     Args:

@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -32,23 +33,26 @@ def open_clip_weights_file(name: str) -> Path:
 
 
 def open_clip_files(name: str) -> tuple[Path, ...]:
-    """Checkpoint and, where the model has one of the hub, the tokenizer's folder; what is not there is downloaded.
+    """Checkpoint and, where they are the hub's, tokenizer and sizes of the text tower; downloaded if not there yet.
 
     Raises:
         Missing: offline, naming all that is not there.
         ConnectionError: if it cannot be fetched.
     """
-    tokenizer = import_open_clip().get_model_config(split_name(name)[0])["text_cfg"].get("hf_tokenizer_name")
+    text = import_open_clip().get_model_config(split_name(name)[0])["text_cfg"]
     looks = [lambda: open_clip_weights_file(name)]
-    if tokenizer:
+    if tokenizer := text.get("hf_tokenizer_name"):
         looks.append(lambda: _tokenizer_folder(tokenizer, name))
+    if tower := text.get("hf_model_name"):
+        looks.append(lambda: _tower_config(tower, name))
     return tuple(all_present(looks))
 
 
 def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
     """The CLIP of this name, from its weights file; see ``load_clip``."""
     quick_gelu = tag_of(name).get("quick_gelu", False)
-    model = _create_model(split_name(name)[0], path, quick_gelu, _tag_preprocessing(name))
+    with _fetching(name):  # sizes of a text tower of Hugging Face
+        model = _create_model(split_name(name)[0], path, quick_gelu, _tag_preprocessing(name))
     return loaded_open_clip(model, name, sha256, source_of(path))
 
 
@@ -93,7 +97,7 @@ def variant_of(config: Mapping[str, Any]) -> str:
     return fingerprint([bool(config.get("quick_gelu")), asdict(text), asdict(vision)])
 
 
-def _fetching(name: str):
+def _fetching(name: str) -> AbstractContextManager:
     model_name, _ = split_name(name)
     otherwise = f"a checkpoint fetched elsewhere, {OPEN_CLIP_PREFIX}{model_name}/<file>"
     return hub_failures(name, tag_of(name).get("hf_hub", ""), otherwise)
@@ -102,6 +106,14 @@ def _fetching(name: str):
 def _tokenizer_folder(repository: str, name: str) -> Path:
     with hub_failures(name, repository, "a model with CLIP's own tokenizer"):
         return tokenizer_folder(repository, name)
+
+
+def _tower_config(repository: str, name: str) -> Path:
+    import huggingface_hub
+
+    with hub_failures(name, repository, "a model with a text tower of open_clip's own"):
+        fetch = partial(huggingface_hub.hf_hub_download, repository, "config.json")
+        return hub_file(repository, ("config.json",), fetch, name)
 
 
 def _tokenizer(model_name: str, config: Mapping[str, Any], name: str) -> tuple[Any, dict[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..import_guards import import_torchvision
 from ..names import OPEN_CLIP_PREFIX, did_you_mean
+from ..offline import is_offline
 
 
 def check_open_clip_name(name: str) -> None:
@@ -49,6 +50,8 @@ def import_open_clip() -> ModuleType:
         ValueError: if it is not installed.
     """
     import_torchvision()
+    if is_offline():  # for what it asks the hub itself
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         return importlib.import_module("open_clip")
     except ModuleNotFoundError as error:

@@ -78,7 +78,7 @@ def random_member(family: Family, folder: Path, small: bool, seed: int = 0) -> t
         torch.manual_seed(seed)
         model = open_clip.create_model(name).eval().requires_grad_(False)
         for key, parameter in model.named_parameters():  # text towers start too small for differences to show
-            if parameter.dim() > 1 and not key.startswith("visual."):
+            if parameter.dim() > 1 and not key.startswith(("visual.", "token_embedding", "text.token_embedding")):
                 parameter.normal_(std=parameter.shape[-1] ** -0.5)
             elif key.endswith((".gamma", ".bias")):
                 parameter.normal_(std=0.2)
