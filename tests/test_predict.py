@@ -208,7 +208,7 @@ def _ray_worker(driver: int) -> int | None:
     listed = subprocess.run(["ps", "-eo", "pid,sid,args"], capture_output=True, text=True).stdout
     for line in listed.splitlines():
         pid, _, title = line.split(None, 2)
-        if title.startswith("ray::") and "_Worker" in title and _descends(int(pid), driver):
+        if title.startswith("ray::MapWorker(MapBatches(_Worker))") and _descends(int(pid), driver):
             return int(pid)
     return None
 
