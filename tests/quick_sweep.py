@@ -30,11 +30,18 @@ def is_finished(run) -> bool:
 
 
 def do(run) -> int:
-    """Count to STEPS in a file, continuing where it stands; then write the record. Files in the folder make it fail."""
+    """Do a run; a file OVERLAP tells of another process that was at it."""
     owner = run.folder / "owner"
     if owner.exists() and _is_alive(int(owner.read_text())):
         (run.folder.parents[1] / "OVERLAP").touch()
     _write(owner, str(os.getpid()))
+    code = count(run)
+    owner.unlink()  # a process that has done its work may take a while to end
+    return code
+
+
+def count(run) -> int:
+    """Count to STEPS in a file, continuing where it stands; then write the record. Files in the folder make it fail."""
     fails = run.folder / "fails"
     if fails.exists() and (left := int(fails.read_text())):
         _write(fails, str(left - 1))
