@@ -1,11 +1,16 @@
 """Files that exist whole or not at all, whatever interrupts their writing."""
 
+import glob
 import json
 import os
+import platform
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+NODE = f"{zlib.crc32(platform.node().encode()):08x}"  # of this machine: a folder may be shared with others
 
 
 @contextmanager
@@ -16,7 +21,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    _remove_leftovers(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{NODE}-{os.getpid()}.", suffix=".part")
     umask = os.umask(0)
     os.umask(umask)
     os.close(handle)
@@ -29,6 +35,19 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete what processes of this machine that were killed had begun to write in place of ``path``."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.{NODE}-*.part"):
+        pid = leftover.name[len(f".{path.name}.{NODE}-") :].partition(".")[0]
+        if pid.isdecimal() and os.name == "posix":
+            try:
+                os.kill(int(pid), 0)
+            except ProcessLookupError:
+                leftover.unlink(missing_ok=True)
+            except OSError:
+                pass  # somebody else's, and alive
 
 
 def write_json_atomically(path: str | os.PathLike, content: object) -> None:

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdpl.atomic_files import NODE, atomic_path
 from kdpl.clip.weight_files import read_state_dict
 from kdpl.prompts.inert_files import read_checkpoint, save_atomically
 from kdpl.prompts.prompt_file import read_prompt_file
@@ -204,3 +205,13 @@ def test_the_library_trains_and_predicts_without_what_other_systems_lack(tmp_pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "prompts.safetensors").is_file() and "usage: " in done.stdout
+
+
+def test_what_a_killed_process_had_begun_to_write_goes_with_the_next_writing(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getppid()):
+        (tmp_path / f".file.{NODE}-{pid}.abc.part").touch()
+    with atomic_path(tmp_path / "file") as temporary:
+        temporary.write_text("whole")
+    assert sorted(file.name for file in tmp_path.iterdir()) == [f".file.{NODE}-{os.getppid()}.abc.part", "file"]
