@@ -83,7 +83,7 @@ def torch_and_device() -> str:
 
 
 def main() -> int:
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 3 or sys.argv[1] not in ("key", "check", "check-to-run"):
         print(__doc__, file=sys.stderr)
         return 2
     command, files = sys.argv[1:]

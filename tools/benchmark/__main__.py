@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdpl.atomic_files import write_json_atomically
+from kdpl.guard import run_command
 from kdpl.measuring.random_clips import ARCHITECTURES
 
 from .page import page
@@ -50,7 +51,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--processor-time", action="store_true", help="of a CPU, instead of elapsed time: for a machine that others use"
     )
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    for name in ("classes", "batch", "steps"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} is {getattr(args, name)}; it must be at least 1")
+    return args
 
 
 def measure(args: argparse.Namespace) -> dict:
@@ -76,4 +81,4 @@ def measure(args: argparse.Namespace) -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -15,7 +15,7 @@ import datasets  # noqa: F401  registers them
 from datasets.few_shot import FewShotDataset
 from datasets.splits import PARTS
 from kdpl.atomic_files import write_json_atomically
-from kdpl.guard import run_command
+from kdpl.guard import guarded, run_command
 from kdpl.names import did_you_mean
 
 from .counting import examine
@@ -26,7 +26,12 @@ from .sources import FILES, RemoteFile
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all that was asked for is complete, 1 when something is missing."""
-    arguments = _parser().parse_args(arguments)
+    parsed = _parser().parse_args(arguments)
+    return guarded(lambda: run(parsed), "The same command continues from here.")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """See :func:`main`."""
     known = {name: dataset.unopened(arguments.root) for name, dataset in benchmarks().items()}
     chosen = [known[name] for name in _names(arguments.names)]
     if arguments.command == "list":
@@ -151,7 +156,13 @@ def fix(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
         actions = []
     for action in actions:
         print(f"  {'would move' if dry_run else 'moved'} {action}")
-    return dry_run or check(dataset, arguments)
+    if not dry_run:
+        return check(dataset, arguments)
+    if not dataset.root.is_dir():
+        print(f"There is no folder {dataset.root}. Name the data root: --root.", file=sys.stderr)
+    elif not actions:
+        print(f"{type(dataset).__name__}: nothing would be moved below {dataset.root}")
+    return dataset.root.is_dir()
 
 
 def split(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
@@ -175,4 +186,4 @@ def split(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
 COMMANDS = {"get": get, "check": check, "fix": fix, "split": split}
 
 if __name__ == "__main__":
-    run_command(main, "The same command continues from here.")
+    run_command(main)

@@ -41,6 +41,9 @@ class Run:
 
     @classmethod
     def from_json(cls, text: str) -> "Run":
-        content = json.loads(text)
-        parts = (Part(p["folder"], tuple(p["arguments"]), p["title"]) for p in content["parts"])
-        return cls(content["name"], tuple(parts))
+        try:
+            content = json.loads(text)
+            parts = tuple(Part(p["folder"], tuple(p["arguments"]), p["title"]) for p in content["parts"])
+            return cls(content["name"], parts)
+        except (ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"{text[:200]!r} is not a run of a sweep, as Run.to_json writes it.") from error

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     """See the module. ``--with-parent`` ends the process when its standard input is closed, so with its parent."""
     if WITH_PARENT in arguments:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    run = Run.from_json(arguments[-1])
+    run = Run.from_json(arguments[-1] if arguments else "")
     with claim(run.folder) as ours:
         if not ours:
             return CLAIMED
