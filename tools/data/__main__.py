@@ -15,7 +15,7 @@ import datasets  # noqa: F401  registers them
 from datasets.few_shot import FewShotDataset
 from datasets.splits import PARTS
 from kdpl.atomic_files import write_json_atomically
-from kdpl.guard import guarded, run_command
+from kdpl.guard import run_command
 from kdpl.names import did_you_mean
 
 from .counting import examine
@@ -26,12 +26,7 @@ from .sources import FILES, RemoteFile
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when all that was asked for is complete, 1 when something is missing."""
-    parsed = _parser().parse_args(arguments)
-    return guarded(lambda: run(parsed), "The same command continues from here.")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """See :func:`main`."""
+    arguments = _parser().parse_args(arguments)
     known = {name: dataset.unopened(arguments.root) for name, dataset in benchmarks().items()}
     chosen = [known[name] for name in _names(arguments.names)]
     if arguments.command == "list":
@@ -186,4 +181,4 @@ def split(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
 COMMANDS = {"get": get, "check": check, "fix": fix, "split": split}
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, "The same command continues from here.")

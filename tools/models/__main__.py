@@ -5,10 +5,11 @@ python -m tools.models                   # real configurations, random weights, 
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from kdpl.guard import run_command
 
 from .families import FAMILIES
 from .measuring import LARGEST, Comparison, compare, compare_transformers
@@ -46,4 +47,4 @@ def compare_all(small: bool) -> Iterator[Comparison]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
