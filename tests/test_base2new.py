@@ -156,7 +156,7 @@ def test_whatever_changes_the_prompts_shows_in_the_folder(monkeypatch, trainer, 
         (("dtd", "VPT_KDPL", None, "RN50"), "a ResNet"),
         (("dtd", "CoOp", None, None, None, True), "CLASS_AGNOSTIC"),
         (("dtd", "CoOp", None, None, "ViT-L-14"), "did you mean 'ViT-L/14'"),
-        (("dtd", "CoOp", None, None, None, False, "0"), "at least one epoch"),
+        (("dtd", "CoOp", None, None, None, False, "0"), "OPTIM.MAX_EPOCH is 0"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_fetched(monkeypatch, arguments, said):

@@ -89,8 +89,6 @@ def choose(
     pairs = ["OPTIM.MAX_EPOCH", epochs] if epochs else []
     pairs += ["TRAINER.KDPL.TEACHER", teacher, "TRAINER.KDPL.CLASS_AGNOSTIC", str(class_agnostic)] if distils else []
     asked = build_cfg(files, {"TRAINER.NAME": trainer, "MODEL.BACKBONE.NAME": student}, pairs)
-    if asked.OPTIM.MAX_EPOCH < 1:
-        raise ValueError(f"A training has at least one epoch, and {asked.OPTIM.MAX_EPOCH} are asked for.")
     check_known(asked.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
     trainer_class.check_cfg(object.__new__(trainer_class), asked)
     check_teacher(teacher)  # a supervised trainer has not looked at it
