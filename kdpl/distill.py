@@ -66,7 +66,7 @@ def distill(
         template: the teacher's sentence, with ``{}`` for the class name; class-agnostic: always "a photo of a {}.".
         epochs, batch_size, lr, optimizer: by default as published; "sgd" (with ``momentum``), "adam", "adamw", a cosine
         transform: from a PIL image to (3, size, size); by default a random resized crop and flip.
-        device, precision: "auto", "cuda", "mps", "cpu"; "fp32", "bf16", "fp16", "amp" (the teacher's by default too).
+        device, precision: "auto", "cuda", "mps", "cpu"; "fp32", "bf16", "fp16", "amp", "auto" (the teacher's too).
         teacher_scale: of the teacher's cosines: "student", as in the paper, or "own".
         views: augmentations per image, which the epochs repeat; 0: new ones in each epoch, as published.
         cache: folder, or :class:`FeatureCache`, that keeps the features of frozen towers for this and other calls; they

@@ -1,6 +1,7 @@
 """Steps as one compiled graph, and batches prepared ahead. CUDA graphs need a card: they are not tested here."""
 
 import json
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -141,3 +142,39 @@ def test_auto_is_fp32_on_a_cpu_and_resumes_as_a_run_began(tmp_path, capsys):
 def test_sgd_on_a_cpu_keeps_its_kernels():
     optimizer = build_optimizer([torch.nn.Parameter(torch.zeros(2))], "sgd", 0.1, 0.9, 0.0)
     assert with_fused_kernels(optimizer) is optimizer
+
+
+class RecordedStream:
+    """Stands in for a CUDA stream: notes what is asked of it."""
+
+    def __init__(self, log: list[str], name: str):
+        self.log, self.name = log, name
+
+    def wait_stream(self, other: "RecordedStream") -> None:
+        self.log.append(f"{self.name} waits for {other.name}")
+
+    def record_event(self) -> str:
+        return f"event of batch {sum(entry.startswith('made') for entry in self.log)}"
+
+    def wait_event(self, event: str) -> None:
+        self.log.append(f"{self.name} waits for {event}")
+
+
+def test_on_a_card_the_next_batch_is_made_before_the_step_that_it_comes_after(monkeypatch):
+    log: list[str] = []
+    main, side = RecordedStream(log, "main"), RecordedStream(log, "side")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: side)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: main)
+
+    def batches():
+        for i in (1, 2):
+            log.append(f"made {i}")
+            yield {"img": torch.tensor([i]), CHOSEN: (torch.tensor([i]), None)}
+
+    for batch in one_ahead(batches(), lambda batch: batch | {"prepared": True}, torch.device("cuda")):
+        log.append(f"step {int(batch['img'])} {batch['prepared']}")
+    assert log == [
+        "side waits for main", "made 1", "made 2", "main waits for event of batch 1", "step 1 True",
+        "main waits for event of batch 2", "step 2 True",
+    ]  # fmt: skip

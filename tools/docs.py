@@ -31,7 +31,8 @@ kdpl.distill("photos", ["sparrow", "robin"], method="MaPLe", settings={"depth": 
 ```
 
 Defaults are the published values. Settings have the names that `settings=` takes in the library; keys are those of a
-configuration. `PREC` of each method and of `TRAINER.KDPL` is fp32, bf16, fp16 or amp.
+configuration. `PREC` of each method and of `TRAINER.KDPL` is fp32, bf16, fp16, amp or auto
+(see [Performance](performance.md)).
 """
 
 

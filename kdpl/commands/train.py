@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, help="by default as published for the method")
     add("--seed", type=int, default=1)
     add_device(parser)
-    add("--precision", default="fp32", help="fp32, bf16, fp16 or amp (default: fp32)")
+    add("--precision", default="fp32", help="fp32, bf16, fp16, amp or auto (default: fp32)")
     add("--workers", type=int, default=0, help="loader processes (default: 0)")
     add("--views", type=int, default=0, help="augmentations per image, which epochs repeat; 0: always new ones")
     add("--cache", metavar="FOLDER", help="keeps features of frozen towers for this and other trainings")

@@ -41,17 +41,14 @@ def has_one_graph(objective: Objective, kind: str) -> bool:
 
 
 class GraphedStep:
-    """Terms and gradients of a batch, forward and backward, as one CUDA graph.
-
-    The gradients that a replay leaves replace those of the last one: nobody may set them to zero or None.
-    """
+    """Terms and gradients of a batch, forward and backward, as one CUDA graph; a replay replaces the last gradients."""
 
     def __init__(self, objective: Objective, batch: Mapping[str, Any]):
         """
         Args:
             batch: one that those of the steps are like: tensors of the same shapes.
         """
-        parameters = list(objective.model.prompt_learner.parameters())
+        self.parameters = list(objective.model.prompt_learner.parameters())
         self.inputs = {name: batch[name].clone() for name in objective.inputs}
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -59,12 +56,14 @@ class GraphedStep:
             for _ in range(WARM_UP):
                 total_loss(objective.terms(self.inputs)).backward()
         torch.cuda.current_stream().wait_stream(stream)
-        for parameter in parameters:
+        for parameter in self.parameters:
             parameter.grad = None  # the capture allocates gradients that belong to the graph
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # What other threads ask of the card, such as the one that pins images, does not end the capture.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.terms = objective.terms(self.inputs)
             total_loss(self.terms).backward()
+        self.gradients = [parameter.grad for parameter in self.parameters]
         self.terms = {name: value.detach() for name, value in self.terms.items()}
 
     def fits(self, batch: Mapping[str, Any]) -> bool:
@@ -76,4 +75,6 @@ class GraphedStep:
         for name, static in self.inputs.items():
             static.copy_(batch[name], non_blocking=True)
         self.graph.replay()
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            parameter.grad = gradient  # whatever a step without the graph has left there
         return self.terms

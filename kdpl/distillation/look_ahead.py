@@ -23,6 +23,7 @@ def one_ahead(batches: Iterable[Batch], prepare: Callable[[Batch], Batch], devic
         yield from batches
         return
     stream, iterator = torch.cuda.Stream(device), iter(batches)
+    stream.wait_stream(torch.cuda.current_stream(device))  # where the towers' weights came from
 
     def fetch() -> tuple[Batch, torch.cuda.Event] | None:
         with torch.cuda.stream(stream):
@@ -34,10 +35,19 @@ def one_ahead(batches: Iterable[Batch], prepare: Callable[[Batch], Batch], devic
         (batch, ready), coming = coming, fetch()
         current = torch.cuda.current_stream(device)
         current.wait_event(ready)
-        for value in batch.values():
-            if isinstance(value, Tensor) and value.is_cuda:
-                value.record_stream(current)  # its memory belongs to the other stream
+        for tensor in _tensors(batch.values()):
+            if tensor.is_cuda:
+                tensor.record_stream(current)  # its memory belongs to the other stream
         yield batch
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among values, and those in tuples among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _tensors(value)
 
 
 class HostCounts:

@@ -87,8 +87,8 @@ class Training:
         """
         if not self.features.towers.keys() <= batch.keys():
             batch = batch | self.features.compute(batch["img"])
-        if self.captures and self.graphed is None:
-            self.graphed = GraphedStep(self.objective, batch)
+        if self.captures:
+            self.graphed, self.captures = GraphedStep(self.objective, batch), False
         if self.graphed is not None and self.graphed.fits(batch):
             terms = self.graphed(batch)
             self.optimizer.step()

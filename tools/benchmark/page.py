@@ -4,6 +4,16 @@ from typing import Any
 
 from tabulate import tabulate
 
+MADE_BY = "Made by `python -m tools.benchmark --render FILE`, FILE from `--json FILE`; do not edit."
+SETTINGS = """Three settings decide how fast a training is:
+
+- `PREC` of the student and of `TRAINER.KDPL` is `auto` in our files for KDPL: bf16 on cards that have it, which needs
+  no loss scaling, fp16 on older ones, fp32 on a CPU. CoOp's own keys keep their fp16, and a run that was begun with
+  fp16 is resumed with it. The record of a run says what the student computed in.
+- `TRAINER.KDPL.STEP` is `plain`, `compiled` (one graph by torch.compile) or `graph` (a CUDA graph). Class-agnostic
+  steps choose their classes and run plainly. `kdpl doctor --gpu` compares the three on the card at hand, times them,
+  and says which one to set.
+- `TRAINER.KDPL.CACHE_DIR` keeps features of frozen towers for all runs."""
 NOTES = {  # heading: what to know when reading its table
     "CoOp_KDPL beside the plain computation": "Forward and backward, medians of steps taken in turn. With a cache, "
     "features of frozen towers are given; the evaluation knows its text features. The gradient's difference is "
@@ -26,9 +36,9 @@ def page(content: dict[str, Any]) -> str:
         f"medians of {content['steps']}{' (quick)' if content['quick'] else ''}"
         f"{', in processor seconds' if content['clock'] == 'process_time' else ''}."
     )
-    lines = ["# Performance", "", "Made by `python -m tools.benchmark`; do not edit.", "", size]
+    lines = ["# Performance", "", MADE_BY, "", SETTINGS, "", "## Measured", "", size]
     for heading, rows in content["measures"].items():
-        lines += ["", f"## {heading}", "", NOTES.get(heading, ""), "", _table(rows)]
+        lines += ["", f"### {heading}", "", NOTES.get(heading, ""), "", _table(rows)]
     return "\n".join(lines) + "\n"
 
 
