@@ -66,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def soak(seconds: float, generator: random.Random) -> int:
     """All of it, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="kdpl-soak-") as folder, serving(Path(folder) / "served") as address:
-        place, end = Path(folder), time.monotonic() + seconds
+        place = Path(folder)
         jobs, found = jobs_in(place, address), Counter()
         for job in jobs:
             reference(job, place / "reference" / job.name)
-        originals = originals_in(place)
+        originals, end = originals_in(place), time.monotonic() + seconds
         while time.monotonic() < end:
             one_round(generator.choice(jobs), place / "round", generator)
             for name in originals:
