@@ -11,7 +11,7 @@ from torch import Tensor
 from .methods import Method, find_method
 from .names import list_of_names
 from .prompts.inert_files import read_checkpoint, save_atomically
-from .prompts.prompt_file import Description, describe_prompts, read_prompt_file
+from .prompts.prompt_file import Description, describe_prompts, is_safetensors, read_prompt_file
 from .prompts.prompt_learner import PromptLearner
 from .prompts.prompted_clip import PromptedCLIP
 
@@ -95,10 +95,10 @@ def read_facts(
         raise ValueError(f"{name}: {error}") from error
     names = said.get("classnames") or [] if classnames is None else list_of_names(classnames, "classnames")
     if complete.get("class_specific") and not complete["ctx_init"]:
-        n_contexts = len(tensors.get("ctx", tensors.get("prompt_learner.ctx", ())))
-        if n_contexts != len(names):
+        contexts = tensors.get("ctx", tensors.get("prompt_learner.ctx"))
+        if contexts is not None and contexts.dim() == 3 and len(contexts) != len(names):
             raise ValueError(
-                f"{name} has a context for each of its {n_contexts} classes (CSC), which cannot name {len(names)} "
+                f"{name} has a context for each of its {len(contexts)} classes (CSC), which cannot name {len(names)} "
                 "others: give that many names, in the order of the training, or learn a shared context."
             )
     return Facts(entry, student, complete, names)
@@ -106,7 +106,7 @@ def read_facts(
 
 def describe(path: str | os.PathLike, method: Method, settings: Mapping[str, Any], model: PromptedCLIP) -> Description:
     """The description of prompts whose file has none; they were loaded from ``path``."""
-    epoch = read_checkpoint(path).get("epoch")
+    epoch = None if is_safetensors(path) else read_checkpoint(path).get("epoch")
     known = {"epoch": epoch} if isinstance(epoch, int) else {}
     return describe_prompts(
         method.name, settings, model.prompt_learner, model.clip, classnames=model.classnames or None, **known

@@ -5,6 +5,7 @@ import os
 import random
 import zipfile
 from collections import OrderedDict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,18 @@ def student(name: str) -> PromptedCLIP:
     return test_prompt_learners.student("CoOp" if name == "KgCoOp" else name)
 
 
+@cache
+def clip_of_all() -> LoadedCLIP:
+    return loaded()
+
+
 def save_prompts(path: Path, method: str, model: PromptedCLIP, epoch: int = 5) -> None:
-    description = prompt_file.describe_prompts(method, {}, model.prompt_learner, loaded(), epoch=epoch)
+    description = prompt_file.describe_prompts(method, {}, model.prompt_learner, clip_of_all(), epoch=epoch)
     save_checkpoint(path, model.prompt_learner, description, {"val_result": 81.5})
 
 
 def load_prompts(path: Path, method: str, learner: PromptLearner, clip: LoadedCLIP | None = None) -> dict | None:
-    return prompt_file.load_prompts(path, method, learner, clip or loaded())
+    return prompt_file.load_prompts(path, method, learner, clip or clip_of_all())
 
 
 def published(name: str) -> tuple[dict, torch.nn.Module]:

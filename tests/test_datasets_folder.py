@@ -369,6 +369,7 @@ def test_cifar10_labelled_and_unlabelled(shared, tmp_path, monkeypatch):
     (unlabelled / "classnames.txt").write_text("\n".join(dataset.classnames))
     cfg = dataset_cfg(unlabelled, "Folder", shots=16)
     cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.INPUT.SIZE, cfg.INPUT.INTERPOLATION = (32, 32), "bicubic"
     manager = DataManager(cfg)
     assert manager.num_classes == 10 and len(manager.dataset.train_x) == 200
     assert set(next(iter(manager.test_loader))["label"].tolist()) == {UNKNOWN}

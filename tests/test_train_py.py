@@ -128,7 +128,8 @@ def test_deterministic_kernels_are_used_on_request_and_recorded(command, run_tra
         done = run_train(*command(*flags, output=name))
         assert done.returncode == 0, done.stderr
     usual, fixed = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("usual", "fixed"))
-    assert fixed["numerics"] == {"deterministic": True, "cudnn_benchmark": False, "tf32": False}
+    kernels = {"deterministic": True, "cudnn_benchmark": False, "tf32": False}
+    assert fixed["numerics"] == kernels | {"precision": "fp32", "step": "plain"}
     assert usual["numerics"]["deterministic"] is False and usual["numerics"]["tf32"] is True
     assert usual["prompts_sha256"] == fixed["prompts_sha256"]
 

@@ -224,7 +224,7 @@ def test_zero_shot_clip_is_evaluated_without_prompts(name, files, tmp_path):
             "CoCa. It can be a teacher",
         ),
         ("VPT", ("MODEL.BACKBONE.NAME", "open_clip:MobileCLIP2-S0/dfndr2b"), "timm's fastvit_mci0. Train CoOp, CoCoOp"),
-        ("CoOp_KDPL", ("TRAINER.KDPL.K_MAX", 0), "at least one class"),
+        ("CoOp_KDPL", ("TRAINER.KDPL.K_MAX", 0), "TRAINER.KDPL.K_MAX is 0"),
         ("CoOp_KDPL", ("TRAINER.KDPL.TEACHER", ""), "Name one, such as"),
         ("CoOp", ("TRAINER.COOP.PREC", "fp8"), "choose from fp32, bf16, fp16, amp, auto"),
         ("CoOp", ("MODEL.BACKBONE.NAME", "ViT-B/32"), r"INPUT.SIZE is \(32, 32\), and ViT-B/32 takes images of 224"),

@@ -99,6 +99,7 @@ def compare_steps(
 def verdict(measures: Sequence[StepMeasure], precision: Precision) -> str:
     """What to make of the measures, in a sentence or two.
 
+    >>> from kdpl.clip.precision import resolve_precision
     >>> fp32 = resolve_precision("fp32", torch.device("cpu"))
     >>> verdict([StepMeasure("plain", 0.2, 0.0), StepMeasure("graph", 0.1, 1e-6)], fp32)
     'graph steps are right and take 50 % of the time of plain ones: set TRAINER.KDPL.STEP graph.'

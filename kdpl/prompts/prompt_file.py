@@ -65,6 +65,12 @@ def save_prompt_file(path: str | os.PathLike, learner: PromptLearner, descriptio
         temporary.write_bytes(save(tensors, {KEY: json.dumps(description, ensure_ascii=False)}))
 
 
+def is_safetensors(path: str | os.PathLike) -> bool:
+    """Whether a file is in the format of safetensors, going by its first bytes."""
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"  # eight bytes of length, then a header in JSON
+
+
 def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Description | None, bool]:
     """Tensors of a prompt file or checkpoint, its description if it has one, and whether tensors have our names.
 
@@ -73,9 +79,7 @@ def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Descri
         ValueError: if it is neither, or is damaged.
     """
     check_file(path, "prompt file")
-    with open(path, "rb") as file:
-        is_safetensors = file.read(9)[8:] == b"{"  # eight bytes of length, then a header in JSON
-    if not is_safetensors:
+    if not is_safetensors(path):
         return read_prompt_checkpoint(path)
     try:
         with safe_open(path, framework="pt") as file:

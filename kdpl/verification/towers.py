@@ -16,7 +16,7 @@ from .reference import MISTAKES, NONE, PIXEL_MISTAKES, Mistake
 TEXTS = ("a photo of a dog.", "a photo of two cats sleeping on a red sofa.")
 FEATURES, PIXELS = 1e-4, 1e-5  # relative to the largest feature; in units of normalised pixels
 TENSOR_MISTAKES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "half-precision rounding: weights were rounded to float16": lambda t: t.half().float(),
+    "half-precision rounding: weights were rounded to float16": lambda t: t.to(torch.float16).float(),
     "half-precision rounding: weights were rounded to bfloat16": lambda t: t.bfloat16().float(),
     "transposed": lambda t: t.T if t.dim() == 2 else t,
     "swapped channels": lambda t: t.flip(1) if t.dim() == 4 else t,

@@ -61,7 +61,7 @@ SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "DATASET.FOLDER.SPLIT_SEED": (1, whole(-LARGEST)),  # of that division; the same for all SEEDs
     **{f"TRAINER.{m.node}.{key}": known for m in METHODS.values() for key, known in m.keys.items()},
     **{f"TRAINER.{method.node}.PREC": PREC for method in METHODS.values()},  # of the student
-    "TRAINER.KDPL.TEACHER": ("ViT-L/14", text(empty=False)),  # as kdpl.load_clip takes it, or prompts:FILE; "A, B"
+    "TRAINER.KDPL.TEACHER": ("ViT-L/14", text()),  # as kdpl.load_clip takes it, or prompts:FILE; "A, B"
     "TRAINER.KDPL.TEACHER_SCALE": ("student", one_of("student", "own")),  # of its cosines; the student's is the paper's
     "TRAINER.KDPL.PREC": PREC,  # of the teacher
     "TRAINER.KDPL.CLASS_AGNOSTIC": (False, FLAG),  # KDPL-CA: train on a vocabulary instead of the class names
@@ -73,8 +73,6 @@ SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "TRAINER.KDPL.CACHE_PRECISION": ("fp32", one_of("fp32", "fp16")),  # of these; fp16: half the space, rounded
     "TRAINER.KDPL.CACHE_GB": (MAX_GB, real(above=0)),  # its limit; the least recently used features are removed
 }
-
-
 RANGES = DASSL_RANGES | {key: values for key, (_, values) in SETTINGS.items()}
 
 

@@ -25,9 +25,11 @@ from kdpl.methods import Method
 from kdpl.prompts import prompt_file
 from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
 from kdpl.prompts.prompted_clip import PromptedCLIP
+from kdpl.ranges import check_all
 from kdpl.run_record import Visible
+from kdpl.settings import flat
 
-from .config import default_settings, method_settings, settings_of
+from .config import RANGES, SETTINGS, default_settings, method_settings, settings_of
 from .dassl_repairs import fill_input_of_others, mend_dassl
 from .epoch_log import EpochLog
 from .recorded_trainer import RecordedTrainer
@@ -52,6 +54,7 @@ class PromptTrainer(RecordedTrainer):
 
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse what cannot work before anything is read or fetched."""
+        check_all({key: value for key, value in flat(cfg).items() if key in SETTINGS}, RANGES, {})
         check_clip_name(name := cfg.MODEL.BACKBONE.NAME)
         self.method.check_student(name)
         check_image_size(name, cfg.INPUT.SIZE, known_preprocessing(name))
