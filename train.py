@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
 
         from dassl.data.datasets import DATASET_REGISTRY  # isort: skip
         from dassl.engine import TRAINER_REGISTRY  # isort: skip
+        from kdpl.distillation.vocabulary import load_vocabulary
         from kdpl.locks import sole_writer
         from kdpl.names import check_known
         from trainers.kdpl.configuration import build_cfg
@@ -109,6 +110,9 @@ def run(args: argparse.Namespace) -> None:
     if args.plan:
         print(forecast(cfg, trains=not args.eval_only))
         return
+    kdpl = cfg.TRAINER.KDPL
+    if kdpl.CLASS_AGNOSTIC and cfg.TRAINER.NAME.endswith("_KDPL") and not (args.eval_only or args.no_train):
+        load_vocabulary(kdpl.VOCABULARY)  # before anything else is loaded, for it may have to be fetched
     output = Path(cfg.OUTPUT_DIR)
     with sole_writer(output, output / ".writer"):
         work(args, cfg, trainer_class)

@@ -84,10 +84,10 @@ def distill(
     """
     entry, device = find_method(method), resolve_device(device)
     names = None if classnames is None else list_of_names(classnames, "classnames")
-    _check(student, teacher, teacher_scale, vocabulary if names is None else [])
+    vocabulary = check_needed(student, teacher, teacher_scale, vocabulary if names is None else [])
     recipe = Recipe(
         entry, entry.complete(settings or {}), student, teacher, names,
-        _vocabulary(vocabulary) if names is None else [], max_classes, template, _first(epochs, entry.epochs),
+        vocabulary, max_classes, template, _first(epochs, entry.epochs),
         _first(batch_size, entry.batch_size), _first(lr, entry.lr), optimizer, momentum, weight_decay, warmup_epochs,
         warmup_lr, seed, precision, _first(teacher_precision, precision), teacher_scale, views, open_cache(cache),
         os.fspath(images) if isinstance(images, str | os.PathLike) else None,
@@ -102,11 +102,18 @@ def _writing(output: Path | None) -> AbstractContextManager[None]:
     return sole_writer(output, cache_dir() / "writers" / fingerprint(os.path.abspath(output))[:32])
 
 
-def _check(student: str, teacher: str, teacher_scale: str, vocabulary: str | os.PathLike | Sequence[str]) -> None:
-    """Refuse names of CLIPs and, offline, missing files before anything is read."""
+def check_needed(
+    student: str, teacher: str, teacher_scale: str, vocabulary: str | os.PathLike | Sequence[str]
+) -> list[str]:
+    """Refuse names of CLIPs and, offline, missing files before anything is read; gives the vocabulary's names.
+
+    Raises:
+        ValueError, FileNotFoundError, ConnectionError: if one is unknown, not there, or cannot be fetched.
+    """
     check_clip_name(student)
     from_file = isinstance(vocabulary, str | os.PathLike)
     check_needs(teacher, teacher_scale, student, from_file, os.fspath(vocabulary) if from_file else "")
+    return load_vocabulary(os.fspath(vocabulary)) if from_file else list_of_names(vocabulary, "vocabulary")
 
 
 def _run(
@@ -200,9 +207,3 @@ def _images(images: str | os.PathLike | Sequence) -> tuple[Sequence, object]:
 def _first(given: Any, otherwise: Any) -> Any:
     """What was given, unless that is None."""
     return otherwise if given is None else given
-
-
-def _vocabulary(vocabulary: str | os.PathLike | Sequence[str]) -> list[str]:
-    if isinstance(vocabulary, str | os.PathLike):
-        return load_vocabulary(os.fspath(vocabulary))
-    return list_of_names(vocabulary, "vocabulary")

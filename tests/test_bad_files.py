@@ -183,7 +183,7 @@ def test_an_archive_that_grows_without_measure_is_refused(kind, tmp_path, monkey
 
 WITHOUT = """
 import os, sys, torch
-for name in ("sysconf", "sched_getaffinity", "uname", "fchmod"):
+for name in ("sysconf", "sched_getaffinity", "uname", "fchmod", "pread", "pwrite"):
     if hasattr(os, name): delattr(os, name)
 for module in ("fcntl", "resource"):
     sys.modules[module] = None
@@ -192,6 +192,12 @@ images = [PIL.Image.new("RGB", (64, 64), colour) for colour in ("red", "green", 
 demo = {"student": "demo:student", "teacher": "demo:teacher", "device": "cpu", "progress": False}
 classifier = kdpl.distill(images, ["red circle", "blue square"], epochs=1, batch_size=2, output=sys.argv[1], **demo)
 print(classifier.predict(images[0])[0].classname)
+try:
+    kdpl.distill(images, ["red circle", "blue square"], cache=sys.argv[1] + ".cache", **demo)
+except ValueError as error:
+    print(error)
+from kdpl.__main__ import main
+print(main(["cache", sys.argv[1]]))
 import train
 print(train.main(["--help"]))
 """
@@ -205,6 +211,8 @@ def test_the_library_trains_and_predicts_without_what_other_systems_lack(tmp_pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "prompts.safetensors").is_file() and "usage: " in done.stdout
+    told = "A cache of features on disk needs locks and reads that this system does not have"
+    assert told in done.stdout and done.stderr.count(told) == 1  # of distill, and of kdpl cache
 
 
 def test_what_a_killed_process_had_begun_to_write_goes_with_the_next_writing(tmp_path):

@@ -244,6 +244,17 @@ def test_the_epoch_asked_for_is_found_and_without_one_the_best_or_the_latest(tmp
     assert find_checkpoint(tmp_path, "prompt_learner").name == "model-best.pth.tar"
 
 
+@pytest.mark.parametrize("name", ["model.pth.tar-²", "model.pth.tar", "model_best.pth.tar"])
+def test_a_model_of_ones_own_under_another_name_is_called_misnamed_and_not_of_another_method(name, tmp_path):
+    (tmp_path / "prompt_learner").mkdir()
+    (tmp_path / "prompt_learner" / name).touch()
+    with pytest.raises(FileNotFoundError, match=f"It holds {name}, which .* no names of checkpoints: .* Rename it"):
+        find_checkpoint(tmp_path, "prompt_learner")
+    (tmp_path / "prompt_learner" / "model-best.pth.tar").touch()
+    with pytest.raises(FileNotFoundError, match="holds the best model alone: leave --load-epoch out"):
+        find_checkpoint(tmp_path, "prompt_learner", 3)
+
+
 def test_classnames_of_the_tests_are_not_those_of_the_checkpoint(tmp_path):
     save_prompts(tmp_path / "file", "CoOp", student("CoOp"))
     model = student("CoOp")

@@ -86,6 +86,15 @@ def test_a_build_model_that_wants_the_design_of_prompts_is_told_that_there_are_n
     assert built == [["CoOp", 0, 0]]
 
 
+def test_a_build_model_with_arguments_that_nobody_knows_is_shown_with_what_is_expected(monkeypatch):
+    def build_model(state_dict, h_resolution, w_resolution): ...
+
+    weights = tiny_clip(2).state_dict()
+    monkeypatch.setattr(clip.model, "build_model", build_model)
+    with pytest.raises(ValueError, match=r"model.py build_model takes \(state_dict, h_resolution, .*clip-anytorch"):
+        clip_from_state_dict(weights)
+
+
 @pytest.mark.parametrize("arch", ["vit_s", "vit_t", "rn_s"])
 def test_models_of_the_golden_numbers_are_built_and_finite(arch):
     model = clip_from_state_dict(golden_weights.torch_state_dict(arch, 20240))

@@ -96,6 +96,20 @@ def test_class_agnostic_prompts_are_named_in_the_next_commands(folder, tmp_path,
     assert "no class names" in error and "--classnames" in error and error.count("\n") == 1
 
 
+def test_without_names_and_network_the_vocabulary_is_missed_before_a_photo_is_read(
+    folder, tmp_path, monkeypatch, capsys
+):
+    def no_network(*args: object, **options: object) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("kdpl.distillation.vocabulary.download", no_network)
+    arguments = ["train", str(folder / "data" / "train"), *DEMO, "--output", str(tmp_path / "prompts.safetensors")]
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.err == "error: no network\n" and not said.out
+
+
 def test_predictions_equal_the_trainers_evaluation(trained, folder, tmp_path):
     """Both compute the same images together, so that not even the last digit differs."""
     (folder / "data" / "classnames.txt").write_text("\n".join(sorted(n.replace(" ", "_") for n in CLASSNAMES)))

@@ -15,11 +15,12 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
+import tools.sweep.plan as planning
 from kdpl.methods import METHODS
 from tools.sweep import experiment
 from tools.sweep.__main__ import main, make_engine, parse
 from tools.sweep.estimates import seconds_of_run
-from tools.sweep.plan import FINISHED, STALE, UNFINISHED, plan, state_of_part, state_of_run
+from tools.sweep.plan import FINISHED, STALE, UNFINISHED, cfg_of, plan, state_of_part, state_of_run
 from tools.sweep.runs import LOG
 from tools.sweep.spec import parse_spec
 
@@ -158,6 +159,31 @@ def test_a_dry_run_tells_states_and_times_and_runs_nothing(sweep_here, root, cop
     assert "unknown" in gone and "unknown" not in unfinished + second_seed
     assert listed.returncode == 0 and records(copy) == before
     assert "2 runs of unknown time" in listed.stdout
+
+
+@pytest.mark.parametrize("flags", [("--jobs", "0"), ("--gpus", "-1"), ("--gpus", "nan"), ("--retries", "-1")])
+def test_a_dry_run_refuses_numbers_that_no_run_could_use(flags, sweep_here, root, tmp_path):
+    listed = sweep_here(small_spec(root), root, tmp_path, "--dry-run", *flags)
+    assert listed.returncode == 2 and listed.stderr.startswith(f"error: {flags[0]} is ") and not listed.stdout
+
+
+def test_a_configuration_is_built_once_for_all_its_seeds(root, tmp_path, monkeypatch):
+    """However many runs there are: a listing of all of them reads few files."""
+    built, build_cfg = [], planning.build_cfg
+    monkeypatch.setattr(planning, "build_cfg", lambda *args: built.append(args) or build_cfg(*args))
+    spec = {"protocol": "base2new", "datasets": "eurosat", "settings": "labels", "source": ""}
+    spec = small_spec(root) | spec | {"seeds": list(range(1, 51)), "shots": [1, 2, 4, 8]}
+    runs = plan(parse_spec(spec), root, tmp_path)
+    assert len(runs) == 200 and len(built) < 5
+    built.clear()
+    found = [cfg_of(part.arguments)[0] for run in runs for part in run.parts]
+    assert len(built) <= 4 * 4  # numbers of shots; a training and three tests
+    assert len({(cfg.SEED, cfg.OUTPUT_DIR) for cfg in found}) == len(found) == 800
+    assert all(cfg.is_frozen() and cfg.SEED == int(cfg.OUTPUT_DIR.rpartition("seed")[2]) for cfg in found)
+    arguments = list(runs[7].parts[0].arguments)
+    arguments[arguments.index("--seed") + 1] = str(2**32)
+    with pytest.raises(ValueError, match="SEED is 4294967296"):
+        cfg_of(tuple(arguments))
 
 
 def test_the_time_of_a_run_is_that_of_the_same_run_with_another_seed(root, swept):

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from tools.tables.__main__ import main
 from tools.tables.formats import comma_separated, latex, markdown, terminal
 from tools.tables.page import page
 
@@ -250,3 +251,12 @@ def test_zero_shot_results_alone_make_a_table(tmp_path):
     write_zero_shot(tmp_path, {("Shapes", "all"): (300, 1000), ("Shapes", "new"): (310, 1000)})
     (table,) = tables_of(tmp_path)
     assert means(table, "CLIP, zero-shot") == [30.0, 31.0]
+
+
+def test_a_baseline_that_no_trainer_is_called_is_refused_and_one_without_results_is_not(tmp_path, capsys):
+    write_base_to_new(tmp_path / "1", "CoOp", 1, base=900, new=600)
+    assert main([str(tmp_path), "--baseline", "ZeroshotClip"]) == 2
+    said = capsys.readouterr()
+    assert "There is no trainer 'ZeroshotClip' (did you mean 'ZeroshotCLIP'" in said.err and not said.out
+    assert not (tmp_path / "tables").exists()
+    assert main([str(tmp_path), "--baseline", "VPT_KDPL", "--format", "markdown"]) == 0

@@ -156,6 +156,28 @@ def test_help_needs_no_torch():
     assert time.monotonic() - start < 1
 
 
+@pytest.mark.parametrize("trainer", ["CoOp_KDPL", "ZeroshotCLIP"])
+def test_transforms_without_normalize_are_refused_with_the_way_to_raw_pixels(trainer, command, tmp_path, capsys):
+    for flags, pairs in ((("--transforms", "random_flip", "--no-train"), ()), ((), ("INPUT.TRANSFORMS", "[]"))):
+        assert train.main([str(word) for word in command(*flags, pairs=pairs, trainer=trainer)]) == 2
+        assert "without 'normalize': images would reach CLIP unnormalised" in capsys.readouterr().err
+    assert not (tmp_path / "output").exists()
+
+
+def test_a_vocabulary_that_cannot_be_fetched_is_told_before_anything_is_loaded(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("kdpl.distillation.vocabulary.download", no_network)
+    arguments = command(pairs=("TRAINER.KDPL.CLASS_AGNOSTIC", True))
+    assert train.main([str(word) for word in arguments]) == 2
+    said = capsys.readouterr()
+    assert said.err == "error: no network\n" and not said.out
+    assert not (tmp_path / "output").exists()
+
+
+def no_network(*args: object, **options: object) -> None:
+    raise ConnectionError("no network")
+
+
 @pytest.mark.parametrize(
     "flags, pairs, said",
     [

@@ -3,7 +3,7 @@
 from torch import Tensor
 from yacs.config import CfgNode
 
-from kdpl.clip.loading import check_clip_name, load_clip
+from kdpl.clip.loading import check_clip_name, check_normalized, load_clip
 from kdpl.clip.templates import ENSEMBLE_OF_7, template_of
 from kdpl.clip.zero_shot import ZeroShotClassifier
 
@@ -20,6 +20,7 @@ class ZeroshotCLIP(RecordedTrainer):
         return [template_of(self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE)]
 
     def check_cfg(self, cfg: CfgNode) -> None:
+        check_normalized(cfg.INPUT.TRANSFORMS)
         check_clip_name(cfg.MODEL.BACKBONE.NAME)
 
     def build_model(self) -> None:

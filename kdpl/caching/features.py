@@ -147,10 +147,6 @@ def key_of(*facts: Any) -> bytes:
 @cache
 def _shards(process: int, folder: Path, max_bytes: int) -> "Shards":
     """One index of a folder per process, whoever opens it how often."""
-    try:
-        from .shards import Shards
-    except ImportError as error:
-        raise ValueError(
-            f"A cache of features on disk needs locks that this system has not ({error}): leave its folder empty."
-        ) from error
+    from .shards import Shards  # which refuses systems without what it needs
+
     return Shards(folder, max_bytes)

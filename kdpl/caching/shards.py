@@ -4,7 +4,6 @@ A process appends only to a shard of its own, so nobody ever writes between anot
 its checksum. The least recently used shards are removed where the next block would exceed the limit.
 """
 
-import fcntl
 import os
 import sys
 import time
@@ -14,6 +13,15 @@ from pathlib import Path
 from uuid import uuid4
 
 from filelock import FileLock
+
+try:
+    import fcntl
+    from os import pread, pwrite  # noqa: F401  Windows has none of them
+except ImportError as error:
+    raise ValueError(
+        f"A cache of features on disk needs locks and reads that this system does not have ({error}): leave its folder "
+        "empty. Everything else works without it."
+    ) from error
 
 from .blocks import NOTES, ROWS, encode_block, read_block, read_row
 

@@ -187,6 +187,20 @@ def check_image_size(name: str, size: Sequence[int], preprocessing: Preprocessin
         )
 
 
+def check_normalized(transforms: Sequence[str]) -> None:
+    """Refuse INPUT.TRANSFORMS with which a CLIP would see pixels as it never has, in training and in tests.
+
+    Raises:
+        ValueError: if "normalize" is not among them.
+    """
+    if "normalize" not in transforms:
+        raise ValueError(
+            f"INPUT.TRANSFORMS is {list(transforms)!r}, without 'normalize': images would reach CLIP unnormalised, in "
+            "training and in tests, and accuracies would be wrong. Add normalize, or give a --config-file, which has "
+            'it. If you do want raw pixels, set INPUT.PIXEL_MEAN "[0,0,0]" INPUT.PIXEL_STD "[1,1,1]" beside it.'
+        )
+
+
 def why_no_prompts(name: str, text: bool = False, visual: bool = False) -> str:
     """Why a CLIP takes no text or no visual prompts, as far as its name tells; empty if it does, or may.
 

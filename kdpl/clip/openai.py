@@ -4,7 +4,7 @@ import importlib
 import inspect
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,8 +102,10 @@ def clip_from_state_dict(state_dict: Mapping[str, Tensor]) -> "CLIP":
     }
     if bad := [key for key, tensor in weights.items() if not tensor.sum().isfinite()]:  # a look at each would be slow
         raise ValueError(f"These weights are damaged: not all numbers in {bad[:5]} are finite. Get the file again.")
+    build_model = _build_model()
     try:
-        model = _build(dict(weights)).float()
+        with _NoInitialValues():
+            model = build_model(dict(weights)).float()
         model.load_state_dict(weights)  # again: build_model has rounded them to half precision
     except (RuntimeError, KeyError, ValueError, AssertionError, ZeroDivisionError) as error:  # however sizes clash
         raise ValueError(f"These weights do not fit together as a CLIP: {error}") from error
@@ -122,17 +124,28 @@ def openai_clip(model: "CLIP", name: str, weights_sha256: str) -> LoadedCLIP:
     )
 
 
-def _build(state_dict: dict[str, Tensor]) -> "CLIP":
+def _build_model() -> Callable[[dict[str, Tensor]], "CLIP"]:
     """``clip.model.build_model`` without prompts, whichever code base the ``clip`` package belongs to.
 
     In checkouts of MaPLe and PromptSRC it takes a second argument with the lengths and depths of the prompts that it
     builds into the towers, and the trainer that they belong to: "CoOp" has CLIP's own blocks, and all else is 0.
+
+    Raises:
+        ValueError: if it takes other arguments.
     """
-    build_model = importlib.import_module(f"{import_clip().__name__}.model").build_model
+    module = importlib.import_module(f"{import_clip().__name__}.model")
+    build_model = module.build_model
     if "design_details" in inspect.signature(build_model).parameters:
         build_model = partial(build_model, design_details=defaultdict(int, trainer="CoOp"))
-    with _NoInitialValues():
-        return build_model(state_dict)
+    signature = inspect.signature(build_model)
+    try:
+        signature.bind({})
+    except TypeError as error:
+        raise ValueError(
+            f"The installed clip package is a changed one: in {module.__file__} build_model takes {signature}, where "
+            "OpenAI's takes the state dict alone. Install that: pip install --force-reinstall clip-anytorch"
+        ) from error
+    return build_model
 
 
 class _NoInitialValues(TorchFunctionMode):

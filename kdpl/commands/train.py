@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from ..caching.features import open_cache
-    from ..distill import distill
+    from ..distill import check_needed, distill
     from ..images.files import list_images, unreadable_images
     from ..images.labelled import folder_names, labelled_images
 
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
         return
     classnames = read_names(args.classnames)
     photos = list_images(args.photos)
+    check_needed(args.student, args.teacher, args.teacher_scale, args.vocabulary if classnames is None else [])
     unreadable = unreadable_images(photos)
     readable = [photo for photo in photos if str(photo) not in unreadable]
     _report_photos(args.photos, readable, unreadable)

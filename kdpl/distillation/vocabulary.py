@@ -54,7 +54,7 @@ def open_images_file(url: str = OPEN_IMAGES_URL) -> Path:
     if not file.is_file():
         if is_offline():
             raise Missing([f"the class list of Open Images: {file}"], ["vocabulary"])
-        advice = "TRAINER.KDPL.VOCABULARY may also name a file of your own."
+        advice = "TRAINER.KDPL.VOCABULARY, or --vocabulary of kdpl train, may also name a file of your own."
         download(ClassList(file.name, (url,), by_hand=advice), file)
     return file
 

@@ -140,8 +140,16 @@ def find_checkpoint(directory: str | os.PathLike, registered_name: str, epoch: i
         return best if best.exists() else by_epoch[max(by_epoch)]
     wanted = folder / (f"model.pth.tar-{epoch}" if epoch is not None else "model.pth.tar-<epoch>")
     others = sorted(file.parent.name for file in Path(directory).glob("*/model*.pth.tar*"))
+    misnamed = sorted(file.name for file in folder.glob("model*") if file.is_file() and file != best)
     if by_epoch:
         found = f"Epochs that are there: {', '.join(map(str, sorted(by_epoch)))}."
+    elif best.exists():
+        found = "It holds the best model alone: leave --load-epoch out."
+    elif misnamed:
+        found = (
+            f"It holds {', '.join(misnamed)}, which are no names of checkpoints: those are model-best.pth.tar and "
+            "model.pth.tar-<epoch>, with the epoch in digits. Rename it."
+        )
     elif others:
         found = f"The folder holds models of another method, in {', '.join(dict.fromkeys(others))}."
     else:

@@ -12,6 +12,7 @@ A single experiment needs no file: `python -m tools.sweep base2new shapes 1`, an
 """
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -79,6 +80,7 @@ def add_where_and_how(parser: argparse.ArgumentParser) -> None:
 
 def sweep(args: argparse.Namespace) -> int:
     """Plan, and run or list."""
+    check_numbers(args)
     root, spec_file = Path(args.root).absolute(), Path(args.spec).absolute()
     output = args.output and Path(args.output).absolute()
     os.chdir(ROOT)  # paths in configurations count from there
@@ -96,6 +98,20 @@ def sweep(args: argparse.Namespace) -> int:
     if run_missing(runs, spec, args, output):
         return SOME_FAILED
     return tables([str(output)]) if args.tables else 0
+
+
+def check_numbers(args: argparse.Namespace) -> None:
+    """Refuse numbers that no engine can do anything with, before anything is planned.
+
+    Raises:
+        ValueError: with the flag and what it takes.
+    """
+    if args.jobs is not None and args.jobs < 1:
+        raise ValueError(f"--jobs is {args.jobs}; at least one run has to work.")
+    if args.gpus is not None and not 0 <= args.gpus < math.inf:
+        raise ValueError(f"--gpus is {args.gpus}; it is a share of a card, or a number of cards.")
+    if args.retries < 0:
+        raise ValueError(f"--retries is {args.retries}; it is 0 or more.")
 
 
 def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, output: Path) -> list[Failure]:
@@ -138,10 +154,7 @@ def make_engine(args: argparse.Namespace, spec: Spec, output: Path) -> Engine:
     Raises:
         ValueError: if it is not there, or its numbers are not possible.
     """
-    if args.jobs is not None and args.jobs < 1:
-        raise ValueError(f"--jobs is {args.jobs}; at least one run has to work.")
-    if args.gpus is not None and args.gpus < 0:
-        raise ValueError(f"--gpus is {args.gpus}; it is a share of a card, or a number of cards.")
+    check_numbers(args)
     if args.engine == "ray":
         from .ray_engine import RayEngine
 

@@ -44,14 +44,20 @@ def total(seconds: Iterable[float | None]) -> tuple[float, int]:
 
 
 def _seconds_of_part(part: Part, output: Path) -> float | None:
-    same = [_record(file) for file in Path(part.folder).parent.glob(f"seed*/{FILE_NAME}")]
-    if seconds := [_seconds(record) for record in same if record]:
-        return fmean(seconds)
+    if seconds := _seconds_with_any_seed(Path(part.folder).parent):
+        return seconds
     if not (rates := _seconds_an_image(output)):
         return None
     cfg, _ = cfg_of(part.arguments)
     rate, images = rates.get(_kind_of_part(part, cfg)), _images_of_part(part, cfg)
     return rate * images if rate and images else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _seconds_with_any_seed(folder: Path) -> float | None:
+    """On average over the finished runs that have a folder each, by seed, in this one."""
+    records = [_record(file) for file in folder.glob(f"seed*/{FILE_NAME}")]
+    return fmean(_seconds(record) for record in records if record) if any(records) else None
 
 
 @functools.lru_cache(maxsize=8)

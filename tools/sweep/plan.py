@@ -1,6 +1,7 @@
 """From a spec to runs: what each one trains and evaluates, in which folders, and what of it is done already."""
 
 import contextlib
+import copy
 import functools
 import io
 import itertools
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dassl.data.datasets import DATASET_REGISTRY
+from yacs.config import CfgNode
 
 import train
 from kdpl.clip.templates import GENERIC
@@ -18,8 +20,9 @@ from kdpl.distillation import resume
 from kdpl.distillation.teacher import clips_of_teacher
 from kdpl.methods import METHODS
 from kdpl.names import check_known
+from kdpl.ranges import check_all
 from kdpl.run_record import FILE_NAME, finished_record
-from trainers.kdpl.config import default_settings, method_settings, of_evaluation, settings_of
+from trainers.kdpl.config import RANGES, default_settings, method_settings, of_evaluation, settings_of
 from trainers.kdpl.configuration import build_cfg
 from trainers.kdpl.finished import is_finished
 
@@ -40,6 +43,7 @@ from .runs import LOG, Part, Run
 from .spec import TRAINED, Block, Spec
 
 FEATURES = ".features"  # the cache that all runs share, below their output folder
+OF_ONE_RUN = ("SEED", "OUTPUT_DIR")  # settings that differ between runs which are otherwise alike
 FINISHED, UNFINISHED, STALE, MISSING = "finished", "unfinished", "stale", "missing"
 
 
@@ -185,8 +189,10 @@ class _RunsOfBlock:
 
 def _is_class_specific(training: Part) -> bool:
     """Whether a training learns contexts that only its own classes have."""
-    first, last = training.arguments[:2], training.arguments[6:]  # all but the seed and the folder, for the cache
-    cfg, _ = cfg_of((*first, "--seed", "1", "--output-dir", "output", *last))
+    arguments = list(training.arguments)
+    for name in ("--seed", "--output-dir", "DATASET.NUM_SHOTS"):  # the same for all, for the cache
+        arguments[arguments.index(name) + 1] = "1"
+    cfg, _ = cfg_of(tuple(arguments))
     method = METHODS[cfg.TRAINER.NAME.removesuffix("_KDPL")]
     return method.is_class_specific(method_settings(cfg, method))
 
@@ -228,10 +234,22 @@ def state_of_part(part: Part) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=4096)
 def cfg_of(arguments: tuple[str, ...]) -> tuple:
-    """The configuration that a command line of train.py makes, and its flags."""
+    """The configuration that a command line of train.py makes, and its flags.
+
+    Configurations that differ in the seed and the folder share all else; they are frozen.
+    """
     args = train.parse(arguments)
     flags = {key: getattr(args, flag) for flag, key in train.FLAGS.items() if getattr(args, flag) is not None}
-    return build_cfg([args.dataset_config_file, args.config_file], flags, args.opts), args
+    own = {key: flags.pop(key) for key in OF_ONE_RUN if key in flags and key not in args.opts}
+    cfg = copy.copy(_merged((args.dataset_config_file, args.config_file), tuple(flags.items()), tuple(args.opts)))
+    check_all(own, RANGES, {})
+    cfg.update(own)
+    return cfg, args
+
+
+@functools.lru_cache(maxsize=1024)
+def _merged(files: tuple[str, ...], flags: tuple[tuple[str, object], ...], pairs: tuple[str, ...]) -> CfgNode:
+    return build_cfg(files, dict(flags), pairs)
 
 
 def set_aside(folder: Path) -> Path:

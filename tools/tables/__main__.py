@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdpl.guard import guarded, run_command
+from kdpl.methods import METHODS
+from kdpl.names import check_known
+from trainers.kdpl.config import ZERO_SHOT
 
 from .formats import FORMATS, write_all
 from .layouts import all_tables
@@ -56,6 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(args: argparse.Namespace) -> None:
     """Print the tables and write them."""
     runs, problems = read_runs(args.folders)
+    if args.baseline is not None:
+        recorded = {run.setting.trainer for run in runs}
+        trainers = [*ZERO_SHOT, *METHODS, *(f"{method}_KDPL" for method in METHODS)]
+        check_known(args.baseline, {*trainers, *recorded}, "trainer", "--baseline")
     results = results_of(runs)
     tables = all_tables(results, args.baseline, args.ece)
     for problem in problems:

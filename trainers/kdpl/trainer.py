@@ -11,7 +11,7 @@ from dassl.optim import build_lr_scheduler, build_optimizer
 from torch import Tensor
 from yacs.config import CfgNode
 
-from kdpl.clip.loading import check_clip_name, check_image_size, known_preprocessing, load_clip
+from kdpl.clip.loading import check_clip_name, check_image_size, check_normalized, known_preprocessing, load_clip
 from kdpl.clip.precision import Precision, resolve_precision
 from kdpl.clip.templates import template_of
 from kdpl.distillation.objective import LabelObjective, Objective
@@ -55,6 +55,7 @@ class PromptTrainer(RecordedTrainer):
     def check_cfg(self, cfg: CfgNode) -> None:
         """Refuse what cannot work before anything is read or fetched."""
         check_all({key: value for key, value in flat(cfg).items() if key in SETTINGS}, RANGES, {})
+        check_normalized(cfg.INPUT.TRANSFORMS)
         check_clip_name(name := cfg.MODEL.BACKBONE.NAME)
         self.method.check_student(name)
         check_image_size(name, cfg.INPUT.SIZE, known_preprocessing(name))
