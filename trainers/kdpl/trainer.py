@@ -27,9 +27,8 @@ from kdpl.prompts.checkpoints import find_checkpoint, save_checkpoint
 from kdpl.prompts.prompted_clip import PromptedCLIP
 from kdpl.ranges import check_all
 from kdpl.run_record import Visible
-from kdpl.settings import flat
 
-from .config import RANGES, SETTINGS, default_settings, method_settings, settings_of
+from .config import RANGES, SETTINGS, default_settings, flat, method_settings, settings_of
 from .dassl_repairs import fill_input_of_others, mend_dassl
 from .epoch_log import EpochLog
 from .recorded_trainer import RecordedTrainer
