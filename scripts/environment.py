@@ -27,6 +27,7 @@ MODULES = {  # of the packages that are imported under another name
     "huggingface-hub": "huggingface_hub",
     "pytest-xdist": "xdist",
     "scikit-learn": "sklearn",
+    "mkdocs-material": "material",
 }
 NOT_NEEDED_TO_RUN = {"open-clip-torch", "huggingface-hub", "setuptools", "submitit", "scikit-learn"}
 
