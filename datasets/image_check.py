@@ -12,17 +12,16 @@ from collections.abc import Iterable, Mapping
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from kdpl.downloads import cache_dir
+from kdpl.images.files import MOST_THREADS, image_fault
 
 from .kept_files import keep_json, may_write_in
 
 INDEX_FILE = ".kdpl_images.json"  # {relative path: [bytes, nanoseconds]} of images that were found good
 MISSING = "missing"
 NAMED = 10  # files that an error names
-MOST_THREADS = 16  # each holds one decoded image
 
 
 def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, unopened: Iterable[str] = ()) -> None:
@@ -76,23 +75,6 @@ def unusable_images(image_dir: Path, paths: list[str], dataset_folder: Path) -> 
     if good:
         keep_json(index_file, _read_index(index_file) | good)  # read again: another run may have added to it
     return {path: faults[path] for path in paths if path in faults}
-
-
-def image_fault(path: Path) -> str | None:
-    """Why an image cannot be decoded, in a few words; None if it can."""
-    try:
-        if not path.stat().st_size:
-            return "empty, 0 bytes"
-        with Image.open(path) as image:
-            image.draft("RGB", (1, 1))  # of a JPEG every byte is read, but at an eighth of its size
-            image.load()
-            if image.mode in ("I", "F") and image.format != "PNG":  # a PNG of mode I has 16 bits, which can be read
-                return f"pixels of 32 bits (mode {image.mode}): save it with 8"
-            return None
-    except UnidentifiedImageError:
-        return "not an image, or of a kind that Pillow cannot read"
-    except Exception as error:  # broken files make Pillow's decoders raise nearly anything
-        return str(error) or type(error).__name__
 
 
 def index_of(dataset_folder: Path) -> Path:

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     classnames = read_names(args.classnames)
     photos = list_images(args.photos)
     check_needed(args.student, args.teacher, args.teacher_scale, args.vocabulary if classnames is None else [])
-    unreadable = unreadable_images(photos)
+    unreadable = unreadable_images(photos, whole=True)
     readable = [photo for photo in photos if str(photo) not in unreadable]
     _report_photos(args.photos, readable, unreadable)
     if not readable:
