@@ -1,5 +1,6 @@
 """Levels 0 and 1 of verification: what is right passes, and each broken tower is found and named."""
 
+import copy
 import hashlib
 import json
 import re
@@ -57,7 +58,8 @@ def level_1(file: Path, clip: LoadedCLIP | None = None) -> dict[str, tuple[str, 
 
 def copy_of(file: Path) -> LoadedCLIP:
     """A CLIP of its own, to be broken."""
-    return replace(load_clip(str(file)), name="broken", _copies={})
+    clip = load_clip(str(file))
+    return replace(clip, name="broken", model=copy.deepcopy(clip.model))
 
 
 def wrong_activation(clip: LoadedCLIP) -> LoadedCLIP:

@@ -1,10 +1,12 @@
 """A loaded CLIP: its model, how its towers read, and what identifies its weights."""
 
 import copy
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +48,30 @@ class LoadedCLIP:
     variant: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
     original: "LoadedCLIP | None" = None
-    _copies: dict[tuple[torch.device, torch.dtype], "LoadedCLIP"] = field(default_factory=dict, repr=False)
+    _copies: MutableMapping[tuple[torch.device, torch.dtype], "LoadedCLIP"] = field(
+        default_factory=WeakValueDictionary, repr=False
+    )  # weakly, as cards have less memory than machines
+
+    def __post_init__(self):
+        object.__setattr__(self, "_as_loaded", self._state)
+
+    @property
+    def _state(self) -> list[tuple[int, int, bool]]:
+        """What changes when a tensor is written to, converted or moved, or asked for a gradient."""
+        return [(tensor.data_ptr(), tensor._version, tensor.requires_grad) for tensor in self._tensors()]
+
+    def _tensors(self) -> Iterator[Tensor]:
+        return itertools.chain(self.model.parameters(), self.model.buffers())
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether somebody has changed the model in place, against the rule."""
+        return self.model.training or self._state != self._as_loaded
+
+    @cached_property
+    def n_bytes(self) -> int:
+        """Of the tensors."""
+        return sum(tensor.nbytes for tensor in self._tensors())
 
     @cached_property
     def towers(self) -> Towers:
@@ -67,7 +92,7 @@ class LoadedCLIP:
         return fingerprint([found, self.variant]) if self.variant else found
 
     def on(self, device: str | torch.device = "auto", precision: str | Precision = "fp32") -> "LoadedCLIP":
-        """This CLIP on a device with its frozen weights in a precision; made once, then shared.
+        """This CLIP on a device with its frozen weights in a precision; a copy is shared while somebody holds it.
 
         Raises:
             ValueError: if there is no such device or precision.
@@ -78,7 +103,9 @@ class LoadedCLIP:
         dtype = resolve_precision(precision, device).weights_dtype
         if (device.type, dtype) == ("cpu", torch.float32):
             return self
-        if (device, dtype) not in self._copies:
-            model = resolve_precision(precision, device).cast_frozen(copy.deepcopy(self.model)).to(device)
-            self._copies[device, dtype] = replace(self, model=model, original=self, _copies={})
-        return self._copies[device, dtype]
+        copied = self._copies.get((device, dtype))
+        if copied is None:
+            with torch.inference_mode(False):  # others will train with it, whatever this caller does
+                model = resolve_precision(precision, device).cast_frozen(copy.deepcopy(self.model)).to(device)
+            copied = self._copies[device, dtype] = replace(self, model=model, original=self, _copies={})
+        return copied

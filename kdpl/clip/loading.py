@@ -1,8 +1,7 @@
 """A CLIP by name: OpenAI's, open_clip's, one of the hub or from a local file, or the demo pair of this repository."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..fingerprints import sha256_of
 from ..names import HUB_PREFIX, OPEN_CLIP_PREFIX, did_you_mean
 from ..outside import check_file
 from .demo_weights import DEMO_WEIGHTS, load_demo_state_dict
+from .device import machine_memory
 from .loaded import LoadedCLIP
 from .open_clip_loading import load_open_clip, open_clip_files, open_clip_preprocessing
 from .open_clip_names import (
@@ -54,14 +54,17 @@ class DeferredCLIP:
         return load_clip(self.name).on(device, precision)
 
 
+KEPT = 6  # CLIPs that stay in memory for the whole process, unless they take
+KEPT_SHARE = 0.2  # of the machine's memory
 _in_use: WeakValueDictionary[tuple[str, str], LoadedCLIP] = WeakValueDictionary()  # by name and SHA-256
-_kept: list[list[LoadedCLIP]] = []  # of each block of clips_kept
+_kept: list[LoadedCLIP] = []  # the last one is the one that was asked for last
 
 
 def load_clip(name: str) -> LoadedCLIP:
     """The CLIP called ``name``, downloaded when it is not on this machine yet.
 
-    While somebody holds a CLIP, asking for the same weights by the same name returns that one.
+    A process loads the same weights by the same name once: the last few CLIPs stay in memory, as far as it is large
+    enough, and all users share them. One whose model was changed in place is loaded again.
 
     >>> import kdpl
     >>> clip = kdpl.load_clip("demo:student")
@@ -79,11 +82,21 @@ def load_clip(name: str) -> LoadedCLIP:
     """
     sha256 = sha256_of_clip(name)
     path, load = _located(name)
-    loaded = _in_use.get((name, sha256)) or load(path, name, sha256)
+    loaded = _in_use.get((name, sha256))
+    if loaded is None or loaded.is_changed:
+        with torch.inference_mode(False):  # others will train with it, whatever this caller does
+            loaded = load(path, name, sha256)
     _in_use[name, sha256] = loaded
-    for clips in _kept:
-        clips.append(loaded)
+    _keep(loaded)
     return loaded
+
+
+def _keep(clip: LoadedCLIP) -> None:
+    """Hold a CLIP for those who will ask for it; the ones asked for longest ago go first."""
+    key = (clip.name, clip.weights_sha256)
+    _kept[:] = [other for other in _kept if (other.name, other.weights_sha256) != key] + [clip]
+    while len(_kept) > 1 and (len(_kept) > KEPT or sum(each.n_bytes for each in _kept) > KEPT_SHARE * machine_memory()):
+        del _kept[0]
 
 
 def sha256_of_clip(name: str) -> str:
@@ -141,16 +154,6 @@ def _load_file(path: Path, name: str, sha256: str) -> LoadedCLIP:
         return openai_clip(clip_from_state_dict(state_dict), name, sha256)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-@contextmanager
-def clips_kept() -> Iterator[None]:
-    """Within the block every CLIP that is loaded stays in memory, for those who will ask for it again."""
-    _kept.append([])
-    try:
-        yield
-    finally:
-        _kept.pop()
 
 
 def known_preprocessing(name: str) -> Preprocessing | None:

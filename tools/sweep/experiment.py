@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdpl.clip.loading import clips_kept, fetch_clip
+from kdpl.clip.loading import fetch_clip
 from kdpl.distillation.teacher import clips_of_teacher
 from tools.tables.__main__ import main as tables
 
@@ -142,7 +142,7 @@ def run_here(runs: Sequence[Run]) -> int:
     """
     for problem in unmet_needs(runs).values():
         raise ValueError(problem)
-    with clips_kept(), contextlib.redirect_stdout(Progress()):
+    with contextlib.redirect_stdout(Progress()):
         return next((code for code in map(do_once_free, runs) if code), 0)
 
 

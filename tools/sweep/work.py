@@ -37,22 +37,20 @@ def main(arguments: list[str]) -> int:
 def do(run: Run) -> int:
     """Do the parts that are not finished; the first exit code of train.py that is not 0."""
     import train
-    from kdpl.clip.loading import clips_kept
 
     from .plan import FINISHED, STALE, set_aside, state_of_part
 
-    with clips_kept():
-        for part in run.parts:
-            print(f"== {part.title} ({part.folder})", file=sys.stderr, flush=True)
-            state, why = state_of_part(part)
-            if state == FINISHED:
-                continue
-            if state == STALE and part.trains:
-                aside = set_aside(Path(part.folder))
-                print(f"Warning: {why}\nIt is run again; what was there is kept in {aside}.", flush=True)
-            code = train.main(part.arguments)
-            if code:
-                return code
+    for part in run.parts:
+        print(f"== {part.title} ({part.folder})", file=sys.stderr, flush=True)
+        state, why = state_of_part(part)
+        if state == FINISHED:
+            continue
+        if state == STALE and part.trains:
+            aside = set_aside(Path(part.folder))
+            print(f"Warning: {why}\nIt is run again; what was there is kept in {aside}.", flush=True)
+        code = train.main(part.arguments)
+        if code:
+            return code
     return 0
 
 

@@ -15,7 +15,7 @@ from yacs.config import CfgNode
 
 from kdpl.caching.features import open_cache
 from kdpl.clip.device import device_name
-from kdpl.clip.loading import clips_kept, preprocessing_of
+from kdpl.clip.loading import preprocessing_of
 from kdpl.clip.towers import Preprocessing
 from kdpl.console import counts_table, details_in_log_only
 from kdpl.determinism import numerics
@@ -43,7 +43,7 @@ class RecordedTrainer(TrainerX):
         self.record = record_of(cfg)
         kdpl = cfg.TRAINER.KDPL
         self.cache = open_cache(kdpl.CACHE_DIR, kdpl.CACHE_PRECISION, kdpl.CACHE_GB)
-        with self.record.phase("load"), clips_kept():
+        with self.record.phase("load"):
             super().__init__(cfg)
         self.record.dataset = self.dataset_name
         self.record.classnames_sha256 = fingerprint(self.classnames)
