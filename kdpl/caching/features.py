@@ -133,10 +133,25 @@ class _Memory:
 def open_cache(
     cache: str | os.PathLike | FeatureCache | None, precision: str = "fp32", max_gb: float = MAX_GB
 ) -> FeatureCache | None:
-    """The cache in a folder, or the one that is given; None for no or an empty name."""
+    """The cache in a folder, or the one that is given; None for no or an empty name.
+
+    Sweeps name a folder on every system. Where the system has no locks for it the cache is off, and a line says so,
+    unless results depend on it: those of "fp16" do.
+    """
     if isinstance(cache, FeatureCache):
         return cache
+    if cache and precision == "fp32" and not _has_locks():
+        print(f"The feature cache {cache} is off, as this system lacks the file locks it needs. Results are the same.")
+        return None
     return FeatureCache(cache, precision, max_gb) if cache else None
+
+
+def _has_locks() -> bool:
+    try:
+        from . import shards  # noqa: F401
+    except ValueError:
+        return False
+    return True
 
 
 def key_of(*facts: Any) -> bytes:
