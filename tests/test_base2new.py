@@ -85,14 +85,14 @@ def test_numbers_of_the_demo_pair_on_photos_are_called_so(tmp_path):
 @pytest.mark.parametrize(
     "half, changes, said",
     [
-        ("new", {"dataset": "UCF101"}, "The dataset of .* are UCF101, and those of .* Caltech101"),
+        ("new", {"dataset": "UCF101"}, "dataset of .* is UCF101, but Caltech101 for"),
         ("new", {"split_sha256": "other"}, "split_sha256"),
-        ("new", {"total": 22}, "images of each class"),
+        ("new", {"total": 22}, "images_of_each_class"),
         ("new", {"prompts_sha256": "other"}, "prompts"),
         ("new", {"weights_sha256": {"student": "other"}}, "weights"),
         ("new", {"seed": 2}, "seed"),
         ("all", {"total": 40, "prompts_sha256": "other"}, "prompts"),
-        ("all", {"total": 20}, "images of each class"),
+        ("all", {"total": 20}, "images_of_each_class"),
         ("base", {}, "is of the base classes, not of the new ones"),
         ("new", {"status": "running"}, "no finished evaluation"),
     ],
@@ -261,7 +261,7 @@ def test_without_weights_of_clip_the_demo_pair_goes_all_the_way_and_only_what_is
     table, said = process.communicate()
     assert process.returncode == 0, said
     assert "CLIP's weights are not on this machine" in said and "ViT-B-32.pt" in said
-    assert "Going on with the demo pair" in said
+    assert "Continuing with the demo pair" in said
     for row in ("zero-shot demo:student", "zero-shot demo:teacher", r"CoOp_KDPL \(demo__epochs_3, seed 1\)"):
         assert re.search(rf"^{row}( +[0-9]+\.[0-9]){{4}}$", table, re.MULTILINE)
     assert table.rstrip().endswith("they say nothing about CLIP.")

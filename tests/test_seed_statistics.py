@@ -2,13 +2,13 @@
 
 import pytest
 
-from tools.tables.seed_statistics import Sample, expected_band, harmonic_mean, paired_differences
+from tools.tables.seed_statistics import Sample, expected_band, harmonic_mean_of_averages, paired_differences
 
 
-def test_harmonic_mean_by_hand():
-    assert harmonic_mean([80.0, 60.0]) == pytest.approx(2 * 80 * 60 / 140)  # 68.5714
-    assert harmonic_mean([50.0, 50.0]) == 50.0
-    assert harmonic_mean([80.0, 0.0]) == 0.0
+def test_harmonic_mean_of_averages_by_hand():
+    assert harmonic_mean_of_averages([80.0, 60.0]) == pytest.approx(2 * 80 * 60 / 140)  # 68.5714
+    assert harmonic_mean_of_averages([70.0, 90.0, 50.0, 70.0]) == pytest.approx(2 * 80 * 60 / 140)
+    assert harmonic_mean_of_averages([80.0, 0.0]) == 0.0
 
 
 def test_spread_is_the_sample_standard_deviation_and_one_seed_has_none():

@@ -158,7 +158,7 @@ def test_a_dry_run_tells_states_and_times_and_runs_nothing(sweep_here, root, cop
     assert [line[0] for line in lines] == ["unfinished", "missing", "missing", "missing"]
     assert "unknown" in gone and "unknown" not in unfinished + second_seed
     assert listed.returncode == 0 and records(copy) == before
-    assert "2 runs of unknown time" in listed.stdout
+    assert "2 runs of unknown duration" in listed.stdout
 
 
 @pytest.mark.parametrize("flags", [("--jobs", "0"), ("--gpus", "-1"), ("--gpus", "nan"), ("--retries", "-1")])
@@ -253,7 +253,7 @@ def test_what_a_machine_lacks_is_told_once_and_the_other_runs_are_done(sweep_her
     _, _, named = done.stderr.partition("FAILED, not started:\n")
     first, second, problem, *_ = named.splitlines()
     assert first.endswith("/seed1") and second.endswith("/seed2") and problem.startswith("Food101 needs ")
-    assert "tried again" not in done.stderr and "2 runs finished, 2 failed" in done.stderr
+    assert "trying again" not in done.stderr and "2 runs finished, 2 failed" in done.stderr
     assert done.stderr.count("Food101 needs ") == 1
     assert not (copy / "all_classes" / "train" / "dtd").exists()
 
@@ -263,7 +263,7 @@ def test_a_run_that_fails_is_reported_with_the_end_of_its_log(sweep_here, root, 
     spec = small_spec(root, **{"DATALOADER.TEST.SAMPLER": "Shuffled"}) | {"settings": "zeroshot_student"}
     done = sweep_here(spec, root, copy)
     assert done.returncode == 1 and "0 runs finished, 2 failed" in done.stderr
-    assert "tried again" not in done.stderr and done.stderr.count("unknown sampler 'Shuffled'") >= 2
+    assert "trying again" not in done.stderr and done.stderr.count("unknown sampler 'Shuffled'") >= 2
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_an_experiment_is_a_sweep_of_one_method_beside_zero_shot_clip(monkeypatc
     assert block.settings == ("zeroshot_student", "zeroshot_teacher", "kdpl_ca")
     assert (block.seeds, block.shots, block.epochs, block.cfgs) == ((3,), (16,), {"VPT": 2}, {"VPT": "demo"})
     assert experiment.block_of(experiment.parse(["few_shot", "shapes", "1"])).shots == (1, 2, 4, 8, 16)
-    with pytest.raises(ValueError, match="base2new takes one number of shots"):
+    with pytest.raises(ValueError, match="base2new takes a single number of shots"):
         experiment.block_of(experiment.parse(["base2new", "shapes", "1", "--shots", "1", "2"]))
 
 

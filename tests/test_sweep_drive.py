@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.sweep.claims import claim, claimed_by
+from kdpl.locks import claimed_by
 from tools.sweep.drive import drive
 from tools.sweep.local_engine import LocalEngine
+from tools.sweep.runs import CLAIM
 from tools.sweep.view import View
 
 from .quick_sweep import WORK, is_finished, runs_below
@@ -79,7 +80,7 @@ def test_killed_twenty_times_a_sweep_ends_with_the_same_records(tmp_path, tmp_pa
 
 
 def _workers(output: Path) -> list[int]:
-    claims = [text for text in (claimed_by(file.parent) for file in output.rglob(".claim")) if text]
+    claims = [text for file in output.rglob(CLAIM) if (text := claimed_by(file))]
     return [int(text.split()[1]) for text in claims if text.startswith("process")]
 
 
@@ -120,7 +121,7 @@ def test_a_run_that_fails_once_is_tried_again(tmp_path, capfd):
     let_fail(runs[1], times=1)
     assert drive_here(tmp_path, runs) == []
     assert all(map(is_finished, runs))
-    assert "FAILED   train/seed1: it is tried again" in capfd.readouterr().err
+    assert "FAILED   train/seed1: trying again" in capfd.readouterr().err
 
 
 def test_a_run_that_fails_again_is_reported_with_the_end_of_its_log_and_the_others_are_done(tmp_path):
@@ -156,7 +157,7 @@ def test_a_process_that_was_killed_says_so(tmp_path):
     engine = LocalEngine(1, 1, work=("sh", "-c", "kill -9 $$"))
     (failure,) = drive(runs, engine, is_finished, 0, View(1, 1))
     assert failure.code == -signal.SIGKILL
-    assert "ended by signal 9, Killed, as the system does when memory runs out" in failure.end_of_log
+    assert "ended by signal 9, Killed, which the system sends when memory runs out" in failure.end_of_log
 
 
 def test_a_claimed_run_is_waited_for_and_taken_over(tmp_path, monkeypatch, capfd):
@@ -165,13 +166,13 @@ def test_a_claimed_run_is_waited_for_and_taken_over(tmp_path, monkeypatch, capfd
     release = threading.Event()
 
     def hold() -> None:
-        with claim(runs[0].folder) as ours:
+        with runs[0].claim() as ours:
             assert ours
             release.wait(20)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    while not claimed_by(runs[0].folder):
+    while not runs[0].claimed_by():
         time.sleep(0.01)
     threading.Timer(1.0, release.set).start()
     assert drive_here(tmp_path, runs) == []
@@ -195,17 +196,18 @@ def test_a_terminal_shows_a_bar_and_the_epochs_of_the_runs(tmp_path):
     assert sweep.wait() == 0
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[\w", "", shown.decode()))
     assert any("100%" in line and "24/24" in line for line in lines)
-    assert any(re.match(r"(starts|epoch \[\d/4\] batch \[1/1\]) +train/seed\d+$", line) for line in lines)
+    assert any(re.match(r"(starting|epoch \[\d/4\] batch \[1/1\]) +train/seed\d+$", line) for line in lines)
     assert max(map(len, lines)) <= 90
 
 
 def test_a_claim_is_exclusive_and_ends_with_its_block(tmp_path):
-    assert claimed_by(tmp_path) == ""
-    with claim(tmp_path) as first:
-        with claim(tmp_path) as second:
+    (run,) = runs_below(tmp_path, 1)
+    assert run.claimed_by() == ""
+    with run.claim() as first:
+        with run.claim() as second:
             assert (first, second) == (True, False)
-        assert claimed_by(tmp_path).startswith(f"process {os.getpid()} on {os.uname().nodename}, since 2")
-    assert claimed_by(tmp_path) == ""
+        assert run.claimed_by().startswith(f"process {os.getpid()} on {os.uname().nodename}, since 2")
+    assert run.claimed_by() == ""
 
 
 @pytest.mark.parametrize("cards, seen", [(["0", "3"], ["0", "3", "0", "3"]), ([], [""] * 4)], ids=["two", "none"])

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.sweep.__main__ import make_engine, parse
 from tools.sweep.drive import drive
-from tools.sweep.optional import needed
-from tools.sweep.ray_engine import RayEngine
-from tools.sweep.slurm_engine import SlurmEngine
+from tools.sweep.spec import parse_spec
 from tools.sweep.view import View
 
 from .quick_sweep import WORK, is_finished, runs_below
@@ -26,15 +26,27 @@ def sweep(runs: list, engine, retries: int = 1) -> list:
     return drive(runs, engine, is_finished, retries, View(len(runs), 2))
 
 
-def test_a_missing_package_is_asked_for_by_name():
-    with pytest.raises(ValueError, match=r"--engine slurm needs the package submitit_x.*requirements-cluster.txt"):
-        needed("submitit_x", "submitit_x", "slurm")
+@pytest.mark.parametrize("engine, package", [("ray", "ray"), ("slurm", "submitit")])
+def test_a_missing_package_is_asked_for_by_name(engine, package, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"tools.sweep.{engine}_engine", raising=False)
+    spec = parse_spec({"protocol": "base2new", "students": {"RN50": "CoOp"}, "settings": "kdpl"})
+    with pytest.raises(ValueError, match=f"--engine {engine} needs the package {package}.*requirements-cluster.txt"):
+        make_engine(parse(["spec.yaml", "--engine", engine]), spec, tmp_path)
 
 
 @pytest.fixture
-def two_nodes() -> Iterator[tuple]:
+def ray_engine() -> type:
+    pytest.importorskip("ray", reason="needs ray: pip install -r requirements-cluster.txt")
+    from tools.sweep.ray_engine import RayEngine
+
+    return RayEngine
+
+
+@pytest.fixture
+def two_nodes(ray_engine) -> Iterator[tuple]:
     """A Ray cluster of two nodes with a CPU each, simulated on this machine; and its second node."""
-    ray = pytest.importorskip("ray", reason="needs ray: pip install -r requirements-cluster.txt")
+    import ray
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, connect=True, head_node_args={"num_cpus": 1})
@@ -45,7 +57,12 @@ def two_nodes() -> Iterator[tuple]:
     cluster.shutdown()
 
 
-def test_a_ray_cluster_finishes_a_sweep_though_one_of_two_nodes_dies(tmp_path, two_nodes, uninterrupted):  # noqa: F811
+def test_a_ray_cluster_finishes_a_sweep_though_one_of_two_nodes_dies(
+    tmp_path,
+    two_nodes,
+    ray_engine,
+    uninterrupted,  # noqa: F811
+):
     cluster, second = two_nodes
     assert len({node["NodeID"] for node in _ray_nodes()}) == 2
 
@@ -56,7 +73,7 @@ def test_a_ray_cluster_finishes_a_sweep_though_one_of_two_nodes_dies(tmp_path, t
 
     killer = threading.Thread(target=kill_second)
     killer.start()
-    assert sweep(runs_below(tmp_path, N_RUNS), RayEngine(N_RUNS, 1, cards=0, work=WORK)) == []
+    assert sweep(runs_below(tmp_path, N_RUNS), ray_engine(N_RUNS, 1, cards=0, work=WORK)) == []
     killer.join()
     assert records(tmp_path) == uninterrupted
     assert not list(tmp_path.rglob("OVERLAP"))
@@ -68,38 +85,41 @@ def _ray_nodes() -> list[dict]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def test_ray_hands_back_what_failed(tmp_path, two_nodes):
+def test_ray_hands_back_what_failed(tmp_path, two_nodes, ray_engine):
     runs = runs_below(tmp_path, 3)
     let_fail(runs[0], times=1)
     let_fail(runs[1], times=2)
-    (failure,) = sweep(runs, RayEngine(3, 1, cards=0, work=WORK))
+    (failure,) = sweep(runs, ray_engine(3, 1, cards=0, work=WORK))
     assert failure.run == runs[1] and "this run was told to fail" in failure.end_of_log
 
 
 @pytest.fixture
-def submitit():
-    return pytest.importorskip("submitit", reason="needs submitit: pip install -r requirements-cluster.txt")
+def slurm_engine() -> type:
+    pytest.importorskip("submitit", reason="needs submitit: pip install -r requirements-cluster.txt")
+    from tools.sweep.slurm_engine import SlurmEngine
+
+    return SlurmEngine
 
 
-def test_submitit_finishes_a_sweep(tmp_path, submitit):
+def test_submitit_finishes_a_sweep(tmp_path, slurm_engine):
     runs = runs_below(tmp_path, 4)
     let_fail(runs[0], times=1)
     let_fail(runs[1], times=2)
-    engine = SlurmEngine(4, 1, 0, tmp_path / ".slurm", {"partition": "any"}, work=WORK, cluster="local")
+    engine = slurm_engine(4, 1, 0, tmp_path / ".slurm", {"partition": "any"}, work=WORK, cluster="local")
     (failure,) = sweep(runs, engine)
     assert failure.run == runs[1] and "this run was told to fail" in failure.end_of_log
     assert [is_finished(run) for run in runs] == [True, False, True, True]
 
 
-def test_what_slurm_cannot_do_is_told(tmp_path, submitit, monkeypatch):
-    with pytest.raises(ValueError, match="--gpus is 0.5, and Slurm gives whole cards"):
-        SlurmEngine(1, 1, 0.5, tmp_path, {})
+def test_what_slurm_cannot_do_is_told(tmp_path, slurm_engine, monkeypatch):
+    with pytest.raises(ValueError, match="--gpus is 0.5, but Slurm allocates whole GPUs"):
+        slurm_engine(1, 1, 0.5, tmp_path, {})
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="Start it where `sbatch` works"):
-        SlurmEngine(1, 1, 0, tmp_path, {})
+        slurm_engine(1, 1, 0, tmp_path, {})
 
 
-def test_what_slurm_refuses_is_told_at_once_and_later_fails_that_run_alone(tmp_path, submitit, monkeypatch):
+def test_what_slurm_refuses_is_told_at_once_and_later_fails_that_run_alone(tmp_path, slurm_engine, monkeypatch):
     programs, jobs = tmp_path / "programs", tmp_path / "jobs"
     programs.mkdir()
     for name, script in {
@@ -111,10 +131,10 @@ def test_what_slurm_refuses_is_told_at_once_and_later_fails_that_run_alone(tmp_p
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     with pytest.raises(ValueError, match="--slurm: Unknown argument 'partitoin'.*array_parallelism"):
-        SlurmEngine(1, 1, 0, tmp_path, {"partitoin": "gpu"})
-    engine = SlurmEngine(1, 1, 0, tmp_path, {"partition": "nowhere"}, work=WORK)
+        slurm_engine(1, 1, 0, tmp_path, {"partitoin": "gpu"})
+    engine = slurm_engine(1, 1, 0, tmp_path, {"partition": "nowhere"}, work=WORK)
     run, *_ = runs_below(tmp_path, 1)
-    with pytest.raises(ValueError, match="Slurm did not take the first job: error: invalid partition"):
+    with pytest.raises(ValueError, match="Slurm did not accept the first job: error: invalid partition"):
         engine.start(run)
     engine.start(run)
     refused = engine.start(run)
@@ -162,9 +182,9 @@ def slurm(tmp_path) -> Iterator[None]:
         subprocess.run(["munged", "--stop"], check=False)
 
 
-def test_a_real_slurm_finishes_a_sweep(tmp_path, submitit, slurm):
+def test_a_real_slurm_finishes_a_sweep(tmp_path, slurm_engine, slurm):
     runs = runs_below(tmp_path / "output", 4)
     let_fail(runs[0], times=1)
-    engine = SlurmEngine(4, 1, 0, tmp_path / "output" / ".slurm", {"partition": "all", "time": "5"}, work=WORK)
+    engine = slurm_engine(4, 1, 0, tmp_path / "output" / ".slurm", {"partition": "all", "time": "5"}, work=WORK)
     assert sweep(runs, engine) == []
     assert all(map(is_finished, runs))

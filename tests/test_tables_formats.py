@@ -14,8 +14,7 @@ import pytest
 
 from tools.tables.__main__ import main
 from tools.tables.formats import latex, markdown, terminal
-from tools.tables.headline import headline
-from tools.tables.page import page
+from tools.tables.page import headline, page
 
 from .conftest import ROOT
 from .result_files import tables_of, write_base_to_new, write_record

@@ -33,27 +33,22 @@ def test_a_log_of_a_training_that_was_not_tested_tells_what_the_tests_of_its_pro
     assert means(table, "CoOp") == [90.0, 90.0, 90.0] and "labels" in terminal([table])
 
 
-def test_logs_without_a_configuration_are_told_by_coops_folders(tmp_path):
-    result = "Evaluate on the *test* set\n=> result\n* total: 1,000\n* correct: {}\n* accuracy: 85.3%\n* error: 14.7%\n"
-    for part, correct in (("train_base", 900), ("test_new", 800)):
-        folder = tmp_path / "output" / "base2new" / part / "caltech101/shots_16/CoOp/vit_b16_ep50_ctxv1/seed3"
-        folder.mkdir(parents=True)
-        (folder / "log.txt").write_text(result.format(correct))
-    (table,) = tables_of(tmp_path)
-    assert means(table, "CoOp")[:2] == [90.0, 80.0] and table.seeds == [3]
-
-
-def test_of_a_log_the_last_test_result_counts_and_rounded_accuracy_where_there_are_no_counts(tmp_path):
-    folder = tmp_path / "caltech101/shots_16/CoOp/cfg/seed1"
-    folder.mkdir(parents=True)
-    (folder / "log.txt").write_text(
-        "".join(
-            f"Evaluate on the *{part}* set\n=> result\n* accuracy: {accuracy}%\n"
-            for part, accuracy in (("val", 11.1), ("test", 60.0), ("test", 85.3), ("val", 22.2))
-        )
-    )
+def test_the_last_test_result_of_a_log_is_used_and_its_rounded_accuracy_if_there_are_no_counts(tmp_path):
+    log = write_log(tmp_path, 1, 2, subsample="all")
+    text = log.read_text()
+    results = (("val", 11.1), ("test", 60.0), ("test", 85.3), ("val", 22.2))
+    told = (f"Evaluate on the *{part}* set\n=> result\n* accuracy: {accuracy}%\n" for part, accuracy in results)
+    log.write_text(text[: text.index("Evaluate on")] + "".join(told))
     (table,) = tables_of(tmp_path)
     assert cell(table, "CoOp", "16").sample.mean == 85.3
+
+
+def test_a_log_without_a_configuration_is_left_out(tmp_path):
+    log = write_log(tmp_path / "a" / "CoOp" / "seed1", 1, 2)
+    log.write_text("Evaluate on the *test* set\n=> result\n* accuracy: 85.3%\n")
+    write_log(tmp_path / "b", 1, 2)
+    runs, problems = read_runs([tmp_path])
+    assert len(runs) == 1 and "does not say what was run: its configuration lacks 'TRAINER'" in problems[0]
 
 
 def test_where_a_record_is_the_log_beside_it_is_not_read(tmp_path):

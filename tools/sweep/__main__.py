@@ -1,18 +1,17 @@
-"""Run what is missing of a sweep: trainings and evaluations of methods, settings, datasets, shots and seeds.
+"""Run whatever is missing of a sweep: trainings and evaluations over methods, settings, datasets, shots and seeds.
 
-    python -m tools.sweep configs/sweeps/demo.yaml --dry-run     # what there is to do
-    python -m tools.sweep configs/sweeps/demo.yaml               # do it, here
+    python -m tools.sweep configs/sweeps/demo.yaml --dry-run     # what is left to do
+    python -m tools.sweep configs/sweeps/demo.yaml               # do it on this machine
     python -m tools.sweep configs/sweeps/paper_base2new.yaml --engine slurm --slurm partition=gpu --slurm time=600
 
-It can be stopped and started at any time, also from several terminals at once: finished runs are left alone, and
-interrupted ones resume after their last epoch. Runs made with other settings are repeated; their old files are kept in
-a hidden folder. `python -m tools.tables` shows the results.
+Sweeps can be stopped and restarted at any time, and several can share an output folder: finished runs are left alone,
+and interrupted ones resume after their last finished epoch. Runs made with other settings are repeated; their old files
+are kept in a hidden folder. `python -m tools.tables` shows the results.
 
-A single experiment needs no file: `python -m tools.sweep base2new shapes 1`, and `--help` behind base2new tells more.
+A single experiment needs no file: `python -m tools.sweep base2new shapes 1`; see `python -m tools.sweep base2new -h`.
 """
 
 import argparse
-import math
 import os
 import signal
 import sys
@@ -25,10 +24,11 @@ from tabulate import tabulate
 
 from kdpl.clip.device import n_cores
 from kdpl.guard import guarded, run_command
+from kdpl.planning import duration
+from kdpl.ranges import real, whole
 from tools.tables.__main__ import main as tables
 
 from . import experiment
-from .claims import claimed_by
 from .drive import Engine, Failure, drive
 from .estimates import seconds_of_run, total
 from .local_engine import ROOT, LocalEngine
@@ -40,12 +40,12 @@ from .view import View
 from .work import USER_ERROR
 
 ENGINES = ("local", "ray", "slurm")
-ALL_AT_ONCE = 100_000  # a cluster has a queue of its own
+ALL_AT_ONCE = 100_000  # clusters have queues of their own
 SOME_FAILED = 1  # exit code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if runs failed, and 2 for what the user can repair."""
+    """See the module; the exit code is 1 if runs failed, and 2 for what the user can fix."""
     arguments = sys.argv[1:] if arguments is None else arguments
     single = arguments and arguments[0] in experiment.EXPERIMENTS
     args = experiment.parse(arguments) if single else parse(arguments)
@@ -58,32 +58,30 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("spec", help="a file such as those in configs/sweeps")
     parser.add_argument("--dry-run", action="store_true", help="list the runs with their states and times, and stop")
-    parser.add_argument(
-        "--plan", action="store_true", help="predict time, memory and disk of what is missing, and stop"
-    )
+    parser.add_argument("--plan", action="store_true", help="predict time, memory and disk of what is left, and stop")
     parser.add_argument("--tables", action="store_true", help="print the tables of the output folder at the end")
     add_where_and_how(parser)
     return parser.parse_args(arguments)
 
 
 def add_where_and_how(parser: argparse.ArgumentParser) -> None:
-    """The flags about folders and engines."""
+    """The flags for folders and engines."""
     add = parser.add_argument
-    add("--root", default="data", help="folder of the datasets (default: data)")
-    add("--output", help="folder for the results (default: what the file says, else output)")
+    add("--root", default="data", help="folder with the datasets (default: data)")
+    add("--output", help="folder for the results (default: that of the sweep file, or output)")
     add("--engine", choices=ENGINES, default="local", help="this machine, a Ray cluster, or Slurm (default: local)")
-    add("--jobs", type=int, help="runs at once (default: as many as there are cards or, on a CPU, cores for them)")
-    add("--gpus", type=float, help="cards per run, such as 0.5 (default: 1, or 0 where there are none)")
-    add("--retries", type=int, default=1, help="how often a run that crashed is tried again (default: 1)")
-    add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="an option of sbatch, such as partition=gpu")
+    add("--jobs", type=int, help="runs at once (default: as many as there are GPUs or, without any, CPU cores for)")
+    add("--gpus", type=float, help="GPUs per run, such as 0.5 (default: 1, or 0 if there are none)")
+    add("--retries", type=int, default=1, help="how often to retry a run that crashed (default: 1)")
+    add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="an option for sbatch, such as partition=gpu")
 
 
 def sweep(args: argparse.Namespace) -> int:
-    """Plan, and run or list."""
+    """Plan the runs, then run or list them."""
     check_numbers(args)
     root, spec_file = Path(args.root).absolute(), Path(args.spec).absolute()
     output = args.output and Path(args.output).absolute()
-    os.chdir(ROOT)  # paths in configurations count from there
+    os.chdir(ROOT)  # paths in configurations are relative to it
     spec = read_spec(spec_file)
     output = output or ROOT / spec.output
     runs = plan(spec, root, output)
@@ -101,21 +99,22 @@ def sweep(args: argparse.Namespace) -> int:
 
 
 def check_numbers(args: argparse.Namespace) -> None:
-    """Refuse numbers that no engine can do anything with, before anything is planned.
+    """Refuse impossible numbers before anything is planned.
 
     Raises:
-        ValueError: with the flag and what it takes.
+        ValueError: with the flag and the values that it takes.
     """
-    if args.jobs is not None and args.jobs < 1:
-        raise ValueError(f"--jobs is {args.jobs}; at least one run has to work.")
-    if args.gpus is not None and not 0 <= args.gpus < math.inf:
-        raise ValueError(f"--gpus is {args.gpus}; it is a share of a card, or a number of cards.")
-    if args.retries < 0:
-        raise ValueError(f"--retries is {args.retries}; it is 0 or more.")
+    for flag, value, allowed in (
+        ("--jobs", args.jobs, whole(1)),
+        ("--gpus", args.gpus, real(0)),
+        ("--retries", args.retries, whole(0)),
+    ):
+        if value is not None:
+            allowed.check(flag, value)
 
 
 def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, output: Path) -> list[Failure]:
-    """Bring all runs to their end, and say how that went."""
+    """Finish all runs, and report on stderr how that went."""
     todo = [run for run in runs if not is_finished(run)]
     print(f"{len(runs)} runs, {len(runs) - len(todo)} finished before; results in {output}", file=sys.stderr)
     unmet = unmet_needs(todo)
@@ -128,7 +127,7 @@ def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, outpu
         return failures
     engine = make_engine(args, spec, output)
     output.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=output):  # a folder that cannot be written to is told here, not by each run
+    with TemporaryFile(dir=output):  # fails once, here, if the folder is not writable
         pass
     view = View(len(todo), min(engine.slots, 8))
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that runs are ended, too
@@ -149,36 +148,37 @@ def is_finished(run: Run) -> bool:
 
 
 def make_engine(args: argparse.Namespace, spec: Spec, output: Path) -> Engine:
-    """The engine that the flags ask for.
+    """The engine that the flags select.
 
     Raises:
-        ValueError: if it is not there, or its numbers are not possible.
+        ValueError: if it is not available, or its numbers are impossible.
     """
     check_numbers(args)
-    if args.engine == "ray":
-        from .ray_engine import RayEngine
+    try:
+        if args.engine == "ray":
+            from .ray_engine import RayEngine
 
-        return RayEngine(args.jobs or ALL_AT_ONCE, spec.threads, args.gpus)
-    if args.engine == "slurm":
-        from .slurm_engine import SlurmEngine
+            return RayEngine(args.jobs or ALL_AT_ONCE, spec.threads, args.gpus)
+        if args.engine == "slurm":
+            from .slurm_engine import SlurmEngine
 
-        options = dict(_key_and_value(text) for text in args.slurm)
-        gpus = 1 if args.gpus is None else args.gpus
-        return SlurmEngine(args.jobs or ALL_AT_ONCE, spec.threads, gpus, output / ".slurm", options)
-    cards, cores = visible_cards(), n_cores()
-    if args.gpus == 0:
-        cards = []
-    if args.gpus and args.gpus > len(cards):
-        raise ValueError(f"--gpus is {args.gpus:g}, and this machine has {len(cards)}.")
-    if args.gpus and args.gpus > 1:
-        raise ValueError(f"--gpus is {args.gpus:g}; a run uses one card at most.")
+            options = dict(_key_and_value(text) for text in args.slurm)
+            gpus = 1 if args.gpus is None else args.gpus
+            return SlurmEngine(args.jobs or ALL_AT_ONCE, spec.threads, gpus, output / ".slurm", options)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"--engine {args.engine} needs the package {error.name}: pip install -r requirements-cluster.txt"
+        ) from error
+    cards, cores = visible_cards() if args.gpus != 0 else [], n_cores()
+    if args.gpus and args.gpus > min(1, len(cards)):
+        raise ValueError(f"--gpus is {args.gpus:g}, but this machine has {len(cards)}, and a run uses at most one.")
     fitting = len(cards) * int(1 / (args.gpus or 1)) if cards else cores // (spec.threads or cores)
     jobs = args.jobs or max(1, fitting)
     return LocalEngine(jobs, spec.threads or max(1, cores // jobs), cards)
 
 
 def visible_cards() -> list[str]:
-    """The cards of this machine that may be used, as CUDA_VISIBLE_DEVICES names them."""
+    """The GPUs that may be used on this machine, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
     n_cards = torch.cuda.device_count()
@@ -194,35 +194,28 @@ def _key_and_value(text: str) -> tuple[str, str]:
 
 
 def listing(runs: Sequence[Run]) -> str:
-    """A table of runs with state and expected time, and what that adds up to."""
-    lines, reasons, counts = [], [], Counter()
-    left = []
+    """A table of runs with their states and expected times, and the totals."""
+    lines, reasons, counts, left = [], [], Counter(), []
     for run in runs:
         state, why = state_of_run(run)
         counts[state] += 1
-        seconds = None if state == FINISHED else seconds_of_run(run)
-        left += [] if state == FINISHED else [seconds]
-        by = claimed_by(run.folder)
-        lines.append([state, "" if state == FINISHED else in_words(seconds), len(run.parts), run.name, by])
+        time = ""
+        if state != FINISHED:
+            left.append(seconds_of_run(run))
+            time = in_words(left[-1])
+        lines.append([state, time, len(run.parts), run.name, run.claimed_by()])
         reasons += [f"stale: {run.name}\n  {why}"] if why else []
     seconds, n_unknown = total(left)
-    text = tabulate(lines, headers=["state", "time", "parts", "run", "worked on by"])
+    text = tabulate(lines, headers=["state", "time", "parts", "run", "being run by"])
     text += "\n\n" + "".join(f"{reason}\n" for reason in reasons)
     text += ", ".join(f"{n} {state}" for state, n in counts.items())
     if n_unknown == len(left) > 0:
-        return text + "; time left: unknown before a run like these is finished"
-    return text + f"; time left: {in_words(seconds)}" + f" and {n_unknown} runs of unknown time" * bool(n_unknown)
+        return text + "; time left: unknown until a similar run has finished"
+    return text + f"; time left: {in_words(seconds)}" + f" plus {n_unknown} runs of unknown duration" * bool(n_unknown)
 
 
 def in_words(seconds: float | None) -> str:
-    """A duration such as 1 h 05 min."""
-    if seconds is None:
-        return "unknown"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
+    return "unknown" if seconds is None else duration(seconds)
 
 
 if __name__ == "__main__":

@@ -1,53 +1,53 @@
-"""The rows of an experiment, each with finished evaluations on base classes, new ones, and all of them together."""
+"""The table that a base-to-new experiment prints: accuracy on base classes, on new classes, and on all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import harmonic_mean
 
 from tabulate import tabulate
 
 from kdpl.clip.loading import DEMO_WEIGHTS
 from kdpl.run_record import FILE_NAME, RunRecord, finished_record
-from tools.tables.seed_statistics import harmonic_mean
 
 CLASSES = ("base", "new", "all")
+SAME_IN_A_ROW = ("trainer", "backbone", "seed", "shots", "weights_sha256", "prompts_sha256")
+SAME_IN_A_COLUMN = ("dataset", "split_sha256", "images_of_each_class")
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """The table and what it is of, as text.
+    """Format the table, with a line below it that says how many images were tested.
 
     Args:
-        rows: title, and the folders of the evaluations on the base classes, on the new ones and, except for
-            class-specific prompts, on all classes.
+        rows: a title, and the folders of the evaluations on base classes, on new ones and, except for class-specific
+            prompts, on all classes.
 
     Raises:
         FileNotFoundError: if a folder holds no finished evaluation.
-        ValueError: if records are not of the same images and classes, or those of a row not of the same model.
+        ValueError: if records in a column are of different images, or records in a row of different models.
     """
     records = {title: [_record(*one) for one in zip(folders, CLASSES, strict=False)] for title, *folders in rows}
     first = next(iter(records.values()))
     for title, of_row in records.items():
-        for ours, others in zip(of_row, first, strict=False):
-            _check_equal(title, _of_a_row, of_row[0], ours)
-            _check_equal(title, _of_a_column, ours, others)
+        for record, above in zip(of_row, first, strict=False):
+            _check_same(SAME_IN_A_ROW, title, record, of_row[0])
+            _check_same(SAME_IN_A_COLUMN, title, record, above)
     text = tabulate(
         [(title, *accuracies(*of_row)) for title, of_row in records.items()],
         headers=("accuracy in %", "base", "new", "harmonic mean", "all classes"),
         floatfmt=".1f",
         missingval="-",
     )
-    base, new, *_ = (
-        f"{record.evaluations[-1].total:,} {{}}{len(record.evaluations[-1].per_class)}" for record in first
-    )
-    dataset = first[0].dataset
-    text += f"\n\n{dataset}: {base.format('test images of ')} base classes, {new.format('of ')} new ones"
+    dataset, (base, new, *_) = first[0].dataset, (record.evaluations[-1] for record in first)
+    text += f"\n\n{dataset}: {base.total:,} test images of {len(base.per_class)} base classes, "
+    text += f"{new.total:,} of {len(new.per_class)} new ones"
     text += "\nAll classes: the images of both halves together, each classified among the names of both."
     if first[0].backbone in DEMO_WEIGHTS and not dataset.startswith("Shapes"):
-        text += "\nThese are numbers of the demo pair, which knows drawn shapes only: they say nothing about CLIP."
+        text += "\nThese are numbers of the demo pair, which knows only drawn shapes: they say nothing about CLIP."
     return text
 
 
 def accuracies(base: RunRecord, new: RunRecord, together: RunRecord | None = None) -> tuple[float | None, ...]:
-    """Percent, from exact counts: base, new, their harmonic mean, which is 0 if one of them is, and all classes."""
+    """Percentages from exact counts: base, new, their harmonic mean, and all classes if they were tested."""
     a, b = (record.evaluations[-1].accuracy for record in (base, new))
     return a, b, harmonic_mean([a, b]), together and together.evaluations[-1].accuracy
 
@@ -62,23 +62,17 @@ def _record(folder: str, classes: str) -> RunRecord:
     return record
 
 
-def _of_a_row(record: RunRecord) -> dict[str, object]:
-    """What the records of a row share."""
-    keys = ("trainer", "backbone", "seed", "shots", "weights_sha256", "prompts_sha256")
-    return {key: getattr(record, key) for key in keys}
-
-
-def _of_a_column(record: RunRecord) -> dict[str, object]:
-    """What the records of a column share."""
-    images = [(row["classname"], row["total"]) for row in record.evaluations[-1].per_class]
-    return {"dataset": record.dataset, "split_sha256": record.split_sha256, "images of each class": images}
-
-
-def _check_equal(title: str, facts_of: Callable[[RunRecord], dict], ours: RunRecord, others: RunRecord) -> None:
-    theirs = facts_of(others)
-    for key, value in facts_of(ours).items():
-        if value != theirs[key]:
+def _check_same(names: Sequence[str], title: str, record: RunRecord, other: RunRecord) -> None:
+    for name in names:
+        ours, theirs = _fact(record, name), _fact(other, name)
+        if ours != theirs:
             raise ValueError(
-                f"The {key} of {title!r}, {ours.subsample} classes, are {value}, and those of "
-                f"{others.trainer}, {others.subsample} classes, {theirs[key]}: they do not belong in one table."
+                f"{name} of {title!r} on {record.subsample} classes is {ours}, but {theirs} for {other.trainer} on "
+                f"{other.subsample} classes: they do not belong in one table."
             )
+
+
+def _fact(record: RunRecord, name: str) -> object:
+    if name == "images_of_each_class":
+        return [(row["classname"], row["total"]) for row in record.evaluations[-1].per_class]
+    return getattr(record, name)

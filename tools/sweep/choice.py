@@ -1,4 +1,4 @@
-"""Which student, teacher and configuration are meant where some of them are not named, and their folder's name."""
+"""Which student, teacher and configuration an experiment uses where they are not named, and its folder's name."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from trainers.kdpl.trainer import PromptTrainer
 
 DEMO = "demo"
 DEMO_STUDENT, DEMO_TEACHER = "demo:student", "demo:teacher"
-STUDENT, TEACHER = "ViT-B/32", "ViT-L/14"
+STUDENT = "ViT-B/32"
 STUDENTS = {  # name: how the names of its configurations begin
     DEMO_STUDENT: DEMO, "ViT-B/32": "vit_b32", "ViT-B/16": "vit_b16", "RN50": "rn50", "RN101": "rn50",
     "open_clip:ViT-B-16/laion2b_s34b_b88k": "laion_vit_b16", "open_clip:ViT-L-14/laion2b_s32b_b82k": "laion_vit_l14",
@@ -27,19 +27,19 @@ STUDENTS = {  # name: how the names of its configurations begin
     "open_clip:ViT-L-14-quickgelu/metaclip_fullcc": "metaclip_vit_l14",
     "open_clip:MobileCLIP2-S0/dfndr2b": "mobileclip2_s0", "open_clip:MobileCLIP2-S2/dfndr2b": "mobileclip2_s2",
 }  # fmt: skip
-OF_OTHER_LIBRARIES = "laion_vit_b16"  # for students that are not listed: images are as the student wants them
+OF_OTHER_LIBRARIES = "laion_vit_b16"  # for unlisted students of these libraries: it takes the student's preprocessing
 LIBRARIES = (OPEN_CLIP_PREFIX, HUB_PREFIX)
 CONFIGS = Path("configs")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be trained.
+    """What to train.
 
     Attributes:
         student, teacher: names of CLIPs.
         cfg: a file in configs/trainers/<trainer>, without its ending.
-        folder: the name that output folders have in place of ``cfg``; it tells what differs from that file.
+        folder: what output folders are called in place of ``cfg``; it adds whatever differs from that file.
         pairs: KEY VALUE pairs for the trainer.
     """
 
@@ -60,15 +60,16 @@ def choose(
     epochs: str | None = None,
     transfers: bool = False,
 ) -> Choice:
-    """Fill in what is not given, and check all of it without loading anything.
+    """Fill in what is not given, and check everything without loading anything.
 
-    The demo's datasets take the demo pair, others ViT-B/32 and ViT-L/14; a configuration that is given decides itself.
+    The student is the demo's for drawn datasets and ViT-B/32 for others, unless a configuration is given, which then
+    decides.
 
     Args:
-        transfers: the prompts are for other datasets as well, which some methods train otherwise for.
+        transfers: the prompts will also be tested on other datasets, for which some methods train differently.
 
     Raises:
-        ValueError, FileNotFoundError: if there is no such dataset, trainer, configuration or CLIP, or they do not fit.
+        ValueError, FileNotFoundError: if a dataset, trainer, configuration or CLIP does not exist, or they do not fit.
     """
     check_known(trainer, TRAINER_REGISTRY.registered_names(), "trainer", "TRAINER")
     trainer_class = TRAINER_REGISTRY.get(trainer)
@@ -76,7 +77,7 @@ def choose(
         raise ValueError(f"{trainer} has nothing to train. Name a method, such as CoOp_KDPL.")
     distils = issubclass(trainer_class, KDPLTrainer)
     if class_agnostic and not distils:
-        raise ValueError(f"CLASS_AGNOSTIC is set, and {trainer} learns from labels, which name classes. Unset it.")
+        raise ValueError(f"CLASS_AGNOSTIC is set, but {trainer} learns from labels, which need class names. Unset it.")
     if not cfg:
         student = student or (DEMO_STUDENT if dataset.startswith("shapes") else STUDENT)
         cfg = default_cfg(trainer, trainer_class.method.name, student, transfers)
@@ -91,7 +92,7 @@ def choose(
     asked = build_cfg(files, {"TRAINER.NAME": trainer, "MODEL.BACKBONE.NAME": student}, pairs)
     check_known(asked.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
     trainer_class.check_cfg(object.__new__(trainer_class), asked)
-    check_teacher(teacher)  # a supervised trainer has not looked at it
+    check_teacher(teacher)  # supervised trainers have not checked it
 
     names = [cfg]
     names += [f"student_{slug(student)}"] if student != published.MODEL.BACKBONE.NAME else []
@@ -102,7 +103,7 @@ def choose(
 
 
 def default_cfg(trainer: str, method: str, student: str, transfers: bool = False) -> str:
-    """The configuration of a method for a student: that of ViT-B/32 where there is none of its own."""
+    """The configuration of a method for a student; that of ViT-B/32 if the student has none of its own."""
     stem = STUDENTS.get(student) or (OF_OTHER_LIBRARIES if student.startswith(LIBRARIES) else "vit_b32")
     entry = METHODS[method]
     name = transfers and entry.config_for_transfer or entry.config

@@ -1,4 +1,4 @@
-"""Brings runs to their end: starts them on an engine, starts again what failed, leaves alone what others work on."""
+"""Run everything to completion on an engine: start runs, retry those that fail, leave alone what others work on."""
 
 import time
 from collections import Counter
@@ -6,30 +6,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .claims import claimed_by
 from .runs import LOG, Run
 from .view import View
 from .work import CLAIMED, USER_ERROR
 
 SECONDS_TO_WAIT_FOR_OTHERS = 2.0
 LINES_OF_LOG = 15
-UNFIT = "\nThis ended well, and left something else than was asked for. Have configurations changed in between?\n"
+UNFIT = "\nThe process succeeded but left different results than expected. Has a configuration changed meanwhile?\n"
 
 
 class Process(Protocol):
     """A run that an engine has started."""
 
-    said: str  # after its end: what is not in the run's log
+    said: str  # once it has ended: output that is not in the run's log
 
-    def poll(self) -> int | None: ...  # the exit code; None while it works
+    def poll(self) -> int | None: ...  # the exit code; None while it is running
     def stop(self) -> None: ...
 
 
 class Engine(Protocol):
-    """Where runs work."""
+    """Where runs are executed."""
 
     slots: int  # runs at once
-    pause: float  # seconds between two looks
+    pause: float  # seconds between two polls
 
     def start(self, run: Run) -> Process: ...
     def close(self) -> None: ...
@@ -37,7 +36,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that did not come to its end, and the end of its log."""
+    """A run that did not finish, and the end of its log."""
 
     run: Run
     code: int
@@ -47,10 +46,10 @@ class Failure:
 def drive(
     runs: Sequence[Run], engine: Engine, is_finished: Callable[[Run], bool], retries: int, view: View
 ) -> list[Failure]:
-    """Work on runs until each is finished, has failed ``retries`` times more than once, or has a user's error.
+    """Work on runs until each has finished, has failed ``1 + retries`` times, or has hit an error of its user's.
 
-    Whether a run is finished is what its records say, not how its process ended; so it does not matter which of several
-    sweeps has worked on it. A run that another process has claimed is waited for, and taken over if that dies.
+    Records, not exit codes, decide whether a run has finished, so it does not matter which of several sweeps worked on
+    it. A run claimed by another process is waited for, and taken over if that process dies.
     """
     waiting = {run: 0.0 for run in runs}  # and when to look at it again
     working: dict[Run, Process] = {}
@@ -64,7 +63,7 @@ def drive(
                 if is_finished(run):
                     view.finished(run)
                     del waiting[run]
-                elif by := claimed_by(run.folder):
+                elif by := run.claimed_by():
                     view.elsewhere(run, by)
                     waiting[run] = time.monotonic() + SECONDS_TO_WAIT_FOR_OTHERS
                 else:
@@ -79,13 +78,13 @@ def drive(
                 if is_finished(run):
                     view.finished(run)
                 elif code == CLAIMED:
-                    view.elsewhere(run, claimed_by(run.folder))
+                    view.elsewhere(run, run.claimed_by())
                     waiting[run] = time.monotonic() + SECONDS_TO_WAIT_FOR_OTHERS
                 else:
                     attempts[run] += 1
                     again = attempts[run] <= retries and code != USER_ERROR
                     failure = Failure(run, code, _end_of_log(run, process.said + UNFIT * (code == 0)))
-                    view.failed(failure.run, failure.end_of_log, again)
+                    view.failed(run, failure.end_of_log, again)
                     if again:
                         waiting[run] = 0.0
                     else:
@@ -104,5 +103,5 @@ def _end_of_log(run: Run, message: str) -> str:
         text = (run.folder / LOG).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         text = ""
-    lines = [line.rsplit("\r", 1)[-1] for line in (text + message).splitlines()]  # of progress bars the last state
+    lines = [line.rsplit("\r", 1)[-1] for line in (text + message).splitlines()]  # the last state of progress bars
     return "\n".join(line for line in lines[-LINES_OF_LOG:] if line.strip())

@@ -3,7 +3,7 @@
     python -m tools.sweep base2new shapes 1
     python -m tools.sweep cross_dataset imagenet 1 CoOp_KDPL vit_b32_ctxv1 --targets caltech101 dtd --root /data
 
-Runs what is missing, here and one after the other, and prints the table. `zeroshot` trains nothing.
+Runs whatever is missing, one run after the other in this process, and prints the table. `zeroshot` trains nothing.
 """
 
 import argparse
@@ -21,7 +21,6 @@ from tools.tables.__main__ import main as tables
 
 from .base2new_table import table
 from .choice import DEMO_STUDENT, Choice, choose
-from .claims import claim, claimed_by
 from .drive import SECONDS_TO_WAIT_FOR_OTHERS
 from .local_engine import ROOT
 from .needs import unmet_needs
@@ -42,15 +41,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("protocol", choices=EXPERIMENTS)
-    add("dataset", help="a file in configs/datasets, such as dtd; it is trained on")
+    add("dataset", help="a file in configs/datasets, such as dtd, to train on")
     add("seed", type=int)
     add("trainer", nargs="?", default="CoOp_KDPL", help="such as MaPLe_KDPL, or MaPLe for labels (default: CoOp_KDPL)")
     add("cfg", nargs="?", help="a file in configs/trainers/<trainer> (default: the student's)")
-    add("--root", default="data", help="folder of the datasets (default: data)")
+    add("--root", default="data", help="folder with the datasets (default: data)")
     add("--output", default="output", help="folder for the results (default: output)")
-    add("--student", help="a CLIP (default: ViT-B/32, for the drawn datasets the demo's)")
-    add("--teacher", help="a CLIP, or several separated by commas (default: ViT-L/14, or the demo's)")
-    add("--shots", type=int, nargs="+", help="images per class (default: 16; of few_shot 1 2 4 8 16)")
+    add("--student", help="a CLIP (default: ViT-B/32, or the demo's student for drawn datasets)")
+    add("--teacher", help="a CLIP, or several separated by commas (default: ViT-L/14, or the demo's teacher)")
+    add("--shots", type=int, nargs="+", help="images per class (default: 16; 1 2 4 8 16 for few_shot)")
     add("--epochs", help="(default: those of the configuration)")
     add("--class-agnostic", action="store_true", help="train without the class names (KDPL-CA)")
     add("--targets", nargs="+", default=(), help="datasets to test on (default: those of the protocol)")
@@ -58,14 +57,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is missing and print the table; the first exit code of train.py that is not 0.
-
-    Raises:
-        ValueError, OSError: if something is asked for that cannot be.
-    """
+    """Run what is missing and print the table; returns the first exit code of train.py that is not 0."""
     root, output = Path(args.root).absolute(), Path(args.output).absolute()
-    os.chdir(ROOT)  # paths in configurations count from there
-    with contextlib.redirect_stdout(io.StringIO()):  # of precisions, which each run tells as well
+    os.chdir(ROOT)  # paths in configurations are relative to it
+    with contextlib.redirect_stdout(io.StringIO()):  # notes about precision, which each run prints as well
         block = block_of(args)
         runs = plan(Spec((block,)), root, output, zeroshot_shots=block.shots[-1])
     if code := run_here(runs):
@@ -77,11 +72,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def block_of(args: argparse.Namespace) -> Block:
-    """The experiment as a part of a sweep."""
+    """The experiment as a block of a sweep file."""
     protocol = "few_shot" if args.protocol == "zeroshot" else args.protocol
     shots = tuple(args.shots or ((16,) if args.protocol == "zeroshot" else shots_of(protocol)))
     if len(shots) > 1 and protocol != "few_shot":
-        raise ValueError(f"{protocol} takes one number of shots; few_shot takes several.")
+        raise ValueError(f"{protocol} takes a single number of shots; few_shot takes several.")
     transfers = protocol in FROM_A_SOURCE
     targets = tuple(args.targets) or (datasets_of(protocol, args.dataset) if transfers else ())
     chosen = chosen_with_weights(args, transfers)
@@ -102,10 +97,10 @@ def block_of(args: argparse.Namespace) -> Block:
 
 
 def chosen_with_weights(args: argparse.Namespace, transfers: bool) -> Choice:
-    """What is asked for, with its weights on this machine; the demo pair where nothing is named and nothing there.
+    """What to train, with all weights on this machine: the demo pair if none were named and none can be fetched.
 
     Raises:
-        ConnectionError: if a CLIP that was asked for is not on this machine and cannot be fetched.
+        ConnectionError: if a CLIP that was named is not on this machine and cannot be fetched.
     """
     given = {"cfg": args.cfg, "student": args.student, "teacher": args.teacher}
     variant = {"class_agnostic": args.class_agnostic, "epochs": args.epochs, "transfers": transfers}
@@ -118,8 +113,8 @@ def chosen_with_weights(args: argparse.Namespace, transfers: bool) -> Choice:
             raise
         print(
             f"CLIP's weights are not on this machine and cannot be fetched.\n{error}\n"
-            "Going on with the demo pair instead, so that you see all parts at work. BACKBONE, TEACHER or CFG name "
-            "what you want, and then it is that or an error.",
+            "Continuing with the demo pair instead, so that you see everything work. If you name a model with "
+            "BACKBONE, TEACHER or CFG, a missing one is an error.",
             file=sys.stderr,
         )
         chosen = choose(args.dataset, args.trainer, student=DEMO_STUDENT, **variant)
@@ -135,10 +130,10 @@ def title_of(run: Run) -> str:
 
 
 def run_here(runs: Sequence[Run]) -> int:
-    """Bring runs to their end, one after the other in this process; the first exit code of train.py that is not 0.
+    """Finish runs one after the other in this process; returns the first exit code of train.py that is not 0.
 
     Raises:
-        ValueError: if the machine lacks something that they need.
+        ValueError: if this machine lacks something that they need.
     """
     for problem in unmet_needs(runs).values():
         raise ValueError(problem)
@@ -147,20 +142,20 @@ def run_here(runs: Sequence[Run]) -> int:
 
 
 def do_once_free(run: Run) -> int:
-    """Do a run, after waiting for another process that works on it."""
+    """Do a run, after waiting for any other process that is working on it."""
     waits = False
     while True:
-        with claim(run.folder) as ours:
+        with run.claim() as ours:
             if ours:
                 return do(run)
         if not waits:
-            print(f"{run.name}: waiting for {claimed_by(run.folder) or 'another process'}", file=sys.stderr)
+            print(f"{run.name}: waiting for {run.claimed_by() or 'another process'}", file=sys.stderr)
         waits = True
         time.sleep(SECONDS_TO_WAIT_FOR_OTHERS)
 
 
 class Progress(io.StringIO):
-    """Standard output that passes on the lines which say how far a run is."""
+    """Standard output that passes on only the lines about progress."""
 
     line = ""
 
@@ -172,4 +167,4 @@ class Progress(io.StringIO):
         return len(text)
 
     def close(self) -> None:
-        """Stock Dassl's logger closes what it writes to; the next run needs it."""
+        """Stay open: stock Dassl's logger closes what it writes to, and the next run needs it."""

@@ -1,36 +1,31 @@
-"""What a sweep will take on this device, before any of its runs is finished: `python -m tools.sweep SPEC --plan`."""
+"""What a sweep will cost on this device before any run has finished: `python -m tools.sweep SPEC --plan`."""
 
 from collections.abc import Iterable, Sequence
 
 import train
 from kdpl.clip.device import resolve_device
-from kdpl.planning import Forecast, Planner, Workload, in_words
+from kdpl.planning import Forecast, Planner, in_words
 
-from .plan import FINISHED, cfg_of, state_of_part
-from .runs import Part, Run
+from .plan import cfg_of, parts_left
+from .runs import Run
 
 
 def forecast(runs: Sequence[Run]) -> str:
-    """A table with one line for the runs that differ in the seed only, one after the other on one device.
+    """A table with one line per group of runs that differ only in the seed, assuming one device.
 
-    What is finished costs nothing, and features that an earlier run has left in the cache are not computed again.
+    Finished runs cost nothing, and features that an earlier run leaves in the cache are not computed again.
     """
     planner = Planner(resolve_device("auto"))
     lines: dict[str, list[Forecast]] = {}
     for run in runs:
-        todo = [part for part in run.parts if state_of_part(part)[0] != FINISHED]
-        if todo:
-            lines.setdefault(_title(run), []).append(_together(planner.forecast(_workload(part)) for part in todo))
+        work = [train.workload(cfg_of(part.arguments)[0], trains=part.trains) for part in parts_left(run)]
+        if work:
+            lines.setdefault(_title(run), []).append(_together(map(planner.forecast, work)))
     return in_words((f"{len(found)} x {title}", _together(found)) for title, found in lines.items())
 
 
-def _workload(part: Part) -> Workload:
-    cfg, _ = cfg_of(part.arguments)
-    return train.workload(cfg, trains=part.trains)
-
-
 def _title(run: Run) -> str:
-    """What a run is, whatever its seed."""
+    """A description of the run without its seed."""
     cfg, _ = cfg_of(run.parts[0].arguments)
     agnostic = " (class-agnostic)" * bool(run.parts[0].trains and cfg.TRAINER.KDPL.CLASS_AGNOSTIC)
     shots = f", {cfg.DATASET.NUM_SHOTS} shots" * run.parts[0].trains
@@ -38,7 +33,7 @@ def _title(run: Run) -> str:
 
 
 def _together(forecasts: Iterable[Forecast]) -> Forecast:
-    """Several as one: seconds and disk are sums, of an epoch the longest."""
+    """Add up times and disk; take the largest of everything else."""
     found = list(forecasts)
     return Forecast(
         first_epoch=max(each.first_epoch for each in found),

@@ -1,35 +1,31 @@
-"""Runs as processes of this machine, one or several to a card."""
+"""Runs as processes on this machine, one or several per GPU."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .runs import Run
 from .work import WITH_PARENT
 
 ROOT = Path(__file__).parents[2]
-WORK = (sys.executable, "-m", "tools.sweep.work")  # takes a run
+WORK = (sys.executable, "-m", "tools.sweep.work")  # followed by a run
 SECONDS_TO_END = 10
 
 
 class LocalEngine:
-    """At most ``slots`` processes at once; each slot keeps its card.
-
-    Attributes:
-        pause: seconds between two looks at a run.
-    """
+    """At most ``slots`` processes at once; each slot keeps its GPU."""
 
     pause = 0.1
 
     def __init__(self, slots: int, threads: int, cards: Sequence[str] = (), work: Sequence[str] = WORK):
         """
         Args:
-            threads: CPU threads of a run.
-            cards: as CUDA_VISIBLE_DEVICES names them; slots take them in turn. Without any, runs see no card.
-            work: the command that does a run.
+            threads: CPU threads per run.
+            cards: GPUs as CUDA_VISIBLE_DEVICES names them, assigned to slots in turn. Without any, runs see no GPU.
+            work: the command that executes a run.
         """
         self.slots, self.threads, self.cards, self.work = slots, threads, cards, work
         self.busy: set[int] = set()
@@ -43,35 +39,34 @@ class LocalEngine:
         return LocalProcess(command, environment, on_end=lambda: self.busy.discard(slot))
 
     def close(self) -> None:
-        """Nothing is left to end."""
+        """Nothing is left running."""
 
 
 class LocalProcess:
     """A process that ends when this one does, however that happens."""
 
-    OUT_OF_MEMORY = ", as the system does when memory runs out: fewer --jobs need less"
+    OUT_OF_MEMORY = ", which the system sends when memory runs out: try fewer --jobs"
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], on_end=lambda: None):
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], on_end: Callable[[], None]):
         self.said, self.on_end = "", on_end
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
             env={**os.environ, **environment},
-            stdin=subprocess.PIPE,  # closed by the system when we end; see work.py
+            stdin=subprocess.PIPE,  # closed by the system when this process ends; see work.py
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the sweep, which then ends its runs
+            start_new_session=True,  # Ctrl-C reaches only the sweep, which then ends its runs
         )
 
     def poll(self) -> int | None:
-        """The exit code; None while it works."""
         code = self.process.poll()
         if code is not None:
             self._end()
         return code
 
     def stop(self) -> None:
-        """End it, as a kill would."""
+        """Let it end as if killed; kill it if that takes too long."""
         self.process.stdin.close()
         try:
             self.process.wait(SECONDS_TO_END)
@@ -86,6 +81,5 @@ class LocalProcess:
             memory = self.OUT_OF_MEMORY * (number == signal.SIGKILL)
             self.said += f"\nThe process was ended by signal {number}, {signal.strsignal(number)}{memory}.\n"
         self.process.stderr.close()
-        if not self.process.stdin.closed:
-            self.process.stdin.close()
+        self.process.stdin.close()
         self.on_end()

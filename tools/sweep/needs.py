@@ -1,4 +1,4 @@
-"""What runs need of a machine: datasets, weights, a vocabulary. Looked at once, before the first of them starts."""
+"""What runs need on this machine (datasets, weights, a vocabulary), checked once before the first of them starts."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -10,22 +10,20 @@ from kdpl.clip.loading import fetch_clip
 from kdpl.distillation.teacher import clips_of_teacher
 from kdpl.distillation.vocabulary import load_vocabulary
 
-from .plan import FINISHED, cfg_of, state_of_part
+from .plan import cfg_of, parts_left
 from .runs import Run
 
 
 def unmet_needs(runs: Sequence[Run]) -> dict[Run, str]:
-    """Runs that cannot come to their end here, each with the reason. What can be fetched or drawn is."""
-    problem = cache(_problem)  # a need that many runs share is looked at once
+    """Runs that cannot finish here, each with the reason. Weights are fetched and datasets drawn where possible."""
+    problem = cache(_problem)  # what many runs need is checked once
     found = {run: next(filter(None, map(problem, _needs(run))), "") for run in runs}
     return {run: why for run, why in found.items() if why}
 
 
 def _needs(run: Run) -> Iterator[tuple[str, ...]]:
-    """What kind of thing, which one, and where."""
-    for part in run.parts:
-        if state_of_part(part)[0] == FINISHED:
-            continue
+    """Kind and name, and for datasets the data root."""
+    for part in parts_left(run):
         cfg, _ = cfg_of(part.arguments)
         yield "dataset", cfg.DATASET.NAME, cfg.DATASET.ROOT
         yield "clip", cfg.MODEL.BACKBONE.NAME

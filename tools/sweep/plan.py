@@ -1,4 +1,4 @@
-"""From a spec to runs: what each one trains and evaluates, in which folders, and what of it is done already."""
+"""From a sweep file to runs: what each of them trains and tests, in which folders, and what is already done."""
 
 import contextlib
 import copy
@@ -26,29 +26,18 @@ from trainers.kdpl.config import RANGES, default_settings, method_settings, of_e
 from trainers.kdpl.configuration import build_cfg
 from trainers.kdpl.finished import is_finished
 
+from . import protocols
 from .choice import Choice, choose, slug
-from .claims import FILE_NAME as CLAIM
-from .protocols import (
-    BASE2NEW_TESTS,
-    FROM_A_SOURCE,
-    TRAIN_ALL,
-    TRAIN_BASE,
-    ZEROSHOT_ALL,
-    ZEROSHOT_SEED,
-    ZEROSHOT_SHOTS,
-    run_folder,
-    test_from,
-)
-from .runs import LOG, Part, Run
+from .runs import CLAIM, LOG, Part, Run
 from .spec import TRAINED, Block, Spec
 
-FEATURES = ".features"  # the cache that all runs share, below their output folder
-OF_ONE_RUN = ("SEED", "OUTPUT_DIR")  # settings that differ between runs which are otherwise alike
+FEATURES = ".features"  # the cache that all runs of an output folder share
+OF_ONE_RUN = ("SEED", "OUTPUT_DIR")  # keys that differ between runs which are otherwise alike
 FINISHED, UNFINISHED, STALE, MISSING = "finished", "unfinished", "stale", "missing"
 
 
-def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = ZEROSHOT_SHOTS) -> list[Run]:
-    """All runs of a spec, each once: evaluations of the same prompts are parts of one run.
+def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = protocols.ZEROSHOT_SHOTS) -> list[Run]:
+    """All runs of a sweep, each once; evaluations of the same prompts are parts of the same run.
 
     Args:
         root: folder with the datasets.
@@ -69,17 +58,21 @@ def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = ZEROSHOT_SH
                 if known.arguments != part.arguments and _settings(known) != _settings(part):
                     raise ValueError(
                         f"Two blocks want different runs in {part.folder}:\n  {' '.join(known.arguments)}\n"
-                        f"  {' '.join(part.arguments)}\nGive them the same settings, or put them into two files with "
-                        "an output folder each."
+                        f"  {' '.join(part.arguments)}\nGive them the same settings, or put them in two files with "
+                        "different output folders."
                     )
     return [Run(name, tuple(parts_of_run.values())) for name, parts_of_run in parts.items()]
 
 
 def _check_datasets_and_options(block: Block) -> None:
-    """What nobody else looks at before the trainings are done, or fails each of them."""
-    for dataset in dict.fromkeys((block.source, *block.datasets) if block.source else block.datasets):
+    """Check what would otherwise come to light only after the trainings, or fail each of them."""
+    for dataset in dict.fromkeys(_datasets(block)):
         cfg = build_cfg([f"configs/datasets/{dataset}.yaml"], {}, _pairs(block.options))
         check_known(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
+
+
+def _datasets(block: Block) -> tuple[str, ...]:
+    return (block.source, *block.datasets) if block.source else block.datasets
 
 
 def _pairs(options: Mapping[str, Any]) -> list[str]:
@@ -88,11 +81,11 @@ def _pairs(options: Mapping[str, Any]) -> list[str]:
 
 
 class _RunsOfBlock:
-    """Goes through the combinations of a block; runs that are the same come more than once."""
+    """Iterates over the combinations of a block; runs that coincide come more than once."""
 
     def __init__(self, block: Block, root: Path, output: Path, zeroshot_shots: int):
         self.block, self.root, self.output, self.zeroshot_shots = block, root, output, zeroshot_shots
-        self.others = block.datasets if block.source else ()  # that prompts are tested on beside their own
+        self.others = block.datasets if block.source else ()  # further datasets that prompts are tested on
 
     def __iter__(self) -> Iterator[Run]:
         block = self.block
@@ -108,10 +101,10 @@ class _RunsOfBlock:
                             yield self.trained(dataset, shots, trainer, chosen, seed)
 
     def chosen(self, dataset: str, method: str, setting: str, student: str) -> tuple[Choice, str]:
-        """What is to be trained, and the trainer's name."""
+        """What to train, and the trainer's name."""
         trainer = method if setting == "labels" else f"{method}_KDPL"
         epochs = self.block.epochs.get(method)
-        with contextlib.redirect_stdout(io.StringIO()):  # of precisions, which train.py tells as well
+        with contextlib.redirect_stdout(io.StringIO()):  # notes about precision, which train.py prints as well
             chosen = choose(
                 dataset,
                 trainer,
@@ -120,7 +113,7 @@ class _RunsOfBlock:
                 teacher=self.block.teacher or None,
                 class_agnostic=setting == "kdpl_ca",
                 epochs=str(epochs) if epochs else None,
-                transfers=self.block.protocol in FROM_A_SOURCE,
+                transfers=self.block.protocol in protocols.FROM_A_SOURCE,
             )
         return chosen, trainer
 
@@ -128,23 +121,24 @@ class _RunsOfBlock:
         """A training and its evaluations."""
 
         def part(title: str, name: str, on: str, classes: str, *flags: str, pairs: tuple = ()) -> Part:
-            folder = run_folder(name, on, shots, trainer, chosen.folder, seed)
+            folder = protocols.run_folder(name, on, shots, trainer, chosen.folder, seed)
             model = (f"{trainer}/{chosen.cfg}", trainer, chosen.student)
             return self.part(title, folder, on, classes, shots, seed, *model, flags, chosen.pairs + pairs)
 
         no_test = ("TEST.NO_TEST", "True")  # the evaluations are parts of their own
         if self.block.protocol == "base2new":
-            training = part(f"training {trainer} on base classes", TRAIN_BASE, dataset, "base", pairs=no_test)
+            title = f"training {trainer} on base classes"
+            training = part(title, protocols.TRAIN_BASE, dataset, "base", pairs=no_test)
             tests = [
                 (f"{trainer} on {classes} classes", name, dataset, classes)
-                for classes, name in BASE2NEW_TESTS.items()
+                for classes, name in protocols.BASE2NEW_TESTS.items()
                 if classes != "all" or not _is_class_specific(training)
             ]
         else:
             title = f"training {trainer} on {dataset}, {shots} shots"
-            training = part(title, TRAIN_ALL, dataset, "all", pairs=no_test)
+            training = part(title, protocols.TRAIN_ALL, dataset, "all", pairs=no_test)
             tests = [
-                (f"{trainer} of {dataset} on {on}", test_from(dataset), on, "all")
+                (f"{trainer} of {dataset} on {on}", protocols.test_from(dataset), on, "all")
                 for on in dict.fromkeys((dataset, *self.others))
             ]
         return self.run(training, *(part(*test, "--eval-only", "--model-dir", training.folder) for test in tests))
@@ -156,24 +150,24 @@ class _RunsOfBlock:
         pairs = ("DATASET.TEMPLATE", GENERIC) if setting == "zeroshot_student_generic" else ()
 
         def part(clip: str, name: str, on: str, classes: str) -> Part:
+            shots, seed = self.zeroshot_shots, protocols.ZEROSHOT_SEED
             variant = slug(clip) + "__template_generic" * bool(pairs)
-            folder = run_folder(name, on, self.zeroshot_shots, "ZeroshotCLIP", variant, ZEROSHOT_SEED)
-            model = (f"{trainer}/{chosen.cfg}", "ZeroshotCLIP", clip)
-            what = (f"zero-shot {clip} on {classes} classes", folder, on, classes)
-            return self.part(*what, self.zeroshot_shots, ZEROSHOT_SEED, *model, ("--eval-only",), pairs)
+            folder = protocols.run_folder(name, on, shots, "ZeroshotCLIP", variant, seed)
+            title, model = f"zero-shot {clip} on {classes} classes", (f"{trainer}/{chosen.cfg}", "ZeroshotCLIP", clip)
+            return self.part(title, folder, on, classes, shots, seed, *model, ("--eval-only",), pairs)
 
         for clip in clips_of_teacher(chosen.teacher) if setting == "zeroshot_teacher" else [chosen.student]:
             if self.block.protocol == "base2new":
-                yield self.run(*(part(clip, name, dataset, classes) for classes, name in BASE2NEW_TESTS.items()))
+                yield self.run(*(part(clip, name, dataset, half) for half, name in protocols.BASE2NEW_TESTS.items()))
             else:
                 for on in dict.fromkeys((dataset, *self.others)):
-                    yield self.run(part(clip, ZEROSHOT_ALL, on, "all"))
+                    yield self.run(part(clip, protocols.ZEROSHOT_ALL, on, "all"))
 
     def part(
         self, title: str, folder: str, on: str, classes: str, shots: int, seed: int, cfg: str, trainer: str,
         backbone: str, flags: tuple, pairs: tuple,
     ) -> Part:  # fmt: skip
-        """The command line of train.py for one dataset and one half of its classes."""
+        """The command line of train.py for one dataset and one set of its classes."""
         folder = str(self.output / folder)
         return Part(folder, (
             "--root", str(self.root), "--seed", str(seed), "--output-dir", folder,
@@ -190,7 +184,7 @@ class _RunsOfBlock:
 def _is_class_specific(training: Part) -> bool:
     """Whether a training learns contexts that only its own classes have."""
     arguments = list(training.arguments)
-    for name in ("--seed", "--output-dir", "DATASET.NUM_SHOTS"):  # the same for all, for the cache
+    for name in ("--seed", "--output-dir", "DATASET.NUM_SHOTS"):  # the same for all, so that the cache is hit
         arguments[arguments.index(name) + 1] = "1"
     cfg, _ = cfg_of(tuple(arguments))
     method = METHODS[cfg.TRAINER.NAME.removesuffix("_KDPL")]
@@ -198,23 +192,26 @@ def _is_class_specific(training: Part) -> bool:
 
 
 def _settings(part: Part) -> dict[str, object]:
-    """Those that the results of a part depend on."""
+    """The settings that the results of a part depend on."""
     settings = settings_of(cfg_of(part.arguments)[0])
     return settings if part.trains else of_evaluation(settings)
 
 
+def parts_left(run: Run) -> list[Part]:
+    """The parts that are not finished."""
+    return [part for part in run.parts if state_of_part(part)[0] != FINISHED]
+
+
 def state_of_run(run: Run) -> tuple[str, str]:
-    """FINISHED, UNFINISHED, STALE or MISSING, and why it is stale."""
-    states = [state_of_part(part) for part in run.parts]
-    for state, why in states:
-        if state == STALE:
-            return STALE, why
-    kinds = {state for state, _ in states}
-    return (kinds.pop() if len(kinds) == 1 else UNFINISHED), ""
+    """FINISHED, UNFINISHED, STALE or MISSING, and for a stale run the reason."""
+    states = dict(map(state_of_part, reversed(run.parts)))  # with the first reason
+    if STALE in states:
+        return STALE, states[STALE]
+    return (next(iter(states)) if len(states) == 1 else UNFINISHED), ""
 
 
 def state_of_part(part: Part) -> tuple[str, str]:
-    """As :func:`state_of_run`. Stale: made with another configuration, other weights or other prompts."""
+    """As :func:`state_of_run`. Stale means made with another configuration, other weights or other prompts."""
     record, unfinished = (Path(part.folder) / name for name in (FILE_NAME, resume.FILE_NAME))
     if not record.exists() and not unfinished.exists():
         return MISSING, ""
@@ -223,7 +220,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
         if is_finished(cfg, args.eval_only, args.model_dir):
             return FINISHED, ""
         if finished_record(record) is not None:
-            return STALE, f"{part.folder} is of other settings, weights or prompts"
+            return STALE, f"{part.folder} has results of other settings, weights or prompts"
         if part.trains and unfinished.is_file():
             resume.read_resume_state(unfinished, settings_of(cfg), default_settings(), settings_of)
             return UNFINISHED, ""
@@ -234,9 +231,9 @@ def state_of_part(part: Part) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=4096)
 def cfg_of(arguments: tuple[str, ...]) -> tuple:
-    """The configuration that a command line of train.py makes, and its flags.
+    """The configuration and flags that a command line of train.py gives.
 
-    Configurations that differ in the seed and the folder share all else; they are frozen.
+    Configurations that differ only in seed and folder share everything else; they are frozen.
     """
     args = train.parse(arguments)
     flags = {key: getattr(args, flag) for flag, key in train.FLAGS.items() if getattr(args, flag) is not None}
@@ -253,10 +250,10 @@ def _merged(files: tuple[str, ...], flags: tuple[tuple[str, object], ...], pairs
 
 
 def set_aside(folder: Path) -> Path:
-    """Make room for a run where a stale one is; what was there is kept in a hidden folder, which nothing reads."""
+    """Make room where a stale run is; its files are kept in a hidden folder that nothing reads."""
     aside = folder / f".replaced-{time.strftime('%Y-%m-%d-%H-%M-%S')}"
     aside.mkdir(parents=True, exist_ok=True)
-    for entry in [folder / FILE_NAME, *folder.iterdir()]:  # the record first: without it nothing counts as finished
+    for entry in [folder / FILE_NAME, *folder.iterdir()]:  # the record first: without it the run is not finished
         if entry.exists() and entry.name != LOG and not entry.name.startswith((CLAIM, ".replaced-")):
             shutil.move(entry, aside / entry.name)
     return aside

@@ -1,17 +1,19 @@
-"""Runs as jobs of Slurm, through submitit."""
+"""Runs as Slurm jobs, submitted through submitit."""
 
 import functools
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import submitit
+from submitit.core.utils import FailedJobError
+
 from .local_engine import ROOT, WORK
-from .optional import needed
 from .runs import Run
 
 
 class SlurmEngine:
-    """Submits a job a run. A job that starts late finds out by itself whether there is still something to do."""
+    """Submits one job per run. A job that starts late checks for itself whether anything is left to do."""
 
     pause = 2.0
 
@@ -28,20 +30,18 @@ class SlurmEngine:
         """
         Args:
             slots: jobs submitted at once.
-            threads: CPUs of a job; 0: one.
-            cards: a whole number; Slurm does not divide them.
+            threads: CPUs per job; 0: one.
+            cards: GPUs per job, a whole number.
             folder: for submitit's scripts and logs, on a disk that the cluster shares.
-            options: of sbatch, such as {"partition": "gpu", "time": "240"}.
+            options: for sbatch, such as {"partition": "gpu", "time": "240"}.
             cluster: "slurm", or submitit's "local" to try it without one.
 
         Raises:
-            ValueError: if there is no Slurm here, or it cannot do what is asked for.
+            ValueError: if Slurm is not available here or cannot do what is asked.
         """
-        submitit = needed("submitit", "submitit", "slurm")
-        self.refused = submitit.core.utils.FailedJobError
         if cards != int(cards):
             raise ValueError(
-                f"--gpus is {cards}, and Slurm gives whole cards. Use --gpus 1, or --engine ray within an allocation."
+                f"--gpus is {cards}, but Slurm allocates whole GPUs. Use --gpus 1, or --engine ray in an allocation."
             )
         self.slots, self.work, self.accepted = slots, work, False
         try:
@@ -53,23 +53,24 @@ class SlurmEngine:
                 name="kdpl", cpus_per_task=max(threads, 1), gpus_per_node=int(cards), timeout_min=24 * 60,
                 **{f"slurm_{name}": int(value) if value.isdigit() else value for name, value in options.items()},
             )  # fmt: skip
-        except NameError as error:  # submitit's, which lists what there is
+        except NameError as error:  # submitit's, which lists the known options
             raise ValueError(f"--slurm: {error}") from error
 
     def start(self, run: Run) -> "SlurmJob":
-        """
+        """Submit a job.
+
         Raises:
-            ValueError: if Slurm refuses the very first job. Later that is a failure of this run alone, as ending the
-                sweep would end the jobs that work.
+            ValueError: if Slurm rejects the very first job. A later rejection fails only its own run, because ending
+                the sweep would end the jobs that are running.
         """
         command = [*self.work, run.to_json()]
         try:
             job = self.executor.submit(functools.partial(subprocess.call, command, cwd=str(ROOT)))
-        except self.refused as error:
+        except FailedJobError as error:
             if not self.accepted:
                 raise ValueError(
-                    f"Slurm did not take the first job: {str(error).strip()}\n--slurm KEY=VALUE sets options of "
-                    "sbatch, and --gpus 0 asks for no card."
+                    f"Slurm did not accept the first job: {str(error).strip()}\n--slurm KEY=VALUE sets options of "
+                    "sbatch, and --gpus 0 requests no GPU."
                 ) from error
             return SlurmJob(None, said=str(error))
         self.accepted = True
@@ -80,13 +81,12 @@ class SlurmEngine:
 
 
 class SlurmJob:
-    """A run that waits in the queue or works; without a job, one that Slurm did not take."""
+    """A run that is queued or running; without a job, one that Slurm rejected."""
 
-    def __init__(self, job, said: str = ""):
+    def __init__(self, job: submitit.Job | None, said: str = ""):
         self.job, self.said = job, said
 
     def poll(self) -> int | None:
-        """The exit code; None while it waits or works."""
         if self.job is None:
             return 1
         if not self.job.done():

@@ -1,25 +1,24 @@
-"""What a file in configs/sweeps says: protocols x datasets x students x methods x settings x shots x seeds.
+"""Sweep files: protocols x datasets x students x methods x settings x shots x seeds.
 
-A file holds the keys of one :class:`Block`, or several blocks below ``blocks`` that share the keys beside it.
+A file holds the keys of one :class:`Block`, or several blocks under ``blocks`` that share the keys next to it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from kdpl.methods import METHODS
-from kdpl.names import did_you_mean
+from kdpl.names import check_known
 from kdpl.outside import read_yaml
-from kdpl.ranges import whole
+from kdpl.ranges import LARGEST, Range, check_all, several, text, whole
 
 from .protocols import FROM_A_SOURCE, PROTOCOLS, datasets_of, shots_of
 
 TRAINED = ("labels", "kdpl", "kdpl_ca")
 ZEROSHOT = ("zeroshot_student", "zeroshot_student_generic", "zeroshot_teacher")
-SHARED = {"output", "threads"}  # said once, for all blocks
 ALL_IMAGES = -1  # as a number of shots
-# A sweep sets these for each run; as options they would make different runs alike, or put them into one folder.
+# A sweep sets these for each run; as options they would make different runs identical, or put them in one folder.
 SET_BY_THE_SWEEP = (
     "SEED", "OUTPUT_DIR", "RESUME", "TRAINER.NAME", "MODEL.BACKBONE.NAME", "DATASET.NAME", "DATASET.NUM_SHOTS",
     "DATASET.SUBSAMPLE_CLASSES", "TRAINER.KDPL.TEACHER", "TRAINER.KDPL.CLASS_AGNOSTIC",
@@ -32,16 +31,16 @@ class Block:
 
     Attributes:
         protocol: one of PROTOCOLS.
-        datasets: files in configs/datasets, without ending; trained and tested on, or with ``source`` tested on. A
-            file that does not say gets those of the protocol.
-        source: what is trained on by the protocols that transfer.
-        students: CLIPs by name, each with its methods.
-        settings: of TRAINED (with labels, from the teacher, from the teacher without class names) and ZEROSHOT (which
-            go with each student, or with the teacher; "generic" says "a photo of a {}." whatever the dataset).
-        seeds, shots: numbers, the protocol's where a file does not say; -1 shots are all images.
-        teacher: a CLIP by name; otherwise the configuration's.
-        cfgs: files in configs/trainers/<trainer> by method, where it is not the student's usual one.
-        epochs: by method, where they are not the configuration's.
+        datasets: files in configs/datasets, without their ending: trained and tested on or, with a ``source``, only
+            tested on. By default those of the protocol.
+        source: the dataset to train on, for protocols that transfer.
+        students: the methods to train for each CLIP.
+        settings: of TRAINED (with labels, with the teacher, with the teacher but no class names) and ZEROSHOT (the
+            student or the teacher; "generic" uses "a photo of a {}." whatever the dataset).
+        seeds, shots: by default those of the protocol; -1 shots are all images.
+        teacher: a CLIP; by default that of the configuration.
+        cfgs: per method, a file in configs/trainers/<trainer> in place of the student's usual one.
+        epochs: per method, in place of the configuration's.
         options: further keys and values, as at the end of train.py's command line.
     """
 
@@ -63,8 +62,8 @@ class Spec:
     """A whole file.
 
     Attributes:
-        output: folder for the results, below the repository unless it is absolute.
-        threads: CPU threads of a run; 0: as many as there are for each. Sums depend on it in their last bits.
+        output: folder for the results, relative to the repository unless it is absolute.
+        threads: CPU threads per run, on which the last bits of sums depend; 0: as many as there are for each run.
     """
 
     blocks: tuple[Block, ...]
@@ -72,12 +71,39 @@ class Spec:
     threads: int = 0
 
 
+NAME = text(empty=False)
+MAPPING = Range("`key: value` pairs", lambda value: isinstance(value, dict))
+BLOCKS = Range("a list of blocks, each with a protocol", lambda value: isinstance(value, list) and bool(value))
+
+
+def _nonempty(each: Range) -> Range:
+    values = several(each)
+    return Range(f"one value or a list of them, each {each.words}", lambda value: bool(value) and values.holds(value))
+
+
+OF_A_FILE = {"output": NAME, "threads": whole(0, 1024, meaning="CPU threads; 0 for all there are")}
+OF_A_BLOCK = {
+    "protocol": NAME,
+    "datasets": _nonempty(NAME),
+    "students": MAPPING,
+    "settings": _nonempty(NAME),
+    "seeds": _nonempty(whole(0)),
+    "shots": _nonempty(whole(1, LARGEST, ALL_IMAGES)),
+    "source": NAME,
+    "teacher": NAME,
+    "cfgs": MAPPING,
+    "epochs": MAPPING,
+    "options": MAPPING,
+}
+LISTS = ("datasets", "settings", "seeds", "shots")
+
+
 def read_spec(file: str | Path) -> Spec:
     """Read and check a file.
 
     Raises:
-        FileNotFoundError: if there is none; those beside it are listed.
-        ValueError: if it is no YAML, or says something unknown; what is possible is listed.
+        FileNotFoundError: if it does not exist; the message lists its neighbours.
+        ValueError: if it is not YAML or says something unknown; the message lists the alternatives.
     """
     path = Path(file)
     if not path.exists():
@@ -91,102 +117,58 @@ def read_spec(file: str | Path) -> Spec:
 
 
 def parse_spec(content: Any) -> Spec:
-    """The checked form of what a file holds.
-
-    Raises:
-        ValueError: as :func:`read_spec`.
-    """
-    _check_mapping(content, "the file")
-    common = {key: value for key, value in content.items() if key not in SHARED | {"blocks"}}
+    """Check what a file holds; raises as :func:`read_spec`."""
+    MAPPING.check("the file", content)
     blocks = content.get("blocks", [{}])
-    if not isinstance(blocks, list) or not blocks:
-        raise ValueError(f"blocks is {blocks!r}; it is a list of blocks, each with a protocol.")
+    BLOCKS.check("blocks", blocks)
     for block in blocks:
-        _check_mapping(block, "a block")
-    output, threads = content.get("output", "output"), content.get("threads", 0)
-    if not isinstance(output, str) or not output:
-        raise ValueError(f"output is {output!r}; it is a folder.")
-    whole(0, 1024, meaning="CPU threads, 0 for all there are").check("threads", threads)
-    return Spec(tuple(_block(common | block) for block in blocks), output, threads)
+        MAPPING.check("a block", block)
+    common = {key: value for key, value in content.items() if key not in (*OF_A_FILE, "blocks")}
+    own = {key: content[key] for key in OF_A_FILE if key in content}
+    check_all(own, OF_A_FILE, {})
+    return Spec(tuple(_block(common | block) for block in blocks), **own)
 
 
 def _block(content: Mapping[str, Any]) -> Block:
     known = [f.name for f in fields(Block)]
-    _one_of(content, known, "key")
-    for key in ("protocol", "students", "settings", *(key for key in ("datasets",) if key in content)):
-        if not content.get(key):
-            raise ValueError(f"There is no {key}. A block has {', '.join(known)}.")
-    protocol = content["protocol"]
-    _one_of([protocol], PROTOCOLS, "protocol")
+    for key in content:
+        check_known(key, known, "key", "a block")
+    given = {key: value for key, value in content.items() if value not in (None, "")}
+    given |= {key: _listed(given[key]) for key in LISTS if key in given}
+    check_all(given, OF_A_BLOCK, {})
+    for key in ("protocol", "students", "settings"):
+        if not given.get(key):
+            raise ValueError(f"There is no {key}. A block takes {', '.join(known)}.")
+    protocol, source = given["protocol"], given.get("source", "")
+    check_known(protocol, PROTOCOLS, "protocol", "protocol")
     transfers = protocol in FROM_A_SOURCE
-    if transfers != bool(content.get("source")):
+    if transfers != bool(source):
         raise ValueError(f"{protocol} needs a source." if transfers else f"{protocol} has no source: remove it.")
-    source = _name(content.get("source") or "", "source")
-    students = content["students"]
-    _check_mapping(students, "students")
-    students = {_name(name, "students"): _list(methods, f"students: {name}", str) for name, methods in students.items()}
-    for methods in students.values():
-        _one_of(methods, METHODS, "method")
-    mappings = {key: content.get(key) or {} for key in ("cfgs", "epochs", "options")}
-    for key, mapping in mappings.items():
-        _check_mapping(mapping, key)
-    for key in ("cfgs", "epochs"):
-        _one_of(mappings[key], METHODS, f"method in {key}")
-    for method, cfg in mappings["cfgs"].items():
-        _name(cfg, f"cfgs: {method}")
-    for method, epochs in mappings["epochs"].items():
-        if type(epochs) is not int or epochs < 1:
-            raise ValueError(f"epochs: {method} is {epochs!r}; it is a number of epochs, at least 1.")
-    for key in mappings["options"]:
+    for setting in given["settings"]:
+        check_known(setting, TRAINED + ZEROSHOT, "setting", "settings")
+    for student, methods in given["students"].items():
+        NAME.check("the name of a student", student)
+        for method in _listed(methods):
+            check_known(str(method), METHODS, "method", f"students: {student}")
+    for key, values in (("cfgs", NAME), ("epochs", whole(1))):
+        for method, value in given.get(key, {}).items():
+            check_known(str(method), METHODS, "method", key)
+            values.check(f"{key}: {method}", value)
+    for key in given.get("options", {}):
         if key in SET_BY_THE_SWEEP:
-            raise ValueError(f"options has {key}, which a sweep sets for each run. A block has {', '.join(known)}.")
-    return Block(
-        protocol=protocol,
-        datasets=_list(content.get("datasets") or datasets_of(protocol, source), "datasets", str),
-        students=students,
-        settings=_one_of(_list(content["settings"], "settings", str), TRAINED + ZEROSHOT, "setting"),
-        seeds=_numbers(content.get("seeds", Block.seeds), "seeds", 0),
-        shots=_numbers(content.get("shots", shots_of(protocol)), "shots", 1, ALL_IMAGES),
-        source=source,
-        teacher=_name(content.get("teacher") or "", "teacher"),
-        **mappings,
-    )
+            raise ValueError(f"options has {key}, which a sweep sets for each run. A block takes {', '.join(known)}.")
+    given.setdefault("shots", shots_of(protocol))
+    if "datasets" not in given:
+        given["datasets"] = datasets_of(protocol, source)
+    given |= {key: _once(given[key]) for key in LISTS if key in given}
+    given["students"] = {student: _once(_listed(methods)) for student, methods in given["students"].items()}
+    return Block(**given)
 
 
-def _check_mapping(value: Any, what: str) -> None:
-    if not isinstance(value, dict):
-        raise ValueError(f"{what} is {value!r}; it is a list of `key: value`.")
+def _listed(value: Any) -> tuple:
+    """The values of a list, or a single value as a list."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
-def _list(value: Any, what: str, kind: type) -> tuple:
-    """The values of a list, or the only value; each once."""
-    values = list(value) if isinstance(value, (list, tuple)) else [value]
-    strangers = [x for x in values if not isinstance(x, kind) or isinstance(x, bool)]
-    if strangers or not values:
-        name = {str: "names", int: "numbers"}[kind]
-        raise ValueError(f"{what} is {value!r}; it is a list of {name}, and not empty.")
+def _once(values: tuple) -> tuple:
     return tuple(dict.fromkeys(values))
-
-
-def _numbers(value: Any, what: str, least: int, *others: int) -> tuple[int, ...]:
-    """As :func:`_list`; none below ``least`` but ``others``."""
-    numbers = _list(value, what, int)
-    for number in numbers:
-        if number < least and number not in others:
-            also = "".join(f", or {other}" for other in others)
-            raise ValueError(f"{what} has {number}; each is {least} or more{also}.")
-    return numbers
-
-
-def _name(value: Any, what: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{what} has {value!r}; it takes one name as text, a number in quotes.")
-    return value
-
-
-def _one_of(values: Iterable[str], known: Sequence[str], kind: str) -> Any:
-    for value in values:
-        if value not in known:
-            close = did_you_mean(str(value), list(known))
-            raise ValueError(f"There is no {kind} {value!r}{close}; choose from {', '.join(known)}.")
-    return values

@@ -1,4 +1,4 @@
-"""What a sweep shows while it works: bars on a terminal, one line per event elsewhere."""
+"""What a sweep shows while it is running: progress bars on a terminal, one line per event elsewhere."""
 
 import shutil
 import sys
@@ -14,14 +14,14 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class View:
-    """Counts what happens, and shows it."""
+    """Counts events and shows them."""
 
     def __init__(self, n_runs: int, n_rows: int):
         """
         Args:
-            n_rows: runs that are shown at most, each with its last epoch.
+            n_rows: how many runs are shown at most, each with its latest epoch.
         """
-        self.n_runs, self.n_finished, self.n_failed = n_runs, 0, 0
+        self.n_runs, self.n_finished = n_runs, 0
         self.waited_for: set[Run] = set()
         self.looked = 0.0
         self.on_terminal = sys.stderr.isatty()
@@ -39,18 +39,17 @@ class View:
         self._say(f"finished {run.name}")
 
     def failed(self, run: Run, end_of_log: str, again: bool) -> None:
-        self.n_failed += not again
         indented = "\n".join(f"    {line}" for line in end_of_log.splitlines())
-        what_next = "it is tried again" if again else f"its log is {run.folder / LOG}"
+        what_next = "trying again" if again else f"see its log, {run.folder / LOG}"
         self._say(f"FAILED   {run.name}: {what_next}\n{indented}", always=True)
 
     def elsewhere(self, run: Run, by: str) -> None:
         if run not in self.waited_for:
             self.waited_for.add(run)
-            self._say(f"waiting  {run.name}: {by or 'another process'} works on it", always=True)
+            self._say(f"waiting  {run.name}: {by or 'another process'} is working on it", always=True)
 
     def refresh(self, working: Iterable[Run]) -> None:
-        """Show the last epoch of the runs that work."""
+        """Show the latest epoch of the active runs."""
         if not self.rows or time.monotonic() - self.looked < SECONDS_BETWEEN_LOOKS:
             return
         self.looked = time.monotonic()
@@ -71,13 +70,13 @@ class View:
 
 
 def _last_news(run: Run) -> str:
-    """What the log said last, such as "epoch [3/10] batch [12/24]"."""
+    """The latest progress in the log, such as "epoch [3/10] batch [12/24]"."""
     try:
         with open(run.folder / LOG, "rb") as file:
             file.seek(0, 2)
             file.seek(max(0, file.tell() - BYTES_OF_LOG))
             lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
     except OSError:
-        return "waits"
+        return "waiting"
     news = [line for line in lines if line.startswith(("epoch [", "Evaluate", "Loading", "* accuracy"))]
-    return " ".join(news[-1].split()[:4]) if news else "starts"
+    return " ".join(news[-1].split()[:4]) if news else "starting"

@@ -1,7 +1,7 @@
-"""Does one run in a process of its own: `python -m tools.sweep.work RUN`, RUN as Run.to_json has it.
+"""Execute one run in a process of its own: `python -m tools.sweep.work RUN`, where RUN is JSON from Run.to_json.
 
-What it prints goes to the end of the run's log. Exit code 0: all parts are finished; CLAIMED: another process is at it;
-otherwise that of train.py.
+Its output is appended to the run's log. The exit code is 0 if all parts are finished, CLAIMED if another process is
+working on the run, and otherwise that of train.py.
 """
 
 import os
@@ -11,20 +11,19 @@ import threading
 import time
 from pathlib import Path
 
-from .claims import claim
 from .runs import LOG, Run
 
 CLAIMED = 75  # "try again later", as in sysexits.h
-USER_ERROR = 2  # of train.py: what only its user can fix
+USER_ERROR = 2  # of train.py: something that only the user can fix
 WITH_PARENT = "--with-parent"
 
 
 def main(arguments: list[str]) -> int:
-    """See the module. ``--with-parent`` ends the process when its standard input is closed, so with its parent."""
+    """See the module; ``--with-parent`` ends the process when its standard input closes, that is, with its parent."""
     if WITH_PARENT in arguments:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     run = Run.from_json(arguments[-1] if arguments else "")
-    with claim(run.folder) as ours:
+    with run.claim() as ours:
         if not ours:
             return CLAIMED
         with open(run.folder / LOG, "ab", buffering=0) as log:
@@ -35,7 +34,7 @@ def main(arguments: list[str]) -> int:
 
 
 def do(run: Run) -> int:
-    """Do the parts that are not finished; the first exit code of train.py that is not 0."""
+    """Do the unfinished parts; returns the first exit code of train.py that is not 0."""
     import train
 
     from .plan import FINISHED, STALE, set_aside, state_of_part
@@ -47,7 +46,7 @@ def do(run: Run) -> int:
             continue
         if state == STALE and part.trains:
             aside = set_aside(Path(part.folder))
-            print(f"Warning: {why}\nIt is run again; what was there is kept in {aside}.", flush=True)
+            print(f"Warning: {why}\nThe training is repeated; its old files are kept in {aside}.", flush=True)
         code = train.main(part.arguments)
         if code:
             return code
@@ -55,7 +54,7 @@ def do(run: Run) -> int:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of standard input, a pipe that the parent holds; then go as if killed."""
+    """Wait until the parent closes standard input, a pipe it holds; then exit as if killed."""
     while os.read(0, 1024):
         pass
     os._exit(1)

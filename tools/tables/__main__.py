@@ -1,7 +1,7 @@
 """Tables of finished runs: base to new, cross-dataset, domain generalisation, few-shot curves.
 
-Reads every results.json below the folders, and log.txt of earlier runs with Dassl, prints the tables, and writes them
-as a page with plots, Markdown, LaTeX and CSV.
+Reads every results.json below the folders, and log.txt of earlier runs with Dassl; prints the tables, and writes them
+as an HTML page with plots, Markdown, LaTeX and CSV.
 """
 
 import argparse
@@ -20,38 +20,29 @@ from .protocols import results_of
 from .reading import read_runs
 
 EXAMPLES = """examples:
-  python -m tools.tables                              what is below output, written to output/tables
-  python -m tools.tables output/base2new              base to new alone
-  python -m tools.tables output ~/CoOp/output         beside earlier runs with CoOp
-  python -m tools.tables --format latex > tables.tex  one format, nothing else written
+  python -m tools.tables                              everything below output, written to output/tables
+  python -m tools.tables output/base2new              only base to new
+  python -m tools.tables output ~/CoOp/output         together with earlier runs of CoOp
+  python -m tools.tables --format latex > tables.tex  a single format, printed
   python -m tools.tables --baseline ZeroshotCLIP      how much each row gains over the zero-shot student
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; 2 for what the user can repair."""
+    """See the module; the exit code is 2 for what the user can fix."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.tables",
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "folders",
-        nargs="*",
-        type=Path,
-        default=[Path("output")],
-        metavar="FOLDER",
-        help="searched (default: output)",
-    )
-    parser.add_argument("--format", choices=FORMATS, help="print this alone, and write no files")
-    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where files go (default: <first folder>/tables)")
-    parser.add_argument(
-        "--baseline",
-        metavar="TRAINER",
-        help="compare all rows with this (default: KDPL with its method, or else, as others, with ZeroshotCLIP)",
-    )
-    parser.add_argument("--ece", action="store_true", help="add the expected calibration error to each accuracy")
+    add = parser.add_argument
+    add("folders", nargs="*", type=Path, default=[Path("output")], metavar="FOLDER", help="default: output")
+    add("--format", choices=FORMATS, help="print only this format, and write no files")
+    add("--to", type=Path, metavar="FOLDER", help="folder to write to (default: <first folder>/tables)")
+    add("--baseline", metavar="TRAINER", help="compare all rows with this trainer (default: KDPL with the same method "
+        "trained with labels; everything else, or if there is no such row, with ZeroshotCLIP)")  # fmt: skip
+    add("--ece", action="store_true", help="add the expected calibration error to each accuracy")
     args = parser.parse_args(arguments)
     return guarded(lambda: show(args))
 
@@ -69,7 +60,7 @@ def show(args: argparse.Namespace) -> None:
         print(f"left out: {problem}", file=sys.stderr)
     shown = {path for table in tables for path in table.paths}
     for path in sorted({result.path for result in results} - shown):
-        print(f"left out: {path}: belongs to no protocol", file=sys.stderr)
+        print(f"left out: {path}: it belongs to no protocol", file=sys.stderr)
     render, _ = FORMATS[args.format or "terminal"]
     print(render(tables), end="")
     if not args.format:

@@ -1,5 +1,6 @@
-"""A table of results: in every cell our number, its difference to a baseline, and the published one with a verdict."""
+"""A table of results: per cell our number, its difference from a baseline, and the published one with a verdict."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from .seed_statistics import Sample, expected_band
 
 @dataclass(frozen=True)
 class Column:
-    """What stands below a heading: one number made of one or more parts.
+    """A heading, and how the number below it is combined from one or more parts.
 
     Attributes:
-        number: of each part, a name in :attr:`comparison.Score.numbers`.
+        number: which of the numbers of each part, ACCURACY or ECE.
         published_as: dataset and metric for :func:`find_published`.
     """
 
@@ -26,16 +27,17 @@ class Column:
     number: str = ACCURACY
 
     def of_calibration_error(self) -> "Column":
-        """The column with the calibration errors of the same parts."""
+        """The same column for calibration errors."""
         return Column(f"{self.title}, ECE", self.parts, self.combine, number=ECE)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Everything about one number.
+    """Everything known about one number.
 
     Attributes:
-        missing_seeds: seeds that other rows of the table have, and this cell has not.
+        missing_seeds: seeds that other rows of the table have but this cell lacks.
+        conflict: whether records of some seed disagree.
         verdict: inside, outside, or why the published number decides nothing; empty without one.
         band: half the width of the band around the published number, in points.
     """
@@ -56,7 +58,7 @@ class Table:
     """Rows of cells below columns.
 
     Attributes:
-        baselines: for each row the name of what it is compared with; empty where there is no comparison.
+        baselines: for each row, the name of what it is compared with; empty if there is no comparison.
     """
 
     protocol: str
@@ -75,15 +77,15 @@ class Table:
 
     @property
     def paths(self) -> set[Path]:
-        """Of all records that it is made from."""
+        """All records behind the table."""
         return {path for row in self.rows for path in row.all_paths}
 
 
 def fill(table: Table, trainer: str | None = None) -> None:
-    """Work out the cells, the names of the baselines and the notes.
+    """Compute the cells, the names of the baselines and the notes.
 
     Args:
-        trainer: that all rows are compared with, in place of their own baselines.
+        trainer: the baseline for all rows, instead of each row's own.
     """
     for row in table.rows:
         baseline, name = baseline_of(row, table.rows, trainer)
@@ -135,38 +137,31 @@ def judge(sample: Sample, published: Published | None, row: Row) -> tuple[str, f
 
 
 def _notes(row: Row) -> list[str]:
-    notes = []
-    for (part, seed), paths in row.conflicts.items():
-        notes.append(
-            f"{method_of(row.setting)}, {_where(part, seed)}: records disagree, so none counts: "
-            f"{_listed(paths)}. Keep the one that is right."
-        )
-    for part, seed, paths in row.duplicates:
-        notes.append(
-            f"{method_of(row.setting)}, {_where(part, seed)}: several trainings with the same result, counted once: "
-            f"{_listed(paths)}."
-        )
-    return notes
+    def note(part: Part, seed: int | None, what: str, paths: Sequence[Path], advice: str) -> str:
+        where = [
+            part.dataset,
+            *[part.subsample] * (part.subsample != "all"),
+            *[f"{part.shots} shots"] * bool(part.shots),
+        ]
+        where += [f"seed {seed}"] * (seed is not None)
+        return f"{method_of(row.setting)}, {', '.join(where)}: {what}: {', '.join(map(str, paths))}.{advice}"
 
-
-def _where(part: Part, seed: int | None) -> str:
-    words = [part.dataset, part.subsample if part.subsample != "all" else "", f"seed {seed}" * (seed is not None)]
-    words.insert(2, f"{part.shots} shots" if part.shots else "")
-    return ", ".join(word for word in words if word)
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    return ", ".join(str(path) for path in paths)
+    return [
+        note(part, seed, "records disagree, so none is used", paths, " Keep the one that is right.")
+        for (part, seed), paths in row.conflicts.items()
+    ] + [
+        note(part, seed, "several trainings with the same result, counted once", paths, "")
+        for part, seed, paths in row.duplicates
+    ]
 
 
 def _mark_best(table: Table) -> None:
-    """Mark the best learned mean of each student in each column, all of them in a tie at two decimals."""
+    """Mark the best trained mean per student and column; ties at two decimals are all marked."""
     for place, column in enumerate(table.columns):
-        groups: dict[tuple, list[int]] = {}
+        groups: dict[tuple, list[int]] = defaultdict(list)
         for index, row in enumerate(table.rows):
             if not row.setting.zero_shot and table.cells[index][place].sample:
-                seen = tuple(row.test_sets[part] for part in column.parts)
-                groups.setdefault((row.setting.backbone, seen), []).append(index)
+                groups[row.setting.backbone, tuple(row.test_sets[part] for part in column.parts)].append(index)
         for members in groups.values():
             means = {index: round(table.cells[index][place].sample.mean, 2) for index in members}
             best = (min if column.number == ECE else max)(means.values())

@@ -1,4 +1,4 @@
-"""Rows that may be compared: results of one setting on the same test sets, seed by seed, beside a baseline's."""
+"""Rows that can be compared: results of one setting on the same test sets, seed by seed, and their baselines."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ ACCURACY, ECE = "accuracy", "ece"
 
 
 class Part(NamedTuple):
-    """One kind of result: a test set, and the shots where a row holds several."""
+    """One kind of result: a test set, and the number of shots if a row has several."""
 
     dataset: str
     subsample: str = "all"
@@ -26,26 +26,28 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """What one seed reached on one test set, and what that was made from.
+    """The result of one seed on one test set.
 
     Attributes:
-        numbers: percent by name: ACCURACY and, where it was recorded, ECE.
+        numbers: percentages by name: ACCURACY and, if it was recorded, ECE.
+        splits: hashes of the splits of training and test.
     """
 
     numbers: Mapping[str, float]
-    splits: tuple[str | None, str | None]  # of training and of the test
+    splits: tuple[str | None, str | None]
     paths: tuple[Path, ...]
 
 
 @dataclass(eq=False)
 class Row:
-    """Results that share a setting and saw the same test sets.
+    """Results that share a setting and the test sets.
 
     Attributes:
         scores: by part and seed.
         test_sets: number of images and hash of the class list of each part.
-        conflicts: parts and seeds with records that disagree; they have no score.
-        differs: what tells this row from those with the same method, student and teacher.
+        conflicts: parts and seeds whose records disagree; they have no score.
+        duplicates: parts and seeds with several trainings that agree.
+        differs: what distinguishes this row from others with the same method, student and teacher.
     """
 
     setting: Setting
@@ -67,7 +69,7 @@ class Row:
     def sample(
         self, parts: Sequence[Part], combine: Callable[[Sequence[float]], float], number: str = ACCURACY
     ) -> Sample:
-        """``combine`` of the numbers of some parts, for each seed that has them all."""
+        """The combined numbers of some parts, for each seed that has all of them."""
         values = {}
         for seed in sorted(set.intersection(*(set(self.scores.get(part, ())) for part in parts)), key=str):
             numbers = [self.scores[part][seed].numbers.get(number) for part in parts]
@@ -80,7 +82,7 @@ class Row:
 
 
 def rows_of(results: Sequence[Result], part_of: Callable[[Result], Part]) -> list[Row]:
-    """One row for each setting, and more where its results are of different test sets."""
+    """One row per setting, or several if its results are of different test sets."""
     by_setting: dict[Setting, list[Result]] = defaultdict(list)
     for result in results:
         by_setting[result.setting].append(result)
@@ -91,7 +93,7 @@ def rows_of(results: Sequence[Result], part_of: Callable[[Result], Part]) -> lis
     rows = []
     for setting, members in by_setting.items():
         by_prompts: dict[str, list[Result]] = defaultdict(list)
-        for result in members:  # results of the same prompts belong together
+        for result in members:  # results of the same prompts stay together
             by_prompts[result.prompts or str(result.path)].append(result)
         bundles = [
             bundle for group in by_prompts.values() for bundle in _agreeing(group, lambda result: test_sets([result]))
@@ -105,7 +107,7 @@ def rows_of(results: Sequence[Result], part_of: Callable[[Result], Part]) -> lis
 
 
 def _agreeing(items: Sequence[Item], facts_of: Callable[[Item], dict]) -> list[list[Item]]:
-    """Groups without a contradiction: each item joins the first group whose facts are the same where both tell."""
+    """Groups without contradictions: each item joins the first group that agrees on all the facts they share."""
     groups: list[tuple[dict, list[Item]]] = []
     for item in items:
         facts = facts_of(item)
@@ -142,13 +144,13 @@ def _row(setting: Setting, results: Sequence[Result], part_of: Callable[[Result]
 
 
 def method_order(name: str) -> int:
-    """The place of a method among ours; others come last."""
+    """The position of a method among ours; others come last."""
     names = list(METHODS)
     return names.index(name) if name in names else len(names)
 
 
 def _order(setting: Setting, students: Collection[str]) -> tuple:
-    """Zero-shot first, of them the students; then by method, from labels before from a teacher."""
+    """Zero-shot rows first, students before teachers; then by method, labels before KDPL."""
     place = method_order(setting.base_method)
     agnostic = setting.classnames == "vocabulary"
     if setting.zero_shot:
@@ -156,11 +158,16 @@ def _order(setting: Setting, students: Collection[str]) -> tuple:
     return 1, place, setting.base_method, setting.distilled, agnostic, setting.backbone, str(setting)
 
 
-# What a row says of itself
+# How a row is labelled
+
+
+def name_of(row: Row) -> str:
+    """The method, and what distinguishes this row from others of the same method."""
+    return method_of(row.setting) + (f" ({row.differs})" if row.differs else "")
 
 
 def method_of(setting: Setting) -> str:
-    """As in papers: CoOp, CoOp + KDPL, and KDPL-CA for class-agnostic."""
+    """As in papers: CoOp, CoOp + KDPL, and KDPL-CA if class-agnostic."""
     if setting.zero_shot:
         return "CLIP, zero-shot" if setting.trainer == "ZeroshotCLIP" else "CLIP, zero-shot, 7 templates"
     agnostic = "-CA" if setting.classnames == "vocabulary" else ""
@@ -168,7 +175,7 @@ def method_of(setting: Setting) -> str:
 
 
 def saw(setting: Setting) -> str:
-    """What training learned from."""
+    """What the training learned from."""
     if setting.zero_shot:
         return "nothing"
     if setting.labels_used is None:
@@ -180,12 +187,12 @@ def saw(setting: Setting) -> str:
 
 
 def short(model: str) -> str:
-    """The name of a CLIP; of a file without its folders."""
+    """The name of a CLIP; for a file, without its folders."""
     return Path(model).name if model.endswith((".pt", ".pth", ".safetensors")) else model
 
 
 def _tell_apart(rows: Sequence[Row]) -> None:
-    """Fill in ``differs``: the facts in which rows differ that would read the same."""
+    """Fill in ``differs`` for rows that would otherwise have the same label."""
     alike: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         alike[method_of(row.setting), saw(row.setting), row.setting.backbone].append(row)
@@ -196,7 +203,7 @@ def _tell_apart(rows: Sequence[Row]) -> None:
                 key: value
                 for key, value in own.items()
                 if any(key in other and other[key] != value for other in facts)
-                or (key.isupper() or key == "configuration")
+                or key.isupper()
                 and any(key not in other for other in facts)
             }
             texts = [row.setting.origin] * bool(row.setting.origin) + [f"{key} {value}" for key, value in told.items()]
@@ -217,13 +224,13 @@ def _facts(row: Row) -> dict[str, str]:
 
 
 def baseline_of(row: Row, rows: Sequence[Row], trainer: str | None = None) -> tuple[Row | None, str]:
-    """The row to compare with: of KDPL the same method with labels, else the student without prompts.
+    """The row to compare with: for KDPL the same method with labels, otherwise the zero-shot student.
 
     Args:
-        trainer: the baseline of all rows, in place of these.
+        trainer: the baseline for all rows instead.
 
     Returns:
-        The row, if there is exactly one, and its name; empty if there is nothing to compare.
+        The row, if there is exactly one, and its name; the name is empty if there is nothing to compare.
     """
     not_known = row.setting.origin in (UNKNOWN_TRAINING, OTHER_STUDENT)
     if row.setting.zero_shot or row.setting.trainer == trainer or not_known:
@@ -258,7 +265,7 @@ def difference(
     combine: Callable[[Sequence[float]], float],
     number: str = ACCURACY,
 ) -> Sample:
-    """Ours minus the baseline's, of the seeds in which both had the same training split and test images."""
+    """Ours minus the baseline's, for the seeds in which both had the same training split and test images."""
     if any(row.test_sets.get(part) != baseline.test_sets.get(part) for part in parts):
         return Sample({})
     ours, others = (one.sample(parts, combine, number).by_seed for one in (row, baseline))

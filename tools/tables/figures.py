@@ -1,4 +1,4 @@
-"""Which plots a set of tables gives, the most telling first."""
+"""Which plots a set of tables gives, the most informative first."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ HALVES = ("base classes", "new classes", "harmonic mean")
 
 
 def figures_of(tables: Sequence[Table]) -> tuple[Figures, Figures]:
-    """Title and SVG of each plot: those to show at once, and those about single datasets or one half of the classes.
+    """Title and SVG of each plot: those to show at once, and those of single datasets or one half of the classes.
 
-    Where there is an average over datasets, it stands for them at first.
+    If there is an average over datasets, only the average is shown at once.
     """
     of_halves = [table for table in tables if table.protocol == BASE_TO_NEW]
     averages = [table for table in of_halves if table.source is None]
@@ -37,7 +37,7 @@ def _drawn(figures: Sequence[tuple[str, str | None]]) -> Figures:
 
 
 def _gains_of_halves(tables: Sequence[Table], halves: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Base to new: bars of all datasets together, one figure for each half or the harmonic mean."""
+    """Base to new: the bars of all datasets, one figure for each of ``halves``."""
     drawn = []
     of_halves = [table for table in tables if table.protocol == BASE_TO_NEW]
     for shots in dict.fromkeys(table.shots for table in of_halves):
@@ -49,12 +49,12 @@ def _gains_of_halves(tables: Sequence[Table], halves: Sequence[str]) -> list[tup
 
 
 def _bars(what: str, places: Sequence[tuple[str, Table, int]]) -> list[tuple[str, str | None]]:
-    """One figure each for KDPL, KDPL-CA and methods with labels, as their baselines differ, and for each student.
+    """One figure per student and kind of training (labels, KDPL, KDPL-CA), since their baselines differ.
 
     Args:
-        places: what a group of bars is called, and the table and the column that it is from.
+        places: for each group of bars its name, table and column.
     """
-    rows: dict[tuple[str, ...], Row] = {}  # the same setting is a row of its own in each table
+    rows: dict[tuple[str, ...], Row] = {}  # the same setting has a row in each table
     figures: dict[str, dict[str, dict[Row, Sample]]] = {}
     for name, table, place in places:
         for row, cells, baseline in zip(table.rows, table.cells, table.baselines, strict=True):

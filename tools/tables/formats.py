@@ -9,6 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from tabulate import tabulate
 
+from kdpl.atomic_files import atomic_path
+
 from .cells import Cell, Column, Table
 from .comparison import Row, method_of, saw
 from .grid import HEADINGS, LEGEND, headings, lines_of, sources
@@ -54,13 +56,13 @@ LATEX_SPECIAL = {
 
 
 def latex_text(text: str) -> str:
-    """Text that LaTeX prints as it is; what its standard fonts lack becomes a question mark."""
+    """Text escaped for LaTeX; characters that its standard fonts lack become question marks."""
     escaped = "".join(LATEX_SPECIAL.get(letter, letter) for letter in text)
     return escaped.encode("latin-1", "replace").decode("latin-1")
 
 
 def latex(tables: Sequence[Table]) -> str:
-    """A document with a ``table`` environment for each table; these can be copied, and need booktabs and graphicx."""
+    """A document with one ``table`` environment per table; to copy one, load booktabs and graphicx."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True,
         keep_trailing_newline=True, block_start_string="<%", block_end_string="%>", variable_start_string="<<",
@@ -74,14 +76,14 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def _size(entries: int) -> str:
-    """The type in which a page holds so many lines and rules."""
+    """The font size at which that many lines and rules fit on a page."""
     return next(
         (size for most, size in ((50, ""), (66, r"\footnotesize"), (84, r"\scriptsize")) if entries < most), r"\tiny"
     )
 
 
 def comma_separated(tables: Sequence[Table]) -> str:
-    """A line for every cell, with all that is known of it; numbers are not rounded."""
+    """One line per cell, with everything known about it; numbers are not rounded."""
     lines = [
         _facts(table, row, column, cell, baseline)
         for table in tables
@@ -96,7 +98,7 @@ def comma_separated(tables: Sequence[Table]) -> str:
 
 
 def _facts(table: Table, row: Row, column: Column, cell: Cell, baseline: str) -> dict[str, object]:
-    """The columns of a line and what stands in them."""
+    """One line, by column."""
     setting, sample, found = row.setting, cell.sample, cell.published
     return {
         "protocol": table.protocol,
@@ -133,10 +135,10 @@ def _facts(table: Table, row: Row, column: Column, cell: Cell, baseline: str) ->
 
 
 def report(tables: Sequence[Table], folder: Path | None = None) -> str:
-    """The page, with its plots, and with CSV and LaTeX to download; matplotlib is loaded only here.
+    """The HTML page with plots, and CSV and LaTeX to download; only this needs matplotlib.
 
     Args:
-        folder: that it will lie in, for links to runs.
+        folder: where it will be written, for links to runs.
     """
     from .page import page
 
@@ -153,9 +155,7 @@ FORMATS = {
 
 
 def write_all(tables: Sequence[Table], folder: Path) -> list[Path]:
-    """Write every format but the terminal's into a folder; the files."""
-    from kdpl.atomic_files import atomic_path
-
+    """Write every format except the terminal's into a folder; returns the files."""
     written = []
     for name, (render, ending) in FORMATS.items():
         if name != "terminal":

@@ -1,9 +1,10 @@
-"""A table as lines of text, the same for every format: a line of numbers, below it differences and published values."""
+"""A table as lines of text, shared by all formats: per row a line of numbers, then differences and published values."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from .cells import Cell, Table
-from .comparison import Row, method_of, saw, short
+from .comparison import Row, name_of, saw, short
 from .published import FILES
 
 LEGEND = (
@@ -19,12 +20,12 @@ NOT_AVAILABLE = "not available"
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a grid.
+    """One line of text.
 
     Attributes:
         kind: "result", "difference" or "published".
-        texts: of all columns.
-        best: places of texts that are the best of their column.
+        texts: one per column, headings included.
+        best: positions of texts that are the best of their column.
     """
 
     kind: str
@@ -37,25 +38,21 @@ def headings(table: Table) -> tuple[str, ...]:
 
 
 def lines_of(table: Table) -> list[Line]:
-    """The lines of all rows in order.
-
-    A row without numbers of its own kind has no line of that kind: what learns nothing is compared with nothing.
-    """
+    """All lines in order; a row without a baseline has no line of differences."""
     lines = []
     any_published = any(cell.published for cells in table.cells for cell in cells)
     for row, cells, baseline in zip(table.rows, table.cells, table.baselines, strict=True):
         best = frozenset(len(HEADINGS) + place for place, cell in enumerate(cells) if cell.best)
-        lines.append(Line("result", (*_labels(row, table), *(number(cell) for cell in cells)), best))
+        lines.append(Line("result", (*_labels(row, table), *map(number, cells)), best))
         if baseline:
-            texts = (signed(cell) for cell in cells)
-            lines.append(Line("difference", (f"minus {baseline}", "", "", _pairs(cells), *texts)))
+            lines.append(Line("difference", (f"minus {baseline}", "", "", _pairs(cells), *map(signed, cells))))
         if any_published:
-            lines.append(Line("published", ("published", "", "", "", *(published(cell) for cell in cells))))
+            lines.append(Line("published", ("published", "", "", "", *map(published, cells))))
     return lines
 
 
 def number(cell: Cell) -> str:
-    """Mean and spread in percent; how many seeds, where some are missing or have records that disagree."""
+    """Mean and spread in percent, with remarks about seeds that are missing or whose records disagree."""
     remarks = [f"{cell.sample.n} of {cell.sample.n + len(cell.missing_seeds)}"] * bool(cell.missing_seeds)
     remarks += ["records disagree"] * cell.conflict
     if not cell.sample:
@@ -72,7 +69,7 @@ def signed(cell: Cell) -> str:
 
 
 def published(cell: Cell) -> str:
-    """The published number, the verdict, and the mark of its source."""
+    """The published number, the verdict, and a reference to its source."""
     if cell.published is None:
         return NOT_AVAILABLE
     band = f" ±{cell.band:.2f}" if cell.band is not None else ""
@@ -81,37 +78,33 @@ def published(cell: Cell) -> str:
 
 
 def mark(cell: Cell) -> str:
-    """A letter for the file and the line in it, such as a31; :func:`sources` tells them."""
+    """A letter for the file and the line in it, such as a31, as explained by :func:`sources`."""
     return f"{'abc'[FILES.index(cell.published.file)]}{cell.published.line}"
 
 
 def sources(table: Table) -> list[str]:
-    """For each published number of a table its mark, file, line and source; numbers of one source together."""
-    by_source: dict[tuple[str, str], list[Cell]] = {}
-    for cells in table.cells:
-        for cell in cells:
-            if cell.published:
-                by_source.setdefault((cell.published.file, cell.published.source), []).append(cell)
+    """File, lines and source of the published numbers in a table, one text per source."""
+    by_source: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for cell in (cell for cells in table.cells for cell in cells if cell.published):
+        by_source[cell.published.file, cell.published.source].add(mark(cell))
     texts = []
-    for (file, source), cells in by_source.items():
-        marks = sorted({mark(cell) for cell in cells}, key=lambda text: int(text[1:]))
-        numbers = ", ".join(f"[{text}]" for text in marks)
+    for (file, source), marks in by_source.items():
+        numbers = ", ".join(f"[{text}]" for text in sorted(marks, key=lambda text: int(text[1:])))
         texts.append(f"{numbers}: {source} (the number is the line in assets/published/{file}).")
     return texts
 
 
 def _labels(row: Row, table: Table) -> tuple[str, str, str, str]:
-    method = method_of(row.setting) + (f" ({row.differs})" if row.differs else "")
-    seeds = " ".join(str(seed) for seed in sorted(row.seeds))
+    seeds = " ".join(map(str, sorted(row.seeds)))
     missing = sorted(set(table.seeds) - row.seeds)
     if missing and not row.setting.zero_shot:
-        seeds = f"{seeds} (not {' '.join(str(seed) for seed in missing)})"
-    return method, saw(row.setting), short(row.setting.backbone), seeds or "-"
+        seeds = f"{seeds} (not {' '.join(map(str, missing))})"
+    return name_of(row), saw(row.setting), short(row.setting.backbone), seeds or "-"
 
 
 def _pairs(cells: list[Cell]) -> str:
     counts = sorted({cell.difference.n for cell in cells if cell.difference})
-    return " or ".join(str(count) for count in counts) + " pairs" * bool(counts) if counts != [1] else "1 pair"
+    return " or ".join(map(str, counts)) + " pairs" * bool(counts) if counts != [1] else "1 pair"
 
 
 def _spread(spread: float | None) -> str:

@@ -1,9 +1,11 @@
-"""Which tables a set of results gives: their protocol, rows and columns."""
+"""Which tables a set of results gives, with their protocols, rows and columns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
+
+from tools.sweep.protocols import FEW_SHOTS
 
 from .cells import Column, Table, fill
 from .comparison import Part, rows_of
@@ -12,19 +14,18 @@ from .seed_statistics import harmonic_mean_of_averages
 
 BASE_TO_NEW, CROSS_DATASET, DOMAINS = "base to new", "cross-dataset", "domain generalisation"
 FEW_SHOT, ZERO_SHOT = "few-shot", "zero-shot"
-FEW_SHOTS = (1, 2, 4, 8, 16)
 ABOUT_CALIBRATION_ERROR = (
-    "ECE: expected calibration error in percent, over 15 bins of confidence; the lower, the better. Harmonic means "
-    "have none, and neither do results from before it was recorded."
+    "ECE: expected calibration error in percent, over 15 bins of confidence; lower is better. Harmonic means have "
+    "none, and neither do results from before it was recorded."
 )
 
 
 def all_tables(results: Sequence[Result], baseline: str | None = None, calibration_error: bool = False) -> list[Table]:
-    """Every table that the results give something for.
+    """Every table that has at least one result.
 
     Args:
         baseline: trainer to compare all rows with; see :func:`comparison.baseline_of`.
-        calibration_error: whether to add a column with it for each column of accuracies.
+        calibration_error: add a column of it for each column of accuracies.
     """
     tables = [*_base_to_new(results), *_transfer(results), *_few_shot(results)]
     shown = {path for table in tables for path in table.paths}
@@ -66,7 +67,7 @@ def _base_to_new(results: Sequence[Result]) -> list[Table]:
 
 
 def _base_and_new_together(results: Sequence[Result], shots: int) -> list[Result]:
-    """Results on all classes of prompts that were trained on the base ones, and those of zero-shot CLIP beside them."""
+    """Results on all classes, of prompts trained on the base classes and of zero-shot CLIP."""
     whole = [result for result in results if result.evaluation.subsample == "all"]
     own = [
         result
@@ -78,10 +79,10 @@ def _base_and_new_together(results: Sequence[Result], shots: int) -> list[Result
 
 
 def halves(datasets: Sequence[str], published: str | None, together: Sequence[Result] = ()) -> list[Column]:
-    """Base, new and harmonic mean, averaged over datasets; last all classes, where every dataset has such a result.
+    """Base, new, harmonic mean and, if every dataset has results on it, all classes; averaged over datasets.
 
     Args:
-        published: the name of the dataset or the average in published tables.
+        published: the name of the dataset or average in published tables.
         together: results on all classes.
     """
     base, new, every = (tuple(Part(dataset, part) for dataset in datasets) for part in ("base", "new", "all"))
@@ -99,7 +100,7 @@ def halves(datasets: Sequence[str], published: str | None, together: Sequence[Re
 
 
 def _transfer(results: Sequence[Result]) -> list[Table]:
-    """Cross-dataset and domain generalisation: prompts of one dataset on others, all classes of each."""
+    """Cross-dataset and domain generalisation: prompts of one dataset tested on all classes of others."""
     whole = [result for result in results if result.evaluation.subsample == "all"]
     tables = []
     for source, classes, shots in _distinct(
@@ -138,7 +139,7 @@ def _average(datasets: Sequence[str], protocol: str, source: str | None) -> Colu
 
 
 def _few_shot(results: Sequence[Result]) -> list[Table]:
-    """Accuracy against shots; a single number of shots is a curve only where no other table shows it."""
+    """Accuracy against shots; a single number of shots gets a table only if no other table shows it."""
     own = [result for result in results if result.evaluation.subsample == "all" and result.source_classes == "all"]
     tables = []
     for dataset in _distinct(result.source for result in own):
@@ -158,7 +159,7 @@ def _few_shot(results: Sequence[Result]) -> list[Table]:
 
 
 def _zero_shot_alone(results: Sequence[Result]) -> list[Table]:
-    """What was evaluated without prompts, where there is nothing beside it."""
+    """Zero-shot results that no other table shows."""
     columns = [
         Column(" ".join(word for word in (dataset, half) if word != "all"), (Part(dataset, half),))
         for dataset, half in _distinct((result.evaluation.dataset, result.evaluation.subsample) for result in results)
@@ -172,7 +173,7 @@ def _zero_shot(results: Sequence[Result]) -> list[Result]:
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
-    """Different values in order, without None unless it stands in a tuple."""
+    """The distinct values in order, without None (which may still occur inside tuples)."""
     return sorted({value for value in values if value is not None}, key=_key)
 
 
@@ -183,7 +184,7 @@ def _key(value: Any) -> tuple:
 
 
 def in_shots(shots: int | None) -> str:
-    """A number of training images per class, in words."""
+    """The number of training images per class, in words."""
     return f"{shots} shot{'s' * (shots != 1)}" if shots is not None and shots > 0 else "all images"
 
 
@@ -195,7 +196,7 @@ def table_of(
     source: str | None,
     shots: int | None,
 ) -> Table:
-    """A table with these columns and a row for each setting of the results; not filled."""
+    """A table with these columns and a row for each setting; its cells are not filled yet."""
 
     def part_of(result: Result) -> Part:
         evaluation = result.evaluation

@@ -1,4 +1,4 @@
-"""One HTML page with all tables and plots; it needs nothing but itself."""
+"""One self-contained HTML page with all tables and plots."""
 
 import base64
 import os
@@ -14,10 +14,9 @@ from kdpl.pages import render
 from kdpl.run_record import FILE_NAME, read_record
 
 from .cells import Cell, Table
-from .comparison import method_of
+from .comparison import ACCURACY, Row, method_of, name_of, short
 from .figures import figures_of
 from .grid import HEADINGS, LEGEND, MISSING, NOT_AVAILABLE, Line, lines_of, sources
-from .headline import headline
 from .layouts import BASE_TO_NEW
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -26,11 +25,11 @@ HARMONIC_MEAN = "harmonic mean"
 
 
 def page(tables: Sequence[Table], folder: Path | None = None, downloads: Sequence[tuple[str, str]] = ()) -> str:
-    """The whole document.
+    """Render the page.
 
     Args:
-        folder: where it will lie; links to runs start from there, and without it there are none.
-        downloads: names of files and their content, which the page carries.
+        folder: where it will be written, for links to runs; without it there are no links.
+        downloads: names and contents of files that the page offers to download.
     """
     first, more = figures_of(tables)
     return render(
@@ -42,9 +41,50 @@ def page(tables: Sequence[Table], folder: Path | None = None, downloads: Sequenc
     )  # fmt: skip
 
 
+def headline(tables: Sequence[Table]) -> str:
+    """The main result in one sentence: the best trained row of the first table that has one, and its gain over CLIP."""
+    for table in tables:
+        place = _main_column(table)
+        trained = [
+            (row, cells[place])
+            for row, cells in zip(table.rows, table.cells, strict=True)
+            if not row.setting.zero_shot and cells[place].sample
+        ]
+        if trained:
+            return _sentence(table, place, *max(trained, key=lambda pair: pair[1].sample.mean))
+    return ""
+
+
+def _main_column(table: Table) -> int:
+    """The harmonic mean, or otherwise the last accuracy, which is the average if there is one."""
+    titles = [column.title for column in table.columns]
+    if table.protocol == BASE_TO_NEW and HARMONIC_MEAN in titles:
+        return titles.index(HARMONIC_MEAN)
+    return max(place for place, column in enumerate(table.columns) if column.number == ACCURACY)
+
+
+def _sentence(table: Table, place: int, row: Row, cell: Cell) -> str:
+    column = table.columns[place].title
+    what = "harmonic mean" if column == HARMONIC_MEAN else f"accuracy on {column}" if column else "accuracy"
+    value = f"{cell.sample.mean:.1f}\N{NO-BREAK SPACE}%"
+    text = f"{method_of(row.setting)} is best: {what} {value} with {short(row.setting.backbone)}"
+    zero_shot = [
+        cells[place].sample.mean
+        for other, cells in zip(table.rows, table.cells, strict=True)
+        if other.setting.trainer == "ZeroshotCLIP"
+        and other.setting.backbone == row.setting.backbone
+        and other.test_sets.keys() & row.test_sets.keys()
+        and cells[place].sample
+    ]
+    if zero_shot:
+        gain = cell.sample.mean - zero_shot[0]
+        text += f", {abs(gain):.1f} points {'above' if gain >= 0 else 'below'} zero-shot CLIP"
+    return f"{text} ({table.title[:1].lower()}{table.title[1:]})."
+
+
 @dataclass(frozen=True)
 class Group:
-    """The lines of one row of a table, which stay together however it is sorted."""
+    """The lines of one row of a table, which stay together when it is sorted."""
 
     cells: list[Cell]
     lines: list[Line]
@@ -59,7 +99,7 @@ def _groups_of(table: Table) -> Iterator[Group]:
 
 
 def _order_of(table: Table) -> list[int]:
-    """Places of the columns: the harmonic mean comes first, where a phone shows it."""
+    """The order of the columns: the harmonic mean first, so that it is visible on a phone."""
     places = list(range(len(table.columns)))
     if table.protocol != BASE_TO_NEW:
         return places
@@ -67,7 +107,7 @@ def _order_of(table: Table) -> list[int]:
 
 
 def _said(line: Line) -> str:
-    """What stands below the name of a method; on a phone only numbers may stand beside it."""
+    """The line below the name of a method; beside it, a phone has room only for numbers."""
     _, learned_from, student, seeds = line.texts[: len(HEADINGS)]
     if line.kind != "result":
         return seeds
@@ -75,7 +115,7 @@ def _said(line: Line) -> str:
 
 
 def _marked(text: str) -> Markup:
-    """A published number with its verdict in colour; what is not there is quiet."""
+    """A published number with its verdict in colour; missing values are greyed out."""
     if text in QUIET:
         return Markup(f'<span class="quiet">{escape(text)}</span>')
     colour = {"inside": "good", "outside": "bad"}
@@ -85,7 +125,7 @@ def _marked(text: str) -> Markup:
 
 
 def _hover(cell: Cell) -> str:
-    """The values behind a mean."""
+    """The values behind a mean, shown on hover."""
     values = [
         f"seed {seed}: {value:.2f} %" if seed is not None else f"{value:.4f} %"
         for seed, value in cell.sample.by_seed.items()
@@ -98,19 +138,19 @@ def _value_of(cell: Cell) -> str:
 
 
 def _runs_of(table: Table, folder: Path | None) -> list[tuple[str, list[tuple[str, str]]]]:
-    """For each row the names of its records and links to them."""
+    """For each row, its records as texts and links."""
     if folder is None:
         return []
     found = []
     for row in table.rows:
         paths = sorted(row.all_paths)
         links = [(_short(path), quote(os.path.relpath(path, folder))) for path in paths]
-        found.append((method_of(row.setting) + (f" ({row.differs})" if row.differs else ""), links))
+        found.append((name_of(row), links))
     return found
 
 
 def _short(path: Path) -> str:
-    """The last two folders of a record, which tell it from its neighbours: the kind of run and the seed."""
+    """The last two folders of a record's path: the kind of run and the seed."""
     return "/".join(path.parent.parts[-2:])
 
 

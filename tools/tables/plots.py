@@ -1,26 +1,26 @@
-"""Plots of tables as SVG that takes the page's text colour: base against new, few-shot curves, gains."""
+"""Plots of tables as SVG in the page's text colour: base against new, few-shot curves, gains."""
 
 import io
 import math
 import re
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, harmonic_mean
 
 import matplotlib
 
 matplotlib.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402  after the choice of what draws
+import matplotlib.pyplot as plt  # noqa: E402  after the choice of backend
 import numpy as np  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from .cells import Table  # noqa: E402
 from .comparison import Row, method_of, method_order, short  # noqa: E402
-from .seed_statistics import Sample, harmonic_mean  # noqa: E402
+from .seed_statistics import Sample  # noqa: E402
 
-NOTE = {"fontsize": 8.5, "alpha": 0.6, "loc": "left"}  # of a remark above the axes
+NOTE = {"fontsize": 8.5, "alpha": 0.6, "loc": "left"}  # a remark above the axes
 INK = "#010203"  # stands for the page's text colour
-# Readable on white and on black, and told apart by the colour-blind (after Okabe and Ito).
+# Readable on white and on black, and distinguishable to the colour-blind (after Okabe and Ito).
 COLOURS = ("#0f86c9", "#d9711a", "#12997a", "#c968a0", "#b8890b", "#7a6fd0", "#5c8a2f", "#d2495f")
 MARKERS = {"labels": "o", "teacher": "^", "vocabulary": "s", "nothing": "D", "zero-shot teacher": "*"}
 STYLE = {
@@ -34,7 +34,7 @@ STYLE = {
 
 
 def base_against_new(table: Table) -> str | None:
-    """Each row as a point with its spread and its name; curves of equal harmonic mean behind. None for one point."""
+    """Each row as a named point with its spread, over curves of equal harmonic mean. None for a single point."""
     rows = [(row, cells[0].sample, cells[1].sample) for row, cells in zip(table.rows, table.cells, strict=True)]
     rows = [(row, base, new) for row, base, new in rows if base and new]
     if len(rows) < 2:
@@ -61,7 +61,7 @@ Point = tuple[Row, Sample, Sample]
 
 
 def _near_and_far(points: Sequence[Point]) -> tuple[list[Point], list[Point]]:
-    """Points to draw, and zero-shot results so far away that the others would shrink to a spot beside them."""
+    """Points to draw, and zero-shot results so far away that they would squeeze all others into one spot."""
     trained = [(base.mean, new.mean) for row, base, new in points if not row.setting.zero_shot]
     if len(trained) < 2:
         return list(points), []
@@ -77,10 +77,7 @@ def _near_and_far(points: Sequence[Point]) -> tuple[list[Point], list[Point]]:
 
 
 def few_shot_curves(table: Table) -> str | None:
-    """Accuracy against shots, one line per row with its spread; a level line for what learns nothing.
-
-    None if no row has more than one point.
-    """
+    """Accuracy against shots, one line per row, horizontal for zero-shot. None if no row has more than one point."""
     lines = []
     for row, cells in zip(table.rows, table.cells, strict=True):
         points = [
@@ -116,17 +113,17 @@ def few_shot_curves(table: Table) -> str | None:
 
 
 def gain_bars(title: str, gains: Mapping[str, Mapping[Row, Sample]]) -> str | None:
-    """Paired differences to the baselines: a group of bars per dataset, one bar per row. None for a single bar.
+    """Differences from the baselines, as a group of bars per dataset and a bar per row. None for a single bar.
 
     Args:
-        gains: of each dataset the difference of each row.
+        gains: the differences by dataset and row.
     """
     gains = {name: of_rows for name, of_rows in gains.items() if any(of_rows.values())}
     rows = list(dict.fromkeys(row for of_rows in gains.values() for row, gain in of_rows.items() if gain))
     if sum(bool(gain) for of_rows in gains.values() for gain in of_rows.values()) < 2:
         return None
     with plt.rc_context(STYLE):
-        alone = len(gains) == 1  # the bars of one dataset are named where they begin
+        alone = len(gains) == 1  # the bars of a single dataset are named on the axis
         figure, axes = plt.subplots(figsize=(5.2, 0.9 + (0.26 * len(rows) + 0.2) * len(gains) + 0.22 * (not alone)))
         thickness = 0.84 / len(rows)
         offsets = [(place - (len(rows) - 1) / 2) * thickness for place in range(len(rows))]
@@ -158,12 +155,12 @@ def gain_bars(title: str, gains: Mapping[str, Mapping[Row, Sample]]) -> str | No
 
 
 def _figure(n_labels: int) -> tuple[Figure, Axes]:
-    """A figure with room for so many names at its right."""
+    """A figure with room for that many names on its right."""
     return plt.subplots(figsize=(4.8, max(3.6, 0.22 * n_labels + 0.8)))
 
 
 def _name_at_the_right(axes: Axes, points: Sequence[tuple[float, float, Row]], rows: Sequence[Row]) -> None:
-    """Name points in a column beside the axes, in their order, each with a thin line to its point."""
+    """Name points in a column beside the axes, in order of height, each with a thin line to its point."""
     bottom, top = axes.get_ylim()
     height = axes.figure.get_size_inches()[1] - 0.8
     gap = (top - bottom) * 0.19 / height  # a line of text
@@ -171,7 +168,7 @@ def _name_at_the_right(axes: Axes, points: Sequence[tuple[float, float, Row]], r
     places: list[float] = []
     for _, y, _ in ordered:
         places.append(max(y, places[-1] + gap) if places else max(y, bottom))
-    if places and places[-1] > top:  # push down what stands too high
+    if places and places[-1] > top:  # push down whatever is too high
         places[-1] = top
         for i in reversed(range(len(places) - 1)):
             places[i] = min(places[i], places[i + 1] - gap)
@@ -186,7 +183,7 @@ def _name_at_the_right(axes: Axes, points: Sequence[tuple[float, float, Row]], r
 
 
 def _curves_of_harmonic_mean(axes: Axes) -> None:
-    """Thin curves, each labelled where it leaves the figure."""
+    """Draw thin curves, each labelled where it leaves the figure."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     margin = max(2.0, 0.06 * (right - left), 0.06 * (top - bottom))
     left, right, bottom, top = max(0.1, left - margin), right + margin, max(0.1, bottom - margin), top + margin
@@ -207,7 +204,7 @@ def _curves_of_harmonic_mean(axes: Axes) -> None:
 
 
 def _colour(row: Row) -> str:
-    """Of the method, the same in all plots, paler where it learned from labels; zero-shot in the text colour."""
+    """One colour per method in all plots, paler if it learned from labels; the text colour for zero-shot."""
     if row.setting.zero_shot:
         return INK
     colour = COLOURS[min(method_order(row.setting.base_method), len(COLOURS) - 1)]
@@ -235,7 +232,7 @@ def _label(row: Row, rows: Sequence[Row]) -> str:
 
 
 def _svg(figure: Figure, title: str) -> str:
-    """The figure as an element for a page; text stays text, and its colour is the page's."""
+    """The figure as an SVG element; its text stays text, in the page's colour."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight", pad_inches=0.03)
     plt.close(figure)

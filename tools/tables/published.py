@@ -1,4 +1,4 @@
-"""Published accuracies beside our own: which number belongs to which cell, and where it stands."""
+"""Published accuracies: which number belongs to which cell, and where it comes from."""
 
 import csv
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Published:
-    """One number (percent), its place in our data, and where it was published."""
+    """One number in percent, its place in our files (lines count from 1, the header), and its source."""
 
     value: float
     file: str
-    line: int  # from 1, the header
+    line: int
     source: str
 
 
 @cache
 def published_accuracies() -> dict[tuple[str, str, str, str, str], Published]:
-    """All of them, by setting, student, method, dataset and metric.
+    """All of them by setting, student, method, dataset and metric.
 
     Raises:
         ValueError: if two lines give a number for the same cell.
@@ -56,12 +56,12 @@ def published_accuracies() -> dict[tuple[str, str, str, str, str], Published]:
 
 
 def find_published(protocol: str, setting: Setting, shots: int | None, dataset: str, metric: str) -> Published | None:
-    """The number published for a cell, if any.
+    """The published number for a cell, if there is one.
 
     Args:
-        protocol: a key of SETTINGS.
-        shots: of training; published are 16, and zero-shot results.
-        dataset: registered name, or Average_11, Average_10, Average_4_targets.
+        protocol: a key of SETTINGS; others have no published numbers.
+        shots: of the training; only 16 shots and zero-shot results were published.
+        dataset: a registered name, or Average_11, Average_10, Average_4_targets.
         metric: a key of METRICS.
     """
     if (shots != SHOTS and not setting.zero_shot) or setting.backbone not in STUDENTS:
@@ -77,7 +77,7 @@ def find_published(protocol: str, setting: Setting, shots: int | None, dataset: 
 
 
 def not_comparable(setting: Setting) -> str | None:
-    """Why a published number of this method says little about this setting."""
+    """Why the published number of this method says little about this setting; None if it does."""
     if setting.distilled and setting.teacher != PAPER_TEACHER:
         return "published with another teacher"
     return None

@@ -9,11 +9,15 @@ from kdpl.run_record import FILE_NAME
 from .dassl_logs import read_log
 from .records import Run, read_run
 
+WHAT_TO_RUN = (
+    "Run `bash scripts/kdpl/base2new.sh shapes 1` first, or name another folder: python -m tools.tables FOLDER."
+)
+
 
 def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """All finished runs below some folders, in the order of their paths.
+    """Read all finished runs below some folders, in the order of their paths.
 
-    Where a folder holds both a record and a log, the record counts.
+    A log is ignored if there is a record beside it.
 
     Returns:
         The runs, and a sentence for each file that is not a finished run.
@@ -23,26 +27,20 @@ def read_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """
     for folder in folders:
         if not folder.is_dir():
-            raise FileNotFoundError(f"There is no folder {folder.absolute()} to look for records in. {_what_to_run()}")
+            raise FileNotFoundError(f"There is no folder {folder.absolute()} to look for records in. {WHAT_TO_RUN}")
     runs, problems = [], []
     for path in _records_and_logs(folders):
         try:
-            run = read_run(path) if path.name == FILE_NAME else read_log(path)
+            runs.append(read_run(path) if path.name == FILE_NAME else read_log(path))
         except ValueError as error:
             problems.append(f"{path}: {error}")
-        else:
-            runs.append(run)
     if not runs:
         where = ", ".join(str(folder.absolute()) for folder in folders)
-        seen = "\n  ".join(["Files that are no finished runs:", *problems]) + "\n" if problems else ""
+        seen = "\n  ".join(["Files that are not finished runs:", *problems]) + "\n" if problems else ""
         raise FileNotFoundError(
-            f"No finished run ({FILE_NAME}, or log.txt of Dassl) below {where}. {seen}{_what_to_run()}"
+            f"No finished run ({FILE_NAME}, or log.txt of Dassl) below {where}. {seen}{WHAT_TO_RUN}"
         )
     return runs, problems
-
-
-def _what_to_run() -> str:
-    return "Run `bash scripts/kdpl/base2new.sh shapes 1` first, or name another folder: python -m tools.tables FOLDER."
 
 
 def _records_and_logs(folders: Sequence[Path]) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""What the results of one row of a table have in common: the setting of their runs."""
+"""A run with its setting: what the results in one row of a table have in common."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,21 +6,27 @@ from pathlib import Path
 from kdpl.run_record import RunRecord, Visible, read_record
 from trainers.kdpl.config import learns, of_result
 
-DASSL_LOG = "Dassl log"
-
 
 @dataclass(frozen=True)
 class Setting:
-    """All that training did and saw, but for seed and dataset."""
+    """Everything about a training except its seed and dataset.
+
+    Attributes:
+        labels_used: None if not recorded.
+        classnames: "dataset" or "vocabulary"; None if not recorded.
+        weights: role and SHA-256.
+        options: configuration keys and values.
+        origin: stated if this is not an ordinary record.
+    """
 
     trainer: str
-    labels_used: bool | None  # None: not recorded
-    classnames: str | None  # "dataset" or "vocabulary"
+    labels_used: bool | None
+    classnames: str | None
     teacher: str | None
     backbone: str
-    weights: tuple[tuple[str, str], ...] = ()  # role and SHA-256
-    options: tuple[tuple[str, str], ...] = ()  # configuration keys and values
-    origin: str = ""  # said when it is not an ordinary record
+    weights: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    origin: str = ""
 
     @property
     def zero_shot(self) -> bool:
@@ -28,7 +34,7 @@ class Setting:
 
     @property
     def base_method(self) -> str:
-        """The method that learns from labels; of a zero-shot classifier its own name."""
+        """The method that learns from labels; for a zero-shot classifier, its own name."""
         return self.trainer.removesuffix("_KDPL")
 
     @property
@@ -38,7 +44,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Run:
-    """One run, training or evaluation alone."""
+    """One run: a training, or an evaluation alone."""
 
     path: Path
     record: RunRecord
@@ -46,7 +52,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """The run of one ``results.json``.
+    """Read one ``results.json``.
 
     Raises:
         ValueError: if it is not a record of a finished run.

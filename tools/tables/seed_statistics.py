@@ -1,27 +1,22 @@
-"""Numbers over seeds: mean, spread, paired differences, and the band in which a published mean is expected."""
+"""Statistics over seeds: mean, spread, paired differences, and the band in which a published mean is expected."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean, harmonic_mean, stdev
 
 from scipy.stats import t as student_t
 
 CONFIDENCE = 0.95
 PUBLISHED_SEEDS = 3
-PUBLISHED_ROUNDING = 0.055  # points: accuracies were rounded to 0.1 before, and their mean to 0.01 after averaging
+PUBLISHED_ROUNDING = 0.055  # points: accuracies were rounded to 0.1 before averaging, and their mean to 0.01
 
-Seed = int | None  # None: the one result of something that learns nothing
+Seed = int | None  # None: the single result of something that learns nothing
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Values of several seeds.
-
-    Attributes:
-        by_seed: percent, or points of a difference.
-    """
+    """Values over seeds: accuracies in percent, or differences in points."""
 
     by_seed: Mapping[Seed, float]
 
@@ -42,34 +37,29 @@ class Sample:
         return stdev(self.by_seed.values()) if self.n > 1 else None
 
 
-def harmonic_mean(accuracies: Sequence[float]) -> float:
-    """Of two or more accuracies; 0 if one of them is 0."""
-    return statistics.harmonic_mean(accuracies)
-
-
 def harmonic_mean_of_averages(accuracies: Sequence[float]) -> float:
-    """Of the average of the first half and that of the second: how published tables average over datasets."""
+    """The harmonic mean of the averages of both halves: how published tables average over datasets."""
     half = len(accuracies) // 2
     return harmonic_mean([fmean(accuracies[:half]), fmean(accuracies[half:])])
 
 
 def paired_differences(ours: Mapping[Seed, float], baseline: Mapping[Seed, float]) -> Sample:
-    """Ours minus the baseline's, seed by seed; a baseline without seeds is subtracted from each of ours."""
+    """Ours minus the baseline's, seed by seed; a baseline without seeds is subtracted from every seed of ours."""
     if set(baseline) == {None}:
         baseline = dict.fromkeys(ours, baseline[None])
     return Sample({seed: ours[seed] - baseline[seed] for seed in ours if seed in baseline})
 
 
 def expected_band(sample: Sample, learned: bool = True) -> float | None:
-    """How far, in points, the mean of ``sample`` may lie from a published one before that says anything.
+    """How far the mean of ``sample`` may lie from a published mean before the difference is significant.
 
-    Both are means over seeds. Ours has n seeds with sample standard deviation s; the published one has three, its
-    spread was not published and is taken as ours. With 95 % confidence the difference then stays below
-    t(n - 1) * s * sqrt(1/n + 1/3), plus what rounding may have moved the published value. What learns nothing has no
-    seeds: only the rounding is left. One seed alone tells no spread.
+    Both are means over seeds. Ours has n seeds with sample standard deviation s; the published one has three, and its
+    unpublished spread is assumed to equal ours. With 95 % confidence, the difference then stays below
+    t(n - 1) * s * sqrt(1/n + 1/3), plus the rounding of the published value. Zero-shot results have no seeds, so only
+    the rounding remains.
 
     Returns:
-        Half the width of the band; None for a single seed.
+        Half the width of the band in points; None for a single seed, which has no spread.
     """
     if not learned:
         return PUBLISHED_ROUNDING
