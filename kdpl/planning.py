@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from .clip.device import n_cores, peak_memory, reset_peak_memory
@@ -21,7 +20,7 @@ from .distillation.objective import STUDENT, LabelObjective
 from .distillation.optimization import build_optimizer
 from .distillation.teacher import teacher_names
 from .distillation.training import Training
-from .images.transforms import training_transform
+from .measuring.pictures import picture_reader
 from .methods import METHODS
 from .prompts.prompted_clip import PromptedCLIP
 
@@ -170,10 +169,8 @@ class Planner:
     def _seconds_a_picture(self, student: str) -> float:
         """Decoding and augmenting a JPEG of usual size."""
         if student not in self._pictures:
-            content = io.BytesIO()
-            Image.effect_noise((500, 375), 40).convert("RGB").save(content, "JPEG")
-            transform = training_transform(load_clip(student).preprocessing)
-            self._pictures[student] = _seconds(lambda: transform(Image.open(content).convert("RGB")), self.device)
+            reader = picture_reader(load_clip(student).preprocessing)
+            self._pictures[student] = _seconds(reader, self.device)
         return self._pictures[student]
 
     def _tower(self, name: str, precision: str) -> _Tower:

@@ -136,3 +136,31 @@ def test_a_resnet_refuses_visual_prompts():
     model = tiny_clip("resnet")
     with pytest.raises(ValueError, match="need a ViT"):
         ImageEncoder(towers(model))(images(1, model), torch.randn(2, 128))
+
+
+def test_activations_of_many_classes_are_bounded_and_no_more_is_recomputed_than_has_to_be(monkeypatch):
+    encoder, recomputed = text_encoder(tiny_clip(), max_tokens=64), []
+    recompute = encoder._recomputed_suffix_features
+    monkeypatch.setattr(
+        encoder, "_recomputed_suffix_features", lambda *args: recomputed.append(len(args[1])) or recompute(*args)
+    )
+    prefix, words = torch.randn(1, 5, 64, requires_grad=True), torch.randn(60, 8, 64)
+
+    def kept(n: int) -> int:
+        """Bytes that the backward pass of n classes of 8 tokens needs."""
+        storages = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            assert encoder(prefix, words[:n], torch.full((n,), 12)).shape == (1, n, 32)
+        return sum(storages.values())
+
+    whole = kept(8)
+    assert recomputed == []  # so many are allowed at once
+    kept(10)
+    assert recomputed == [2, 2]  # three quarters are kept, the last one is for what is recomputed
+    recomputed.clear()
+    assert kept(60) < 1.05 * whole and recomputed == 27 * [2]

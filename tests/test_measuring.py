@@ -80,17 +80,41 @@ def test_random_clips_are_the_same_each_time_and_their_products_are_counted():
     assert image_flops("tiny") == pytest.approx(counter.get_total_flops(), rel=0.05)
 
 
-def test_the_benchmark_measures_everything_and_its_page_is_that_of_its_file(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("tools.benchmark.measures.processor_seconds", lambda command: float(len(command)))
-    monkeypatch.setattr("tools.benchmark.measures.NAMES_BY_LENGTH", (900, 600))
+@pytest.fixture
+def small_benchmark(monkeypatch):
+    monkeypatch.setattr("tools.benchmark.processes.processor_seconds", lambda command: float(len(command)))
+    monkeypatch.setattr("tools.benchmark.processes.METHODS", ("CoOp",))
+    monkeypatch.setattr("tools.benchmark.scales.NAMES_BY_LENGTH", (900, 600))
+
+
+def test_the_benchmark_measures_everything_and_its_page_is_that_of_its_file(small_benchmark, tmp_path, capsys):
     file = tmp_path / "performance.json"
-    assert benchmark(["--quick", "--json", str(file), *TINY]) == 0
+    assert benchmark(["--json", str(file), *TINY]) == 0
     page = capsys.readouterr().out
-    content = json.loads(file.read_text())
-    assert content["measures"].keys() == MEASURES.keys()
-    (whole,) = [row for row in content["measures"]["CoOp_KDPL beside the plain computation"] if "empty" in row["what"]]
-    assert whole["difference of the loss"] < 1e-4 and whole["difference of the gradient"] < 1e-4
-    (chosen,) = content["measures"]["Class-agnostic training"]
+    measures = json.loads(file.read_text())["measures"]
+    assert list(measures) == list(MEASURES)
+    whole = [row for row in measures["CoOp_KDPL beside the plain computation"] if "cache empty" in row["what"]]
+    assert [row["classes"] for row in whole] == [3, 6]
+    assert all(row["difference of the loss"] < 1e-4 and row["difference of the gradient"] < 1e-4 for row in whole)
+    (chosen,) = measures["Class-agnostic training"]
     assert chosen["tokens, here"] <= chosen["tokens, plain"]
+    (sweep,) = measures["A sweep over all methods"]  # each view of an image goes through the teacher once in all
+    assert (sweep["images through the teacher, plain"], sweep["images through the teacher, here"]) == (32, 16)
+    assert [row["classes"] for row in measures["Numbers of classes"]] == [10, 100, 1000, 2000, 5000]
     assert benchmark(["--render", str(file)]) == 0
-    assert capsys.readouterr().out == page and "| step, both cached" in page
+    assert capsys.readouterr().out == page and "step, both cached" in page
+
+
+def test_an_interrupted_benchmark_continues_and_another_setting_begins_anew(small_benchmark, tmp_path, capsys):
+    file = tmp_path / "performance.json"
+
+    def measured(*arguments):
+        assert benchmark(["--quick", "--json", str(file), *TINY, *arguments]) == 0
+        return capsys.readouterr().err.splitlines(), json.loads(file.read_text())["measures"]
+
+    told, first = measured("--only", "start")
+    assert told == ["Start-up"] and list(first) == ["Start-up"]
+    told, both = measured("--only", "share")
+    assert told == ["Share of the ceiling"] and both == {**both, **first} and list(both)[-1] == "Start-up"
+    told, other = measured("--only", "start", "--max-tokens", "100")
+    assert told == ["Start-up"] and list(other) == ["Start-up"]

@@ -12,6 +12,7 @@ from .prompt_lengths import ranges_of_like_length
 from .towers import TextTower, finish, project
 
 SHARE_OF_MEMORY = 0.3  # of the device, for the activations of one chunk of prompts
+PARTS = 4  # of this share: chunks that are recomputed have one, activations that are kept the others
 TOKENS_ON_CPU = 4096  # of one chunk without gradients: what leaves the processor's cache is several times slower
 
 
@@ -77,15 +78,10 @@ class TextEncoder(nn.Module):
         keys_values = self._prefix_keys_values(prefix, deep_prompts)
         ends = ends - n_prefix
         if by_length is None:
-            return self._in_chunks(keys_values, suffix, ends)
+            return self._in_chunks(keys_values, suffix, ends, [(n_suffix, len(suffix))])
         order = ends.argsort(descending=True, stable=True)
-        suffix, ends = suffix[order], ends[order]
-        features, start = [], 0
-        for length, n_classes in by_length:
-            stop = start + n_classes
-            features.append(self._in_chunks(keys_values, suffix[start:stop, : length - n_prefix], ends[start:stop]))
-            start = stop
-        return torch.cat(features, dim=1)[:, order.argsort()]
+        by_length = [(length - n_prefix, n_classes) for length, n_classes in by_length]
+        return self._in_chunks(keys_values, suffix[order], ends[order], by_length)[:, order.argsort()]
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """Features of ordinary texts, (n, context_length) token ids -> (n, embed_dim), not normalised."""
@@ -97,23 +93,42 @@ class TextEncoder(nn.Module):
         by_length = ranges_of_like_length(lengths)
         return self(embedded[:1, :n_prefix], embedded[:, n_prefix:], ends, by_length=by_length)[0]
 
-    def _in_chunks(self, keys_values: list[tuple[Tensor, Tensor]], suffix: Tensor, ends: Tensor) -> Tensor:
-        """:meth:`_suffix_features`, in parts that are recomputed in the backward pass if memory does not hold all."""
-        n_groups, n_cls, n_suffix = len(keys_values[0][0]), *suffix.shape[:2]
-        max_prompts = max(1, self._tokens_at_once() // n_suffix)
-        if n_groups * n_cls <= max_prompts:
-            return self._suffix_features(keys_values, suffix, ends)
-        group_step, class_step = max(1, max_prompts // n_cls), min(n_cls, max_prompts)
-        rows = []
-        for g in range(0, n_groups, group_step):
-            group = [(k[g : g + group_step], v[g : g + group_step]) for k, v in keys_values]
-            features = [
-                checkpoint(self._suffix_features, group, suffix[c : c + class_step], ends[c : c + class_step],
-                           use_reentrant=False, preserve_rng_state=False)
-                for c in range(0, n_cls, class_step)
-            ]  # fmt: skip
-            rows.append(torch.cat(features, dim=1))
-        return torch.cat(rows)
+    def _in_chunks(
+        self,
+        keys_values: list[tuple[Tensor, Tensor]],
+        suffix: Tensor,
+        ends: Tensor,
+        by_length: Sequence[tuple[int, int]],
+    ) -> Tensor:
+        """:meth:`_suffix_features`, the longest first, in parts that are recomputed in the backward pass.
+
+        Parts whose activations memory holds beside those of one more are not recomputed.
+        """
+        n_groups, fits = len(keys_values[0][0]), self._tokens_at_once()
+        chunk = fits
+        if torch.is_grad_enabled() and n_groups * sum(length * n for length, n in by_length) > fits:
+            chunk = fits // PARTS
+            fits -= chunk
+        features, first = [], 0
+        for length, n_cls in by_length:
+            n_prompts, rows = max(1, chunk // length), []
+            group_step, class_step = max(1, n_prompts // n_cls), min(n_cls, n_prompts)
+            for g in range(0, n_groups, group_step):
+                group, columns = keys_values, []
+                if group_step < n_groups:
+                    group = [(k[g : g + group_step], v[g : g + group_step]) for k, v in keys_values]
+                for c in range(first, first + n_cls, class_step):
+                    stop = min(c + class_step, first + n_cls)
+                    fits -= len(group[0][0]) * (stop - c) * length
+                    compute = self._suffix_features if fits >= 0 else self._recomputed_suffix_features
+                    columns.append(compute(group, suffix[c:stop, :length], ends[c:stop]))
+                rows.append(_joined(columns, dim=1))
+            features.append(_joined(rows, dim=0))
+            first += n_cls
+        return _joined(features, dim=1)
+
+    def _recomputed_suffix_features(self, *args) -> Tensor:
+        return checkpoint(self._suffix_features, *args, use_reentrant=False, preserve_rng_state=False)
 
     def _prefix_keys_values(self, x: Tensor, deep_prompts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Keys and values (groups, heads, n_prefix, head_dim) that the prefix shows to later tokens, block by block."""
@@ -191,6 +206,10 @@ def _common_prefix(tokens: Tensor, shortest: int) -> int:
     differs = (tokens != tokens[:1]).any(dim=0)
     n_same = int(differs.int().argmax()) if bool(differs.any()) else tokens.shape[1]
     return min(n_same, shortest - 1)
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 def _after_prefix(prefix: Tensor, own: Tensor, n_cls: int) -> Tensor:

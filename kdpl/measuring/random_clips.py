@@ -1,6 +1,7 @@
 """CLIPs of full size with random weights: time does not depend on these, and nothing has to be downloaded."""
 
 import importlib
+from functools import lru_cache
 
 import torch
 
@@ -37,6 +38,9 @@ def random_clip(name: str, seed: int = 0) -> LoadedCLIP:
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
     return openai_clip(model, name, weights_sha256=f"random {name} {seed}")
+
+
+kept_clip = lru_cache(2)(random_clip)  # a student and a teacher stay in memory
 
 
 def image_flops(name: str) -> float:

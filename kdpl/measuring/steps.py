@@ -16,7 +16,7 @@ from ..distillation.teacher import Teacher
 from ..distillation.training import Training
 from ..methods import find_method
 from ..prompts.prompted_clip import PromptedCLIP
-from .random_clips import random_clip
+from .random_clips import kept_clip
 from .timing import interleaved_seconds
 
 SAME_STEPS = 3  # whose prompts are compared
@@ -53,12 +53,12 @@ def step_case(
     Args:
         student, teacher: architectures, see :func:`random_clip`.
     """
-    entry, clip = find_method(method), random_clip(student)
+    entry, clip = find_method(method), kept_clip(student)
     names = [f"class number {i}" for i in range(n_classes)]
     learner = entry.build_learner(clip, entry.complete({}), n_classes, 1)
     model = PromptedCLIP(clip, learner, names, device=device, precision=precision)
     classifier = ZeroShotClassifier(
-        random_clip(teacher, seed=1), names, device=device, precision=precision, logit_scale=model.logit_scale
+        kept_clip(teacher, seed=1), names, device=device, precision=precision, logit_scale=model.logit_scale
     )
     regulariser = entry.build_regulariser(
         model.clip, entry.complete({}), names, "a photo of a {}.", precision=precision

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def interleaved_seconds(
             function()
             synchronise(device)
             times.append(clock() - start)
-    return [sorted(times)[n // 2] for times in seconds]
+    return [median(times) for times in seconds]
 
 
 def matrix_ceiling(

@@ -1,64 +1,28 @@
-"""What the benchmark measures: functions of a setting that return rows of plain values."""
+"""What the benchmark measures of training steps: functions of a setting that return rows of plain values."""
 
-import resource
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from kdpl.clip.device import peak_memory
-from kdpl.clip.precision import resolve_precision
 from kdpl.distillation.fast_steps import total_loss
 from kdpl.distillation.objective import STUDENT, TEACHER, DistillationObjective
 from kdpl.distillation.optimization import build_optimizer, with_fused_kernels
 from kdpl.distillation.training import Training
-from kdpl.measuring.random_clips import image_flops, random_clip
-from kdpl.measuring.steps import step_case
-from kdpl.measuring.timing import interleaved_seconds, matrix_ceiling
+from kdpl.measuring.memory import peak_bytes
+from kdpl.measuring.pictures import picture_reader
+from kdpl.measuring.random_clips import image_flops
+from kdpl.measuring.timing import matrix_ceiling
 from kdpl.methods import METHODS
-from kdpl.prompts import CoOpPromptLearner
 from kdpl.prompts.prompted_clip import PromptedCLIP
 
 from .plain import PlainCoOp
-
-ROOT = Path(__file__).parents[2]
-Row = dict[str, Any]
-# Names of Open Images V7 by the number of their tokens, from one token on, as CLIP's tokenizer counts them.
-NAMES_BY_LENGTH = (3054, 8306, 4876, 2438, 1158, 555, 310, 120, 58, 29, 11, 5, 2, 2, 3, 1, 2)
-CHOSEN = 1000
-
-
-@dataclass(frozen=True)
-class Setting:
-    """The size of what is measured."""
-
-    device: torch.device
-    student: str
-    teacher: str
-    classes: int
-    batch: int
-    steps: int
-    quick: bool
-    clock: Callable[[], float] = time.perf_counter
-
-    def seconds(self, functions: list[Callable[[], Any]]) -> list[float]:
-        """Median seconds of each function, called in turn."""
-        return interleaved_seconds(functions, self.steps, self.device, clock=self.clock)
-
-
-def case(setting: Setting, method: str = "CoOp", classes: int | None = None) -> tuple[DistillationObjective, dict]:
-    """An objective and a batch with its features."""
-    fp32 = resolve_precision("fp32", setting.device)
-    n_classes = classes or setting.classes
-    return step_case(method, setting.student, setting.teacher, n_classes, setting.batch, setting.device, fp32)
+from .processes import start_up, sweep
+from .scales import chosen_classes, numbers_of_classes
+from .setting import Row, Setting, against, beside
 
 
 def gradient(objective: DistillationObjective, loss: Tensor) -> Tensor:
@@ -70,15 +34,20 @@ def gradient(objective: DistillationObjective, loss: Tensor) -> Tensor:
 
 def against_plain(setting: Setting) -> list[Row]:
     """CoOp_KDPL beside the plain computation, in turn: text tower, whole step by what the cache holds, evaluation."""
-    objective, full = case(setting)
+    counts = (setting.classes,) if setting.quick else (setting.classes, 2 * setting.classes)
+    return [row for n in counts for row in _against_plain(setting, n)]
+
+
+def _against_plain(setting: Setting, n_classes: int) -> list[Row]:
+    objective, full = setting.case(classes=n_classes)
     plain, model, image = PlainCoOp(objective), objective.model, full["img"]
     towers = objective.frozen_towers()
     expected, found = plain.loss(image), total_loss(objective.terms(full))
-    loss_difference = abs(float(found - expected))
-    ours, theirs = gradient(objective, found), gradient(objective, expected)
+    loss_difference = abs(found.item() - expected.item())
+    own, other = gradient(objective, found), gradient(objective, expected)
     agreement = {
         "difference of the loss": loss_difference,
-        "difference of the gradient": float((ours - theirs).norm() / theirs.norm()),
+        "difference of the gradient": float((own - other).norm() / other.norm()),
     }
 
     def step(known: tuple[str, ...]) -> Callable[[], None]:
@@ -92,49 +61,58 @@ def against_plain(setting: Setting) -> list[Row]:
         with torch.no_grad():
             model(image)
 
-    pairs = {
-        "text tower": [lambda: plain.text_features().mean().backward(), lambda: text_features(model).mean().backward()],
-        "step, cache empty": [lambda: plain.loss(image).backward(), step(())],
-        "step, teacher cached": [lambda: plain.loss(image).backward(), step((TEACHER,))],
-        "step, both cached": [lambda: plain.loss(image).backward(), step((TEACHER, STUDENT))],
-    }
-    rows = [beside(name, functions, setting) for name, functions in pairs.items()]
+    def what(part: str) -> Row:
+        return {"classes": n_classes, "what": part}
+
+    texts = [lambda: plain.text_features().mean().backward(), text_pass(model)]
+    rows = [beside(what("text tower"), texts, setting)]
+    cached = {"step, cache empty": (), "step, teacher cached": (TEACHER,), "step, both cached": (TEACHER, STUDENT)}
+    theirs, *ours = setting.seconds([lambda: plain.loss(image).backward(), *map(step, cached.values())])
+    rows += [what(name) | against(theirs, own) for name, own in zip(cached, ours, strict=True)]
+    rows[1] |= agreement
     with model.fixed_prompts():
-        rows.append(beside("evaluation of a batch", [lambda: plain.logits(image), evaluate], setting))
-    return [row | (agreement if "cache empty" in row["what"] else {}) for row in rows]
+        rows.append(beside(what("evaluation of a batch"), [lambda: plain.logits(image), evaluate], setting))
+    return rows
 
 
-def text_features(model: PromptedCLIP, class_indices: Tensor | None = None) -> Tensor:
-    """Features of prompts that are learned."""
-    return model.encode_text(model.prompt_learner(), class_indices)
+def text_pass(model: PromptedCLIP, image_features: Tensor | None = None) -> Callable[[], None]:
+    """The texts of learned prompts, forward and backward; of prompts that images shift for these images."""
+    learner = model.prompt_learner
 
+    def run() -> None:
+        prompts = learner() if image_features is None else learner.for_images(learner(), image_features)
+        model.encode_text(prompts).mean().backward()
 
-def beside(what: str, functions: list[Callable[[], Any]], setting: Setting) -> Row:
-    """Seconds of the plain computation and of ours."""
-    plain, ours = setting.seconds(functions)
-    return {"what": what, "plain, s": plain, "here, s": ours, "times as fast": plain / ours}
+    return run
 
 
 def parts_of_steps(setting: Setting) -> list[Row]:
     """Where the time of a step goes, for every method."""
-    rows = []
+    rows, frozen = [], None
     for method in ("CoOp", "MaPLe") if setting.quick else METHODS:
-        objective, batch = case(setting, method)
-        towers, learner = objective.frozen_towers(), objective.model.prompt_learner
-        optimizer = with_fused_kernels(build_optimizer(learner.parameters(), "sgd", 1e-4, 0.9, 0.0))
-        training = Training(objective, None, optimizer, None, 1)
-        parts = {name: (lambda tower=tower, image=batch["img"]: tower(image)) for name, tower in towers.items()}
-        whole = partial(training.step, batch)
-        functions = [*parts.values(), whole, optimizer.step]
-        *frozen, step, update = setting.seconds(functions)
-        of_towers = dict(zip(parts, frozen, strict=True))
+        objective, batch = setting.case(method)
+        towers, model = objective.frozen_towers(), objective.model
+        frozen = frozen or _seconds_of_frozen_parts(setting, objective, batch)  # the same for all methods
+        optimizer = with_fused_kernels(build_optimizer(model.prompt_learner.parameters(), "sgd", 1e-4, 0.9, 0.0))
+        whole = partial(Training(objective, None, optimizer, None, 1).step, batch)
+        memory = peak_bytes(whole, setting.device)
+        features = F.normalize(torch.randn_like(batch[TEACHER])[:, : model.clip.towers.text.embed_dim], dim=-1)
+        text = text_pass(model, features) if model.prompt_learner.learns_text else lambda: None
+        step, of_texts, update = setting.seconds([whole, text, optimizer.step])
         rows.append({
-            "method": method, "teacher's images, s": of_towers[TEACHER],
-            "frozen student's images, s": of_towers.get(STUDENT, 0.0),
-            "prompts, forward and backward, s": step - update, "optimiser, s": update,
-            "kernels per step": kernels(whole),
+            "method": method, "pictures, s": frozen[0], "teacher's images, s": frozen[1],
+            "frozen student's images, s": frozen[2] if STUDENT in towers else 0.0, "texts, s": of_texts,
+            "all else with prompts, s": max(0.0, step - of_texts - update), "optimiser, s": update,
+            "kernels per step": kernels(whole), "memory, GB": memory / 1e9,
         })  # fmt: skip
     return rows
+
+
+def _seconds_of_frozen_parts(setting: Setting, objective: DistillationObjective, batch: Row) -> list[float]:
+    """Of reading a batch of pictures, and of the teacher's and the student's image tower."""
+    read, towers = picture_reader(objective.model.clip.preprocessing), objective.frozen_towers()
+    frozen = (partial(towers[name], batch["img"]) for name in (TEACHER, STUDENT))
+    return setting.seconds([lambda: [read() for _ in range(setting.batch)], *frozen])
 
 
 def kernels(step: Callable[[], Any]) -> int:
@@ -147,93 +125,16 @@ def kernels(step: Callable[[], Any]) -> int:
     return on_card or sum(event.name.startswith("aten::") and not event.cpu_children for event in profile.events())
 
 
-def numbers_of_classes(setting: Setting) -> list[Row]:
-    """Text forward and backward with more and more classes, and the memory of the process or card so far."""
-    counts = (10, 100, 1000) if setting.quick else (10, 100, 1000, 2000, 5000)
-    rows = []
-    for n in counts:
-        model = coop(setting, [f"class number {i}" for i in range(n)])
-        (seconds,) = setting.seconds([lambda model=model: text_features(model).mean().backward()])
-        rows.append({"classes": n, "text, s": seconds, "peak memory, GB": peak_memory() / 1e9})
-    return rows
-
-
-def chosen_classes(setting: Setting) -> list[Row]:
-    """Text forward and backward of 1,000 names of 20,930, padded to what any of them could need and to their own."""
-    names = [
-        " ".join(["cat"] * (length - 1) + [word])
-        for length, count in enumerate(NAMES_BY_LENGTH, start=1)
-        for word in (["dog"] * count)
-    ]
-    model = coop(setting, names)
-    chosen = torch.randperm(len(names), generator=torch.Generator().manual_seed(0))[:CHOSEN].sort().values
-    chosen, words = chosen.to(setting.device), model.class_tokens
-    longest = sorted((int(end) + 1 for end in words.ends), reverse=True)[:CHOSEN]
-    at_most = [(longest[0], CHOSEN // 16), (longest[CHOSEN // 16], CHOSEN // 4 - CHOSEN // 16)]
-    at_most.append((longest[CHOSEN // 4], CHOSEN - CHOSEN // 4))
-    own = words.subset_by_length(words.count_by_bucket(chosen))
-
-    def padded() -> Tensor:
-        assembled = words.assemble(model.prompt_learner().ctx, model.text_encoder.embed, chosen)
-        return model.text_encoder(*assembled, (), at_most)
-
-    row = beside(
-        f"{CHOSEN} of {len(names)} names",
-        [lambda: padded().mean().backward(), lambda: text_features(model, chosen).mean().backward()],
-        setting,
-    )
-    n_prefix = words.n_start + words.n_ctx
-    tokens = {
-        name: sum((length - n_prefix) * n for length, n in groups)
-        for name, groups in {"plain": at_most, "here": own}.items()
-    }
-    return [row | {f"tokens, {name}": n for name, n in tokens.items()}]
-
-
-def coop(setting: Setting, names: list[str]) -> PromptedCLIP:
-    """A student with CoOp's prompts."""
-    clip = _random_student(setting.student)
-    return PromptedCLIP(clip, CoOpPromptLearner(clip), names, device=setting.device)
-
-
-_random_student = cache(random_clip)
-
-
 def share_of_ceiling(setting: Setting) -> list[Row]:
     """How much of what matrix products reach the teacher's image tower does."""
-    objective, batch = case(setting)
+    objective, batch = setting.case()
     ceiling = matrix_ceiling(setting.device, torch.float32, clock=setting.clock)
-    functions = [lambda: objective.teacher.image_features(batch["img"])]
-    (seconds,) = setting.seconds(functions)
+    (seconds,) = setting.seconds([lambda: objective.teacher.image_features(batch["img"])])
     reached = setting.batch * image_flops(setting.teacher) / seconds
     return [{
         "matrix products, TFLOP/s": ceiling / 1e12, "teacher, TFLOP/s": reached / 1e12,
         "share of it, %": 100 * reached / ceiling,
     }]  # fmt: skip
-
-
-def start_up(setting: Setting) -> list[Row]:
-    """Processor seconds until a training on the demo could start, beside those of importing its libraries."""
-    guards = "from kdpl.import_guards import import_clip, import_torchvision"
-    imports = f"import torch; {guards}; import_torchvision(); import_clip()"
-    with tempfile.TemporaryDirectory() as output:
-        train = [
-            "train.py", "--root", "tests/regression/images", "--seed", "1", "--trainer", "CoOp_KDPL", "--no-train",
-            "--config-file", "tests/regression/settings.yaml", "--output-dir", output,
-        ]  # fmt: skip
-        rows = {"import torch, torchvision, clip": ["-c", imports], "train.py --no-train on the demo": train}
-        return [{"what": name, "processor, s": processor_seconds(command)} for name, command in rows.items()]
-
-
-def processor_seconds(command: list[str], n: int = 3) -> float:
-    """The fewest processor seconds of a Python process in several attempts."""
-    found = []
-    for _ in range(n):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-W", "ignore", *command], cwd=ROOT, check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(found)
 
 
 MEASURES: dict[str, Callable[[Setting], list[Row]]] = {  # heading: function
@@ -242,5 +143,6 @@ MEASURES: dict[str, Callable[[Setting], list[Row]]] = {  # heading: function
     "Class-agnostic training": chosen_classes,
     "Numbers of classes": numbers_of_classes,
     "Share of the ceiling": share_of_ceiling,
+    "A sweep over all methods": sweep,
     "Start-up": start_up,
 }

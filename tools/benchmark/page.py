@@ -18,11 +18,16 @@ NOTES = {  # heading: what to know when reading its table
     "CoOp_KDPL beside the plain computation": "Forward and backward, medians of steps taken in turn. With a cache, "
     "features of frozen towers are given; the evaluation knows its text features. The gradient's difference is "
     "relative to its norm.",
-    "Parts of a step": "Features of frozen towers are computed apart; without a cache a step needs all columns. "
-    "Kernels are those on the card, or on a CPU operators that call no others.",
+    "Parts of a step": "Pictures are JPEGs of 500 x 375 pixels, read and augmented by one process. Features of frozen "
+    "towers are computed apart; without a cache a step needs all columns. Kernels are those on the card, or on a CPU "
+    "operators that call no others. Memory is what a step with known features takes beside the weights.",
     "Class-agnostic training": "Text forward and backward of the classes that a batch keeps, out of names with as "
     "many tokens as those of Open Images. Plain: padded to what the longest names of all could need.",
-    "Numbers of classes": "Text forward and backward of CoOp.",
+    "Numbers of classes": "Text forward and backward of CoOp in chunks, as they are where memory is short: "
+    "`max_tokens` bounds the activations, and what does not fit is computed again in the backward pass. Memory is "
+    "beside the weights.",
+    "A sweep over all methods": "The paper's five methods with and without class names, one after the other, each in "
+    "a training of one epoch from images to prompts; plain: without a feature cache.",
     "Share of the ceiling": "Of a large matrix product in float32, measured in the same run.",
     "Start-up": "The fewest processor seconds of three processes.",
 }
@@ -38,7 +43,8 @@ def page(content: dict[str, Any]) -> str:
     )
     lines = ["# Performance", "", MADE_BY, "", SETTINGS, "", "## Measured", "", size]
     for heading, rows in content["measures"].items():
-        lines += ["", f"### {heading}", "", NOTES.get(heading, ""), "", _table(rows)]
+        if rows:
+            lines += ["", f"### {heading}", "", NOTES[heading], "", _table(rows)]
     return "\n".join(lines) + "\n"
 
 

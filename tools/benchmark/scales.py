@@ -1,0 +1,76 @@
+"""What the benchmark measures of many classes."""
+
+import torch
+from torch import Tensor
+
+from kdpl.measuring.memory import peak_bytes
+from kdpl.measuring.random_clips import kept_clip
+from kdpl.prompts import CoOpPromptLearner
+from kdpl.prompts.prompted_clip import PromptedCLIP
+
+from .setting import Row, Setting, beside
+
+# Names of Open Images V7 by the number of their tokens, from one token on, as CLIP's tokenizer counts them.
+NAMES_BY_LENGTH = (3054, 8306, 4876, 2438, 1158, 555, 310, 120, 58, 29, 11, 5, 2, 2, 3, 1, 2)
+CHOSEN = 1000
+REFERENCE = 1000  # classes that larger numbers are compared with
+FEW_STEPS = 2  # of what takes many seconds
+
+
+def numbers_of_classes(setting: Setting) -> list[Row]:
+    """Text forward and backward with more and more classes: seconds, and memory beside the weights."""
+    rows, reference = [], None
+    for n in (10, 100, 1000) if setting.quick else (10, 100, 1000, 2000, 5000):
+        model = coop(setting, [f"class number {i}" for i in range(n)], setting.max_tokens)
+
+        def run(model: PromptedCLIP = model) -> None:
+            model.encode_text(model.prompt_learner()).mean().backward()
+
+        memory = peak_bytes(run, setting.device)  # which warms up as well
+        (seconds,) = setting.seconds([run], warm_up=0, most=setting.steps if n < REFERENCE else FEW_STEPS)
+        reference = seconds if n == REFERENCE else reference
+        row = {"classes": n, "text, s": seconds, "memory, GB": memory / 1e9}
+        rows.append(row | ({f"times {REFERENCE}": seconds / reference} if reference else {}))
+    return rows
+
+
+def chosen_classes(setting: Setting) -> list[Row]:
+    """Text forward and backward of 1,000 names of 20,930, padded to what any of them could need and to their own."""
+    names = [
+        " ".join(["cat"] * (length - 1) + [word])
+        for length, count in enumerate(NAMES_BY_LENGTH, start=1)
+        for word in (["dog"] * count)
+    ]
+    model = coop(setting, names)
+    chosen = torch.randperm(len(names), generator=torch.Generator().manual_seed(0))[:CHOSEN].sort().values
+    chosen, words = chosen.to(setting.device), model.class_tokens
+    longest = sorted((int(end) + 1 for end in words.ends), reverse=True)[:CHOSEN]
+    at_most = [(longest[0], CHOSEN // 16), (longest[CHOSEN // 16], CHOSEN // 4 - CHOSEN // 16)]
+    at_most.append((longest[CHOSEN // 4], CHOSEN - CHOSEN // 4))
+    own = words.subset_by_length(words.count_by_bucket(chosen))
+
+    def padded() -> Tensor:
+        assembled = words.assemble(model.prompt_learner().ctx, model.text_encoder.embed, chosen)
+        return model.text_encoder(*assembled, (), at_most)
+
+    def encoded() -> Tensor:
+        return model.encode_text(model.prompt_learner(), chosen)
+
+    row = beside(
+        {"what": f"{CHOSEN} of {len(names)} names"},
+        [lambda: padded().mean().backward(), lambda: encoded().mean().backward()],
+        setting,
+        most=FEW_STEPS,
+    )
+    n_prefix = words.n_start + words.n_ctx
+    tokens = {
+        name: sum((length - n_prefix) * n for length, n in groups)
+        for name, groups in {"plain": at_most, "here": own}.items()
+    }
+    return [row | {f"tokens, {name}": n for name, n in tokens.items()}]
+
+
+def coop(setting: Setting, names: list[str], max_tokens: int | None = None) -> PromptedCLIP:
+    """A student with CoOp's prompts."""
+    clip = kept_clip(setting.student)
+    return PromptedCLIP(clip, CoOpPromptLearner(clip), names, device=setting.device, max_tokens=max_tokens)
