@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from kdpl.__main__ import main as kdpl_main
+from kdpl.methods import METHODS
 from kdpl.planning import Planner, Workload
 from tests.conftest import ROOT
 from tests.tiny_datasets import write_jpeg
+from tools import cards
 from tools.sweep.__main__ import main as sweep
 
 WORK = Workload(
@@ -49,6 +51,29 @@ def test_an_evaluation_alone_is_one_pass_over_its_images(method, planner):
     found = planner.forecast(work)
     assert found.first_epoch == found.disk == 0
     assert planner.forecast(work._replace(n_test=2 * work.n_test)).total == pytest.approx(2 * found.total)
+
+
+def test_more_classes_than_fit_are_recomputed_and_take_no_more_memory(planner):
+    work = WORK._replace(method="CoOp", n_classes=2000, cache_bytes=0)
+    at_once = planner.classes_at_once(work, 10**8)
+    assert 64 < at_once < 2000 == planner.classes_at_once(work, 10**12)
+    bounded = planner.beside_the_process(work, 10**8)
+    assert bounded == planner.beside_the_process(work._replace(n_classes=4000), 10**8)
+    assert bounded < planner.beside_the_process(work, 10**12)
+
+
+def test_the_page_of_cards_says_what_fits(monkeypatch, capsys):
+    monkeypatch.setattr(cards, "METHODS", {"CoOp": METHODS["CoOp"]})
+    monkeypatch.setattr(cards, "CARDS", (0.01, 0.06, 100))
+    monkeypatch.setattr(cards, "CONTEXT", 0)
+    assert cards.main(["--student", "tiny", "--teacher", "tiny"]) == 0
+    page = capsys.readouterr().out
+    assert "Predicted, not measured on a card" in page
+    table = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| CoOp")]
+    rows = {row[2]: row for row in table}
+    smallest, small, large = rows["ImageNet"][5:8]
+    assert smallest == "-" and small.endswith("at once") and float(large) < 0.5
+    assert "at once" not in rows["EuroSAT"][6]
 
 
 def test_train_py_the_sweep_and_the_library_plan_and_write_nothing(run_train, tmp_path, capsys):

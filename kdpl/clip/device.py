@@ -85,3 +85,8 @@ def machine_memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return MEMORY_WHERE_UNKNOWN
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes of a card, or of the machine."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else machine_memory()

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .device import machine_memory
+from .device import total_memory
 from .prompt_lengths import ranges_of_like_length
 from .towers import TextTower, finish, project
 
@@ -37,7 +37,7 @@ class TextEncoder(nn.Module):
         self.tower = tower
         device = tower.positions.device
         # Asked here, once: a question to the system or the driver would break the graph of a compiled step.
-        self.max_tokens = max_tokens or _tokens_that_fit(tower, device)
+        self.max_tokens = max_tokens or tokens_that_fit(tower, total_memory(device))
         self.max_tokens_without_gradients = max_tokens or (TOKENS_ON_CPU if device.type == "cpu" else self.max_tokens)
 
     def _tokens_at_once(self) -> int:
@@ -218,11 +218,7 @@ def _after_prefix(prefix: Tensor, own: Tensor, n_cls: int) -> Tensor:
     return torch.cat([shared, own], dim=2)
 
 
-def _tokens_that_fit(tower: TextTower, device: torch.device) -> int:
-    """Tokens whose activations, kept for the backward pass, fit in the share of the device's memory set aside."""
-    if device.type == "cuda":
-        total = torch.cuda.get_device_properties(device).total_memory
-    else:
-        total = machine_memory()
+def tokens_that_fit(tower: TextTower, memory: int) -> int:
+    """Tokens whose activations, kept for the backward pass, fit in the share of a device's bytes set aside."""
     floats_per_block = 24 * tower.width  # a token keeps 13 to 20 widths, rest for temporaries
-    return int(SHARE_OF_MEMORY * total / (4 * floats_per_block * len(tower.blocks)))
+    return int(SHARE_OF_MEMORY * memory / (4 * floats_per_block * len(tower.blocks)))

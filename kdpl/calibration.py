@@ -1,0 +1,161 @@
+"""What the parts of a training take on a device: the towers and steps, each timed once on random images."""
+
+import io
+import time
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .clip.loaded import LoadedCLIP
+from .clip.loading import load_clip
+from .clip.precision import resolve_precision
+from .clip.text_encoder import tokens_that_fit
+from .clip.towers import TextTower
+from .clip.zero_shot import ZeroShotClassifier
+from .distillation.feature_source import FeatureSource
+from .distillation.objective import STUDENT, LabelObjective
+from .distillation.optimization import build_optimizer
+from .distillation.training import Training
+from .measuring.memory import peak_bytes
+from .measuring.pictures import picture_reader
+from .methods import METHODS
+from .prompts.prompted_clip import PromptedCLIP
+
+CLASSES = (8, 64)  # the steps that are timed; time and memory are straight lines in the number of classes
+LEAST_SECONDS = 0.2  # of measuring one kind of work: others may use the machine, too
+
+
+class Tower(NamedTuple):
+    """A frozen image tower, kept as trainings keep theirs."""
+
+    clip: ZeroShotClassifier
+    seconds: float  # per image, in groups as trainings compute them
+    width: int  # of its features
+    weights: int  # bytes
+    activations: int  # bytes at the peak of a group
+
+
+class StepLine(NamedTuple):
+    """Of one step: seconds and bytes as straight lines in the number of classes."""
+
+    seconds: tuple[float, float]  # at no class, and per class
+    activations: tuple[float, float]  # that the backward pass needs
+    beside: int  # bytes at the peak beside them
+    tokens_of_a_class: int
+    text: TextTower
+
+    def classes_at_once(self, memory: int) -> int:
+        """That go through the text tower without being recomputed, on a device with so many bytes."""
+        return max(1, tokens_that_fit(self.text, memory) // self.tokens_of_a_class)
+
+
+@dataclass
+class Calibration:
+    """Times each kind of step and each tower once, on the device that is planned for.
+
+    Attributes:
+        load: what gives a CLIP by its name.
+    """
+
+    device: torch.device
+    load: Callable[[str], LoadedCLIP] = load_clip
+    _lines: dict[tuple, StepLine] = field(default_factory=dict)
+    _towers: dict[tuple[str, str], Tower] = field(default_factory=dict)
+    _pictures: dict[str, float] = field(default_factory=dict)
+
+    def seconds_a_picture(self, student: str) -> float:
+        """Decoding and augmenting a JPEG of usual size."""
+        if student not in self._pictures:
+            reader = picture_reader(self.load(student).preprocessing)
+            self._pictures[student] = _seconds(reader, self.device)
+        return self._pictures[student]
+
+    def tower(self, name: str, precision: str) -> Tower:
+        """A frozen image tower."""
+        key = (name, precision)
+        if key not in self._towers:
+            with redirect_stdout(io.StringIO()):  # of precisions: the trainings tell as well
+                clip = ZeroShotClassifier(self.load(name), ["a", "b"], device=self.device, precision=precision)
+            n, size = FeatureSource({}, self.device).computing_batch, clip.source.preprocessing.size
+            images = torch.randn(n, 3, size, size, device=self.device)
+            compute = partial(clip.image_features, images)
+            activations, seconds = peak_bytes(compute, self.device), _seconds(compute, self.device) / n
+            self._towers[key] = Tower(clip, seconds, clip.text_features.shape[1], clip.clip.n_bytes, activations)
+        return self._towers[key]
+
+    def line(
+        self, method: str, settings: tuple[tuple[str, Any], ...], student: str, batch_size: int, precision: str
+    ) -> StepLine:
+        """The steps of a method, apart from what frozen towers compute."""
+        key = (method, settings, student, batch_size, precision)
+        if key not in self._lines:
+            self._lines[key] = self._time_steps(*key)
+        return self._lines[key]
+
+    def _time_steps(
+        self, method: str, settings: tuple[tuple[str, Any], ...], student: str, batch_size: int, precision: str
+    ) -> StepLine:
+        with redirect_stdout(io.StringIO()):
+            precision = resolve_precision(precision, self.device)
+        clip, entry = self.load(student), METHODS[method]
+        steps, activations, size = [], [], clip.preprocessing.size
+        for n in CLASSES:
+            names = [f"class number {i}" for i in range(n)]
+            learner = entry.build_learner(clip, dict(settings), n)
+            model = PromptedCLIP(clip, learner, names, device=self.device, precision=precision)
+            optimizer = build_optimizer(learner.parameters(), "sgd", 0.0, 0.9, 0.0)
+            training = Training(LabelObjective(model), None, optimizer, None, 1)
+            image = torch.randn(batch_size, 3, size, size, device=self.device)
+            batch = {"img": image, "label": torch.zeros(batch_size, dtype=torch.long, device=self.device)}
+            features = torch.randn(batch_size, model.clip.towers.text.embed_dim, device=self.device)
+            batch[STUDENT] = torch.nn.functional.normalize(features, dim=-1)
+            steps.append(partial(training.step, batch))
+            activations.append(_saved_bytes(training, batch))
+        beside = max(0, peak_bytes(steps[-1], self.device) - activations[-1])
+        words = model.class_tokens
+        tokens_of_a_class = words.by_length[0][0] - words.n_start - words.n_ctx
+        tokens_of_a_class *= batch_size if learner.depends_on_image else 1
+        rounds = [[_seconds(step, self.device, n=1) for step in steps] for _ in range(2)]
+        fewest = [min(found) for found in zip(*rounds, strict=True)]
+        towers = model.clip.towers
+        return StepLine(_straight(fewest), _straight(activations), beside, tokens_of_a_class, towers.text)
+
+
+def _straight(values: list[float]) -> tuple[float, float]:
+    """Value at no class, and per class, of a line that does not fall."""
+    per_class = max(0.0, (values[1] - values[0]) / (CLASSES[1] - CLASSES[0]))
+    return max(0.0, values[1] - per_class * CLASSES[1]), per_class
+
+
+def _seconds(work: Callable[[], Any], device: torch.device, n: int = 2) -> float:
+    """The shortest of ``n`` times, or of as many as go into LEAST_SECONDS, after one to warm up."""
+    found = []
+    while len(found) <= n or sum(found) < LEAST_SECONDS:
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        found.append(time.perf_counter() - start)
+    return min(found[1:])
+
+
+def _saved_bytes(training: Training, batch: Mapping[str, Tensor]) -> int:
+    """What a step keeps for its backward pass, besides the frozen weights."""
+    weights = {p.untyped_storage().data_ptr() for p in training.model.clip.model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        terms = training.objective.terms(batch)
+    del terms
+    return sum(kept.values())

@@ -1,0 +1,85 @@
+"""Which trainings fit on which card: python -m tools.cards > docs/cards.md
+
+The planner's model of memory, with weights and activations measured on this machine, random weights, in the precision
+that cards compute in. Nothing is measured on a card.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+import torch
+from dassl.data.datasets import DATASET_REGISTRY
+from tabulate import tabulate
+
+import datasets  # noqa: F401  registers them
+from kdpl.distillation.feature_source import COMPUTING_BATCH, COMPUTING_BATCH_ELSEWHERE
+from kdpl.guard import run_command
+from kdpl.measuring.random_clips import ARCHITECTURES, kept_clip
+from kdpl.methods import METHODS
+from kdpl.planning import Planner, Workload
+
+CARDS = (8, 12, 16, 24, 40, 80)  # 10**9 bytes
+CONTEXT = 500_000_000  # bytes that CUDA takes for itself
+BENCHMARKS = (
+    "EuroSAT", "OxfordPets", "DescribableTextures", "Caltech101", "FGVCAircraft", "Food101", "UCF101", "OxfordFlowers",
+    "StanfordCars", "SUN397", "ImageNet",
+)  # fmt: skip
+CHOSEN = "class-agnostic"
+TEXT = """# Memory by method, dataset and card
+
+Made by `python -m tools.cards`; do not edit.
+
+**Predicted, not measured on a card.** The peak of a training in GB (10^9 bytes): {student} from {teacher},
+{precision}, batch sizes as published. It is made of the weights of both CLIPs, of what a step keeps for its backward
+pass or what a frozen tower needs for {group} images, whichever is more, and of {context:.1f} GB for CUDA itself.
+Weights and activations are the planner's, which measures them in a few steps; PyTorch's allocator keeps some more.
+
+"n at once": the texts of all classes do not fit into the share of the card that is set aside for them. Then they go
+through the tower in parts, with the same numbers, which takes up to a third longer. A dash: it does not fit. `--plan`
+predicts the same for a training on the device at hand.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--student", default="ViT-B/32", choices=ARCHITECTURES)
+    parser.add_argument("--teacher", default="ViT-L/14", choices=ARCHITECTURES)
+    parser.add_argument("--precision", default="bf16", choices=("bf16", "fp32"))
+    args = parser.parse_args(arguments)
+    planner = Planner(torch.device("cpu"), load=kept_clip)
+    counts = {name: DATASET_REGISTRY.get(name).n_classes for name in BENCHMARKS} | {CHOSEN: 1000}
+    rows = [
+        [method, name, n_classes, METHODS[method].batch_size]
+        + [cell(planner, _workload(args, method, n_classes), 10**9 * card) for card in CARDS]
+        for method in METHODS
+        for name, n_classes in counts.items()
+    ]
+    facts = {"student": args.student, "teacher": args.teacher, "precision": args.precision}
+    print(TEXT.format(**facts, group=COMPUTING_BATCH_ELSEWHERE, context=CONTEXT / 1e9))
+    headers = ["method", "dataset", "classes", "batch", *(f"{card} GB" for card in CARDS)]
+    print(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
+    return 0
+
+
+def cell(planner: Planner, work: Workload, card: int) -> str:
+    """Peak in GB, and how many classes go through the text tower at once if not all; a dash where it does not fit."""
+    larger_groups = COMPUTING_BATCH_ELSEWHERE / COMPUTING_BATCH["cpu"]
+    peak = CONTEXT + planner.beside_the_process(work, card, larger_groups)
+    if peak > card:
+        return "-"
+    at_once = planner.classes_at_once(work, card)
+    return f"{peak / 1e9:.1f}" + f", {at_once} at once" * (at_once < work.n_classes)
+
+
+def _workload(args: argparse.Namespace, method: str, n_classes: int) -> Workload:
+    entry = METHODS[method]
+    return Workload(
+        method, tuple(entry.complete({}).items()), args.student, args.teacher, n_classes, entry.batch_size,
+        n_images=16 * n_classes, n_test=0, epochs=entry.epochs, views=entry.epochs,
+        precision=args.precision, teacher_precision=args.precision,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    run_command(main)
