@@ -118,7 +118,7 @@ def test_get_takes_the_archive_of_the_whole_dataset_where_its_parts_are_gone(dtd
 def test_another_split_in_the_archive_of_a_whole_dataset_is_not_taken(dtd_on_mirrors, tmp_path, capsys):
     with LoopbackServer({"/dtd/dtd.zip": whole_dtd(b'{"train": []}')}) as server:
         assert run("get", "dtd", "--root", tmp_path, "--mirror", server.url) == 1
-    assert "has another split_zhou_DescribableTextures.json, which is not taken" in capsys.readouterr().out
+    assert "has a different split_zhou_DescribableTextures.json, which is not used" in capsys.readouterr().out
     assert not (tmp_path / "dtd" / "split_zhou_DescribableTextures.json").exists()
 
 

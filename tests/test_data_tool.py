@@ -70,7 +70,7 @@ def test_unknown_names_are_an_error_that_lists_the_known(tmp_path):
     code, _, errors = data("get", "caltech102", root=tmp_path)
     assert (
         code == 2
-        and "'caltech102' is none of the benchmarks (did you mean 'caltech101'?); they are caltech101, " in errors
+        and "There is no benchmark 'caltech102' (did you mean 'caltech101'?); choose from caltech101, " in errors
     )
     assert "Traceback" not in errors
 
@@ -105,7 +105,7 @@ def test_check_opens_images_when_asked(dtd, tmp_path, capsys):
 
 def test_check_of_nothing_says_so_and_a_missing_dataset_is_incomplete(tmp_path, capsys):
     assert run("check", "--root", tmp_path) == 0
-    assert f"None of the benchmarks is in {tmp_path}." in capsys.readouterr().out
+    assert f"{tmp_path} has none of the benchmarks." in capsys.readouterr().out
     assert run("check", "eurosat", "--root", tmp_path) == 1
     output = capsys.readouterr().out
     assert f"{tmp_path / 'eurosat'} does not exist" in output and "tools.data get eurosat" in output

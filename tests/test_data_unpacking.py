@@ -64,7 +64,7 @@ def test_an_archives_parts_come_to_their_places_and_nothing_else_stays(tmp_path,
 def test_archives_that_reach_outside_are_refused(tmp_path, make, names, more):
     archive = make(tmp_path / "x", *names, **more)
     folder = tmp_path / "data" / "set"
-    with pytest.raises(ValueError, match="is refused, it reaches outside its folder"):
+    with pytest.raises(ValueError, match="is refused: it reaches outside its folder"):
         unpack_into(archive, IMAGES, folder)
     assert tree(tmp_path) == ["x"] and not list(folder.iterdir())
 
@@ -87,7 +87,7 @@ def test_broken_archives_and_others_are_named(tmp_path):
     with pytest.raises(ValueError, match="x is broken or cut off"):
         unpack_into(tmp_path / "x", IMAGES, tmp_path / "set")
     make_zip(tmp_path / "x", "other/1.jpg")
-    with pytest.raises(ValueError, match="holds no folder top/images, but other: it is another archive"):
+    with pytest.raises(ValueError, match="has no folder top/images, but other: it is a different archive"):
         unpack_into(tmp_path / "x", IMAGES, tmp_path / "set")
 
 

@@ -25,7 +25,7 @@ from .sources import FILES, RemoteFile
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when all that was asked for is complete, 1 when something is missing."""
+    """Run one command; the exit code is 1 if something is missing."""
     arguments = _parser().parse_args(arguments)
     known = {name: dataset.unopened(arguments.root) for name, dataset in benchmarks().items()}
     chosen = [known[name] for name in _names(arguments.names)]
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments.command == "check" and not chosen:
         chosen = [dataset for dataset in known.values() if dataset.folder.is_dir()]
         if not chosen:
-            print(f"None of the benchmarks is in {Path(arguments.root).absolute()}.")
+            print(f"{Path(arguments.root).absolute()} has none of the benchmarks.")
     complete = [COMMANDS[arguments.command](dataset, arguments) for dataset in chosen]
     return 0 if all(complete) else 1
 
@@ -43,35 +43,35 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.data", description="Fetch, check and repair the benchmarks.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, words in (
-        ("list", "the benchmarks, their sizes, sources and terms, and which are here"),
-        ("get", "fetch what is missing; several names, or all"),
-        ("check", "count what is here; without names, all that is here"),
-        ("fix", "move what was unpacked in another form to where it belongs"),
-        ("split", "make a split from the dataset's own annotation; not the published one"),
+        ("list", "show the benchmarks with their sizes, sources and terms, and which of them are here"),
+        ("get", "fetch whatever is missing; takes several names, or all"),
+        ("check", "count what is here; without names, of every benchmark that is here"),
+        ("fix", "move benchmarks that were unpacked in another layout to where they belong"),
+        ("split", "make a split from the dataset's own annotations; not the published one"),
     ):
         command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:])
         command.add_argument("names", nargs="*" if name in ("list", "check") else "+", metavar="NAME")
         command.add_argument(
             "--root", default=os.environ.get("DATA") or "data", help="data root (default: $DATA or data)"
         )
-    mirror = "an address to try first, which serves the files as <dataset's folder>/<file>"
+    mirror = "an address to try first, which serves files as <dataset's folder>/<file>"
     commands.choices["get"].add_argument("--mirror", metavar="URL", help=mirror)
-    commands.choices["get"].add_argument("--keep-archives", action="store_true", help="do not delete unpacked archives")
+    commands.choices["get"].add_argument("--keep-archives", action="store_true", help="keep archives after unpacking")
     commands.choices["check"].add_argument("--images", action="store_true", help="also open every image")
     commands.choices["fix"].add_argument("--dry-run", action="store_true", help="only say what would be moved")
-    commands.choices["split"].add_argument("--seed", type=int, default=1, help="of the shuffling (default: 1)")
+    commands.choices["split"].add_argument("--seed", type=int, default=1, help="for shuffling (default: 1)")
     return parser
 
 
 def benchmarks() -> dict[str, type[FewShotDataset]]:
-    """Those that can be fetched, by the names that they have in the scripts."""
+    """The datasets that can be fetched, by the names that the scripts use."""
     registered = [DATASET_REGISTRY.get(name) for name in DATASET_REGISTRY.registered_names()]
     by_name = {dataset.script_name(): dataset for dataset in registered if getattr(dataset, "source", "")}
     return {name: by_name[name] for name in FILES}
 
 
 def _names(asked: list[str]) -> list[str]:
-    """The scripts' names of what was typed: these, registered names or those of folders, in any case; or all."""
+    """The scripts' names for what was typed: these, registered names or folders, in any case, or "all"."""
     aliases = {}
     for name, dataset in benchmarks().items():
         aliases |= dict.fromkeys((dataset.dataset_dir.lower(), dataset.__name__.lower(), name), name)
@@ -79,8 +79,8 @@ def _names(asked: list[str]) -> list[str]:
         return list(FILES)
     for word in asked:
         if word.lower() not in aliases:
-            close = did_you_mean(word.lower(), list(FILES))
-            raise ValueError(f"{word!r} is none of the benchmarks{close}; they are {', '.join(FILES)}, or all.")
+            close = did_you_mean(word.lower(), FILES)
+            raise ValueError(f"There is no benchmark {word!r}{close}; choose from {', '.join(FILES)}, or all.")
     return list(dict.fromkeys(aliases[word.lower()] for word in asked))
 
 
@@ -105,21 +105,22 @@ def show(chosen: list[FewShotDataset]) -> int:
 
 
 def bytes_of(files: Sequence[RemoteFile]) -> str:
-    """How much the archives of a dataset are to download; where that is not known, of the archive with all of it."""
+    """The total size of a dataset's archives or, if that is not known, of the archive that contains all of it."""
     parts = [file.size for file in files if file.moves]
     sizes = parts if any(parts) else [file.size for file in files if file.whole]
     return f"{sum(sizes):,}{' or more' * (0 in sizes)}" if any(sizes) else "unknown"
 
 
 def get(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
-    """Fetch the files of a dataset that are missing; whether it is complete then."""
+    """Fetch the missing files of a dataset; returns whether it is complete then."""
     print(f"{dataset.script_name()}: {dataset.source} (terms: {dataset.licence})")
     fetch_missing(dataset, arguments.mirror, arguments.keep_archives)
-    return fix(dataset, arguments)
+    _move(dataset, dataset.folder)
+    return check(dataset, arguments)
 
 
 def check(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
-    """Print what was found of a dataset and the command that repairs it; whether it is complete."""
+    """Print the state of a dataset and the command that repairs it; returns whether it is complete."""
     findings = examine(dataset, decode=getattr(arguments, "images", False))
     print(f"{dataset.script_name()}: {'INCOMPLETE' if findings.problems else 'complete'}, {dataset.folder}")
     if findings.counts:
@@ -142,39 +143,43 @@ def _would_move(dataset: FewShotDataset) -> bool:
 
 
 def fix(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
-    """Move what is elsewhere to its place; whether the dataset is complete then."""
-    dry_run, getting = getattr(arguments, "dry_run", False), arguments.command == "get"
-    try:
-        actions = repair(dataset, dataset.folder if getting else dataset.root, do=not dry_run)
-    except (FileNotFoundError, ValueError) as error:
-        print(error, file=sys.stderr)
-        actions = []
-    for action in actions:
-        print(f"  {'would move' if dry_run else 'moved'} {action}")
-    if not dry_run:
+    """Move misplaced parts into place; returns whether the dataset is complete then."""
+    actions = _move(dataset, dataset.root, arguments.dry_run)
+    if not arguments.dry_run:
         return check(dataset, arguments)
     if not dataset.root.is_dir():
-        print(f"There is no folder {dataset.root}. Name the data root: --root.", file=sys.stderr)
+        print(f"There is no folder {dataset.root}. Name the data root with --root.", file=sys.stderr)
     elif not actions:
-        print(f"{type(dataset).__name__}: nothing would be moved below {dataset.root}")
+        print(f"{type(dataset).__name__}: nothing to move below {dataset.root}")
     return dataset.root.is_dir()
 
 
+def _move(dataset: FewShotDataset, search: Path, dry_run: bool = False) -> list[str]:
+    try:
+        actions = repair(dataset, search, do=not dry_run)
+    except (FileNotFoundError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return []
+    for action in actions:
+        print(f"  {'would move' if dry_run else 'moved'} {action}")
+    return actions
+
+
 def split(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
-    """Write a split made from the annotation, where there is none."""
+    """Write a split made from the annotations, unless there is a split already."""
     path = dataset.folder / (dataset.split_file or "split.json")
     if path.exists():
-        raise ValueError(f"{path} exists. Move it away if you want another one in its place.")
+        raise ValueError(f"{path} exists. Move it away if you want to replace it.")
     for name in dataset.raw_files:
         if not (dataset.folder / name).is_file():
             raise FileNotFoundError(
-                f"{dataset.script_name()}'s annotation is incomplete: {dataset.folder / name} does not exist. "
+                f"The annotations of {dataset.script_name()} are incomplete: {dataset.folder / name} does not exist. "
                 f"It comes from {dataset.source}"
             )
     made = dataset.raw_split(dataset.folder, random.Random(arguments.seed))
     write_json_atomically(path, {part: getattr(made, part) for part in PARTS})
-    print(f"{path} written: {', '.join(f'{len(getattr(made, part)):,} {part}' for part in PARTS)}")
-    print("It is not the published split: results on it cannot be compared with published ones.")
+    print(f"Wrote {path}: {', '.join(f'{len(getattr(made, part)):,} {part}' for part in PARTS)}")
+    print("This is not the published split: results on it cannot be compared with published ones.")
     return True
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark should hold, and what is on the disk."""
+"""What a benchmark should contain, and what is on disk."""
 
 import os
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from datasets.splits import PARTS, Split
 
 @dataclass
 class Findings:
-    """What was found of one dataset.
+    """The state of one dataset.
 
     Attributes:
-        counts: for train, val and test: images as published, in the split at hand, and on the disk.
-        problems: what is wrong, in sentences; none: the dataset is complete.
-        split: what could be read of it.
-        missing: the paths of its images that are not there.
+        counts: for train, val and test: the images published, in the split at hand, and on disk.
+        problems: what is wrong, in sentences; empty if the dataset is complete.
+        split: the split, if it could be read.
+        missing: paths of images that are not on disk.
     """
 
     counts: dict[str, tuple[int, int, int]] = field(default_factory=dict)
@@ -65,7 +65,7 @@ def examine(dataset: FewShotDataset, decode: bool = False) -> Findings:
 
 
 def existing_files(folder: Path, paths: Iterable[str]) -> set[str]:
-    """Which of the relative ``paths`` are files below ``folder``; every folder is listed once."""
+    """Which of the relative ``paths`` are files below ``folder``; lists each folder only once."""
     paths = set(paths)
     listed: set[str] = set()
     for parent in {path.rpartition("/")[0] for path in paths}:

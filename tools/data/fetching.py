@@ -1,4 +1,4 @@
-"""Brings what is missing of a benchmark: file by file or, where that fails, an archive that holds all of it."""
+"""Fetching the missing files of a benchmark one by one or, if that fails, an archive that contains all of it."""
 
 import errno
 import os
@@ -21,37 +21,41 @@ from .repairing import repair
 from .sources import FILES, RemoteFile
 from .unpacking import WORKPLACE, remove_leftovers, unpack_into
 
-LOCK = ".fetching"  # held by the process that fetches into a dataset's folder
+LOCK = ".fetching"  # locked by the process that fetches into a dataset's folder
 WHOLE = f"{WORKPLACE}whole"  # where the archive of a whole dataset is unpacked, below the dataset's folder
 
 
 def fetch_missing(dataset: FewShotDataset, mirror: str = "", keep_archives: bool = False) -> None:
-    """Fetch the files of a dataset that are missing, and print what could not be fetched.
+    """Fetch the missing files of a dataset, and print what could not be fetched.
 
     Args:
-        mirror: an address to try first, which serves the files as <dataset's folder>/<file>.
-        keep_archives: do not delete archives after unpacking them.
+        mirror: an address to try first, which serves files as <dataset's folder>/<file>.
+        keep_archives: keep archives after unpacking them.
     """
-    files = sorted(FILES[dataset.script_name()], key=lambda file: file.is_archive)  # lists tell what else is missing
+    files = sorted(
+        FILES[dataset.script_name()], key=lambda file: file.is_archive
+    )  # lists first: they say which images are missing
     parts, wholes = ([file for file in files if file.whole == whole] for whole in (False, True))
     if all(_is_here(dataset, file) for file in parts):
         return
-    waiting = f"  another process fetches into {dataset.folder}: waiting until it is done"
+    waiting = f"  another process is fetching into {dataset.folder}: waiting for it"
     with one_at_a_time(dataset.folder / LOCK, waiting):
         remove_leftovers(dataset.folder)
         errors = [error for file in parts if (error := _fetch(dataset, file, mirror, keep_archives))]
         for file in wholes if errors and all(isinstance(error, ConnectionError) for error in errors) else ():
-            print(f"  not everything could be fetched; trying {file.name}, which holds the whole dataset", flush=True)
+            print(
+                f"  some files could not be fetched; trying {file.name}, which contains the whole dataset", flush=True
+            )
             error = _fetch(dataset, file, mirror, keep_archives)
             errors = [*errors, error] if error else []
-        for lock in dataset.folder.glob(".*.lock"):  # of single files; nobody but us fetches into this folder
+        for lock in dataset.folder.glob(".*.lock"):  # of single files; nobody else is fetching into this folder
             lock.unlink()
     for error in errors:
         print(error, file=sys.stderr)
 
 
 def _is_here(dataset: FewShotDataset, file: RemoteFile) -> bool:
-    """Whether a file, or all that an archive brings, is in place."""
+    """Whether a file, or everything that an archive provides, is in place."""
     if not file.is_archive:
         path = dataset.folder / file.name
         return path.is_file() and file.fault(path) is None
@@ -66,7 +70,7 @@ def _is_here(dataset: FewShotDataset, file: RemoteFile) -> bool:
 
 
 def _fetch(dataset: FewShotDataset, file: RemoteFile, mirror: str, keep_archives: bool) -> Exception | None:
-    """Bring one file; the error, if it could not be brought."""
+    """Fetch one file unless it is here; returns the error if that failed."""
     if _is_here(dataset, file):
         return None
     if mirror:
@@ -81,13 +85,13 @@ def _fetch(dataset: FewShotDataset, file: RemoteFile, mirror: str, keep_archives
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        reason = f"  the disk of {dataset.folder} is full: {error.strerror}. Make room, or name another --root."
+        reason = f"  the disk of {dataset.folder} is full: {error.strerror}. Free some space, or use another --root."
         return OSError(file.manual_route(dataset.folder / file.name, [reason]))
     return None
 
 
 def _get_list(file: RemoteFile, path: Path) -> None:
-    """Download a split or a list; class names come from a few-shot draw if nobody gives the list itself."""
+    """Download a split or a list; class names can also be taken from a few-shot draw."""
     try:
         download(file, path)
     except ConnectionError:
@@ -100,28 +104,28 @@ def _get_list(file: RemoteFile, path: Path) -> None:
                 items = read_json(draw)["train"]["data"]
                 lines = [f"{PurePosixPath(item['impath']).parent.name} {item['classname']}\n" for item in items]
             except (LookupError, TypeError) as error:
-                raise ConnectionError(f"{file.name}: what came is no few-shot draw ({error}).") from error
+                raise ConnectionError(f"{file.name}: the downloaded file is not a few-shot draw ({error}).") from error
         with atomic_path(path) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
             read_classnames(temporary)
 
 
 def _get_archive(dataset: FewShotDataset, file: RemoteFile, keep: bool) -> None:
-    """Unpack an archive that was downloaded by hand, or download and unpack it."""
+    """Unpack an archive, downloading it unless that was done by hand."""
     by_hand, archive = dataset.folder / file.name, dataset.folder / f".{file.name}"
     if by_hand.is_file():
         if fault := file.fault(by_hand):
-            raise ValueError(f"{by_hand} is not the right archive: {fault}. Delete it, or put the right one there.")
+            raise ValueError(f"{by_hand} is not the right archive: {fault}. Delete or replace it.")
         print(f"  found {by_hand}")
         _unpack(dataset, file, by_hand)
         return
     if not file.urls:
         raise ConnectionError(file.manual_route(by_hand, []))
-    if not archive.is_file() or file.fault(archive):  # it is there if the unpacking was interrupted
+    if not archive.is_file() or file.fault(archive):  # it is here if unpacking was interrupted
         download(file, archive, by_hand)
     try:
         _unpack(dataset, file, archive)
-    except ValueError:  # it is broken; after a full disk it is still good
+    except ValueError:  # the archive is broken, unlike after a full disk
         archive.unlink()
         raise
     if keep:
@@ -131,7 +135,7 @@ def _get_archive(dataset: FewShotDataset, file: RemoteFile, keep: bool) -> None:
 
 
 def _unpack(dataset: FewShotDataset, file: RemoteFile, archive: Path) -> None:
-    """Move the parts of an archive to their places; of a whole dataset they are recognised by what they hold."""
+    """Move the parts of an archive into place; those of a whole dataset are recognised by their content."""
     if not file.whole:
         unpack_into(archive, file, dataset.folder)
         return
@@ -140,7 +144,7 @@ def _unpack(dataset: FewShotDataset, file: RemoteFile, archive: Path) -> None:
         for part in FILES[dataset.script_name()]:
             for path in (dataset.folder / WHOLE).rglob(part.name) if part.hash and not part.is_archive else ():
                 if fault := part.fault(path):
-                    print(f"  {archive.name} has another {part.name}, which is not taken: {fault}")
+                    print(f"  {archive.name} has a different {part.name}, which is not used: {fault}")
                     path.unlink()
         for action in repair(dataset, dataset.folder / WHOLE):
             print(f"  moved {action}")

@@ -1,13 +1,12 @@
-"""Recognising benchmarks that were unpacked or repackaged in another form, and moving them into CoOp's form.
+"""Recognising benchmarks that were unpacked or repackaged in another layout, and moving them into CoOp's layout.
 
-Folders are recognised by what they hold, whatever they are called: the published split says which files to look for.
-Nothing is deleted, and nothing is copied but ``classnames.txt``.
+Folders are recognised by their content, whatever they are called: the published split says which files to look for.
+Nothing is deleted, and only ``classnames.txt`` is copied.
 """
 
 import csv
-import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from datasets.few_shot import FewShotDataset
@@ -18,12 +17,12 @@ from kdpl.outside import read_lines
 
 from .unpacking import move_into
 
-DEPTH = 5  # folders below the data root that are looked through
+DEPTH = 5  # levels of folders to search below the data root
 SAMPLE = 20  # images that a folder must hold to be recognised
 CLASSNAMES = "classnames.txt"
-GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"  # of the devkit, beside meta.mat
+GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"  # in the devkit, next to meta.mat
 KAGGLE_SOLUTION = "LOC_val_solution.csv"
-# Two variants of ImageNet have 200 folders each: outside their own folder these are told apart by their name.
+# Two variants of ImageNet have 200 folders each, so outside their own folder they are recognised by name.
 OTHER_NAMES = {
     "imagenetv2": ("imagenetv2-matched-frequency-format-val", "imagenetv2", "imagenet-v2", "imagenet_v2"),
     "imagenet_sketch": ("sketch", "imagenet-sketch", "imagenet_sketch", "imagenet-s"),
@@ -33,7 +32,7 @@ OTHER_NAMES = {
 
 
 class Mover:
-    """Moves and copies, or only notes what it would do.
+    """Moves files, or in a dry run only notes what it would do.
 
     Attributes:
         actions: what was done, in words.
@@ -43,38 +42,35 @@ class Mover:
         self.do = do
         self.actions: list[str] = []
 
+    def act(
+        self, words: str, pairs: Iterable[tuple[Path, Path]], one: Callable[[Path, Path], object] = move_into
+    ) -> None:
+        self.actions.append(words)
+        for source, place in pairs if self.do else ():
+            one(source, place)
+
     def move(self, source: Path, place: Path) -> None:
-        self.actions.append(f"{source} to {place}")
-        if self.do:
-            move_into(source, place)
+        self.act(f"{source} to {place}", [(source, place)])
 
     def move_entries(self, source: Path, names: Iterable[str], place: Path) -> None:
-        """Move only these files and folders of ``source``, which holds ``place``, too."""
+        """Move only these files and folders of ``source``, of which ``place`` may be a subfolder."""
         names = [name for name in names if (source / name).exists()]
-        self.actions.append(f"{len(names):,} files or folders of {source} to {place}")
-        for name in names if self.do else ():
-            move_into(source / name, place / name)
-
-    def copy(self, source: Path, place: Path) -> None:
-        self.actions.append(f"a copy of {source} to {place}")
-        if self.do:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, place)
+        self.act(f"{len(names):,} files or folders of {source} to {place}", [(source / n, place / n) for n in names])
 
 
 def repair(dataset: FewShotDataset, search: Path, do: bool = True) -> list[str]:
-    """Move what is elsewhere to where it belongs.
+    """Move misplaced parts of a dataset to where they belong.
 
     Args:
         dataset: as :meth:`FewShotDataset.unopened` gives it.
-        search: the folder to look through.
+        search: the folder to search.
         do: False only looks.
 
     Returns:
         What was moved where, or would be.
 
     Raises:
-        FileNotFoundError: if ImageNet's validation images lie flat, and nothing tells their classes.
+        FileNotFoundError: if ImageNet's validation images are in one flat folder and nothing gives their classes.
         ValueError: if a split file is broken.
     """
     mover = Mover(do)
@@ -96,16 +92,22 @@ def folders_below(root: Path, depth: int = DEPTH) -> Iterator[Path]:
         yield from level
 
 
+def _first_file(places: Iterable[Path], name: str) -> Path | None:
+    return next((place / name for place in places if (place / name).is_file()), None)
+
+
 def _bring_file(dataset: FewShotDataset, name: str, search: Path, mover: Mover) -> None:
-    """A list or split from wherever it is; of ``classnames.txt`` a copy, for all variants of ImageNet need it."""
-    if name == CLASSNAMES:
-        places = [ImageNet.unopened(dataset.root).folder, *sorted(dataset.root.glob("imagenet*"))]
-        places += [folder for folder in folders_below(search, 3) if folder.name.startswith("imagenet")]
-    else:
-        places = [search, *folders_below(search, 3)]
-    source = next((place / name for place in places if (place / name).is_file()), None)
-    if source:
-        (mover.copy if name == CLASSNAMES else mover.move)(source, dataset.folder / name)
+    """Move a list or split into place from wherever it is; ``classnames.txt``, which all ImageNets need, is copied."""
+    if name != CLASSNAMES:
+        if source := _first_file([search, *folders_below(search, 3)], name):
+            mover.move(source, dataset.folder / name)
+        return
+    places = [ImageNet.unopened(dataset.root).folder, *sorted(dataset.root.glob("imagenet*"))]
+    places += [folder for folder in folders_below(search, 3) if folder.name.startswith("imagenet")]
+    if source := _first_file(places, name):
+        if mover.do:
+            dataset.folder.mkdir(parents=True, exist_ok=True)
+        mover.act(f"a copy of {source} to {dataset.folder / name}", [(source, dataset.folder / name)], shutil.copyfile)
 
 
 def _repair_by_split(dataset: FewShotDataset, search: Path, mover: Mover) -> None:
@@ -132,10 +134,8 @@ def _holds(folder: Path, sample: Sequence[str]) -> bool:
 
 
 def _repair_variant(dataset: ImageNet, search: Path, mover: Mover) -> None:
-    source = dataset.folder / CLASSNAMES
-    if not source.is_file():
-        source = ImageNet.unopened(dataset.root).folder / CLASSNAMES
-    ids = [line.split(" ", 1)[0] for line in read_lines(source)] if source.is_file() else []
+    names = _first_file([dataset.folder, ImageNet.unopened(dataset.root).folder], CLASSNAMES)
+    ids = [line.split(" ", 1)[0] for line in read_lines(names)] if names else []
     expected = set(dataset.names_of_folders({name: name for name in ids}))
 
     def is_it(folder: Path) -> bool:
@@ -144,12 +144,9 @@ def _repair_variant(dataset: ImageNet, search: Path, mover: Mover) -> None:
     if is_it(dataset.images):
         return
     named = [folder for folder in folders_below(search, 3) if folder.name.lower() in OTHER_NAMES[dataset.script_name()]]
-    places = [
-        *folders_below(dataset.folder),
-        *named,
-        *(below for folder in named for below in folders_below(folder, 2)),
-    ]
-    source = next((folder for folder in [dataset.folder, *places] if is_it(folder)), None)
+    places = [dataset.folder, *folders_below(dataset.folder), *named]
+    places += [below for folder in named for below in folders_below(folder, 2)]
+    source = next(filter(is_it, places), None)
     if source == dataset.folder:
         mover.move_entries(source, sorted(expected), dataset.images)
     elif source:
@@ -161,18 +158,14 @@ def _repair_imagenet(dataset: ImageNet, search: Path, mover: Mover) -> None:
         place = dataset.images / part
         if not place.is_dir() or not any(place.iterdir()):
             called = (folder for folder in folders_below(dataset.folder) if folder.name == part and folder != place)
-            source = next((folder for folder in called if _is_part_of_imagenet(folder)), None)
-            if source:
+            if source := next(filter(_is_part_of_imagenet, called), None):
                 mover.move(source, place)
     flat = dataset.images / "val"
     images = image_names(flat) if flat.is_dir() else []
     if images:
         folders = validation_folders(dataset.folder)
-        known = [name for name in images if name in folders]
-        mover.actions.append(f"{len(known):,} images of {flat} to the folders of their classes")
-        for name in known if mover.do else ():
-            (flat / folders[name]).mkdir(exist_ok=True)
-            os.replace(flat / name, flat / folders[name] / name)
+        known = [(flat / name, flat / folders[name] / name) for name in images if name in folders]
+        mover.act(f"{len(known):,} images of {flat} to the folders of their classes", known)
 
 
 def _is_part_of_imagenet(folder: Path) -> bool:
@@ -180,16 +173,13 @@ def _is_part_of_imagenet(folder: Path) -> bool:
 
 
 def validation_folders(folder: Path) -> dict[str, str]:
-    """The class folder of each of ImageNet's validation images, by the devkit or by Kaggle's solution.
+    """The class folder of each of ImageNet's validation images, from the devkit or from Kaggle's solution.
 
     Raises:
-        FileNotFoundError: if neither lies below ``folder``.
+        FileNotFoundError: if neither is below ``folder``.
     """
     places = [folder, *folders_below(folder)]
-    truth, meta, solution = (
-        next((place / name for place in places if (place / name).is_file()), None)
-        for name in (GROUND_TRUTH, "meta.mat", KAGGLE_SOLUTION)
-    )
+    truth, meta, solution = (_first_file(places, name) for name in (GROUND_TRUTH, "meta.mat", KAGGLE_SOLUTION))
     if truth and meta:
         wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in read_mat(meta)["synsets"].ravel()}
         numbers = enumerate(read_lines(truth), start=1)
@@ -198,6 +188,6 @@ def validation_folders(folder: Path) -> dict[str, str]:
         with open(solution, encoding="utf-8", newline="") as file:
             return {f"{row['ImageId']}.JPEG": row["PredictionString"].split()[0] for row in csv.DictReader(file)}
     raise FileNotFoundError(
-        f"ImageNet's validation images lie flat, and nothing below {folder} gives their classes. Put the devkit there "
-        f"(ILSVRC2012_devkit_t12.tar.gz, which `get ImageNet` unpacks) or Kaggle's {KAGGLE_SOLUTION}."
+        f"ImageNet's validation images are in one flat folder, and nothing below {folder} gives their classes. Put the "
+        f"devkit there (ILSVRC2012_devkit_t12.tar.gz, which `get ImageNet` unpacks) or Kaggle's {KAGGLE_SOLUTION}."
     )

@@ -1,7 +1,8 @@
-"""The files that make up each benchmark, as sources.yaml lists them."""
+"""The files that make up each benchmark, as listed in sources.yaml."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -10,9 +11,9 @@ from kdpl import downloads
 
 @dataclass(frozen=True)
 class RemoteFile(downloads.RemoteFile):
-    """A file, or an archive whose parts are moved to their places; sources.yaml explains the attributes.
+    """A file, or an archive whose parts are moved into place; the attributes are explained in sources.yaml.
 
-    Downloaded by hand it is put into the dataset's folder under its name.
+    If downloaded by hand, it is put into the dataset's folder under its name.
     """
 
     moves: tuple[tuple[str, str], ...] = ()
@@ -30,20 +31,16 @@ class RemoteFile(downloads.RemoteFile):
 
 
 def read_sources() -> dict[str, tuple[RemoteFile, ...]]:
-    """The files of each benchmark, by the name that it has in the scripts."""
+    """The files of each benchmark, by the name that the scripts use for it."""
     content = yaml.safe_load(Path(__file__).with_name("sources.yaml").read_text(encoding="utf-8"))
     return {
-        dataset: tuple(
-            RemoteFile(
-                name=name,
-                **facts
-                | {key: tuple(facts.get(key, ())) for key in ("urls", "draws")}
-                | {"moves": tuple(facts.get("moves", {}).items())},
-            )
-            for name, facts in files.items()
-        )
-        for dataset, files in content.items()
+        dataset: tuple(_remote_file(name, facts) for name, facts in files.items()) for dataset, files in content.items()
     }
+
+
+def _remote_file(name: str, facts: dict[str, Any]) -> RemoteFile:
+    lists = {key: tuple(facts.get(key, ())) for key in ("urls", "draws")}
+    return RemoteFile(**facts | lists | {"name": name, "moves": tuple(facts.get("moves", {}).items())})
 
 
 FILES = read_sources()

@@ -1,4 +1,4 @@
-"""Unpacking archives beside their destination and moving whole parts into place; nothing escapes or stays half."""
+"""Unpacking archives next to their destination, then moving complete parts into place; no file escapes the folder."""
 
 import errno
 import gzip
@@ -21,25 +21,25 @@ from kdpl.outside import check_file
 
 from .sources import RemoteFile
 
-BROKEN = (  # RuntimeError: a zip with a password, or of a kind that Python does not know; KeyError: a link to nothing
+BROKEN = (  # RuntimeError: a zip with a password or an unsupported compression; KeyError: a dangling link
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError,
     LookupError, TypeError, AttributeError, ArithmeticError, struct.error,
 )  # fmt: skip
 IMPOSSIBLE = (errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EILSEQ)
 WORKPLACE = ".unpacking."
-MOST_GROWTH, MOST_FILES = 20, 3_000_000  # times the archive's size; ImageNet has 1.3 million images
-SLACK = 2**28  # bytes, for small archives of texts
+MOST_GROWTH, MOST_FILES = 20, 3_000_000  # relative to the archive's size; ImageNet has 1.3 million images
+SLACK = 2**28  # bytes, for small archives of text
 
 
 def unpack_into(archive: Path, file: RemoteFile, dataset_folder: Path) -> None:
-    """Unpack ``archive`` and move its parts to their places; files that are there already are replaced.
+    """Unpack ``archive`` and move its parts into place, replacing existing files.
 
     Raises:
-        ValueError: if the archive is broken, reaches outside its folder, or does not hold what it should.
+        ValueError: if the archive is broken, reaches outside its folder, or has the wrong content.
         OSError: if the disk is full.
     """
     if not hasattr(tarfile, "data_filter"):
-        raise ValueError("This Python unpacks archives without checking their paths; take 3.10.12, 3.11.4 or newer.")
+        raise ValueError("This Python unpacks archives without checking their paths; use 3.10.12, 3.11.4 or newer.")
     dataset_folder.mkdir(parents=True, exist_ok=True)
     with _workplace(dataset_folder) as folder:
         budget = _Budget(archive)
@@ -51,14 +51,14 @@ def unpack_into(archive: Path, file: RemoteFile, dataset_folder: Path) -> None:
         for source, _ in file.moves:
             if not (folder / source).is_dir():
                 found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8])
-                raise ValueError(f"{archive.name} holds no folder {source}, but {found}: it is another archive.")
+                raise ValueError(f"{archive.name} has no folder {source}, but {found}: it is a different archive.")
         for source, place in file.moves:
             move_into(folder / source, dataset_folder / place)
 
 
 @contextmanager
 def _workplace(dataset_folder: Path) -> Iterator[Path]:
-    """A folder on the same disk that goes when the work is done or given up."""
+    """A temporary folder on the same disk."""
     folder = Path(tempfile.mkdtemp(dir=dataset_folder, prefix=WORKPLACE))
     try:
         yield folder
@@ -67,13 +67,13 @@ def _workplace(dataset_folder: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(dataset_folder: Path) -> None:
-    """Delete what processes that were killed had half unpacked; nobody else may be at work in the folder."""
+    """Delete what killed processes had half unpacked; nobody else may be working in the folder."""
     for folder in dataset_folder.glob(f"{WORKPLACE}*"):
         shutil.rmtree(folder)
 
 
 class _Budget:
-    """What may still come out of an archive and of those in it."""
+    """How much may still be unpacked from an archive and the archives inside it."""
 
     def __init__(self, archive: Path):
         self.bytes, self.files = MOST_GROWTH * archive.stat().st_size + SLACK, MOST_FILES
@@ -82,28 +82,28 @@ class _Budget:
         """Count one file.
 
         Raises:
-            ValueError: if that is more than an archive of this size can be meant to hold.
+            ValueError: if that is more than an archive of this size could plausibly contain.
         """
         self.bytes, self.files = self.bytes - n_bytes, self.files - 1
         if min(self.bytes, self.files) < 0:
             raise ValueError(
-                f"{archive} is refused: it grows beyond {MOST_GROWTH} times its size, or {MOST_FILES:,} files."
+                f"{archive} is refused: it unpacks to over {MOST_GROWTH} times its size, or over {MOST_FILES:,} files."
             )
 
 
 def _refuse_links(archive: Path, folder: Path) -> None:
-    """A link that stays inside while it is unpacked may lead elsewhere from its place in the dataset."""
+    """A link that points inside the archive may lead elsewhere from its place in the dataset."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             if os.path.islink(os.path.join(parent, name)):
-                raise ValueError(f"{archive.name} is refused: it holds the link {name}, and data are files.")
+                raise ValueError(f"{archive.name} is refused: it contains a link, {name}; datasets have only files.")
 
 
 def move_into(source: Path, place: Path) -> None:
-    """Rename ``source`` to ``place``; where that is a folder already, its content is merged into it.
+    """Rename ``source`` to ``place``, or merge its content into ``place`` if that is a folder already.
 
     Raises:
-        ValueError: if a link stands where files would be merged, which may lead anywhere.
+        ValueError: if there is a link where files would be merged, which may lead anywhere.
     """
     if not os.path.lexists(place):
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def move_into(source: Path, place: Path) -> None:
     elif source.is_dir() and place.is_dir():
         for child in source.iterdir():
             if child.is_dir() and (place / child.name).is_symlink():
-                raise ValueError(f"{place / child.name} is a link, and files would be written through it. Remove it.")
+                raise ValueError(f"{place / child.name} is a link, through which files would be written. Remove it.")
             move_into(child, place / child.name)
         source.rmdir()
     else:
@@ -131,13 +131,13 @@ def _unpack(archive: Path, folder: Path, budget: _Budget) -> None:
             with tarfile.open(archive) as content:
                 _unpack_tar(content, folder, budget)
     except tarfile.FilterError as error:
-        raise ValueError(f"{archive.name} is refused, it reaches outside its folder: {error}.") from error
+        raise ValueError(f"{archive.name} is refused: it reaches outside its folder: {error}.") from error
     except BROKEN as error:
         raise ValueError(f"{archive.name} is broken or cut off ({error}). Fetch it again.") from error
     except OSError as error:
         if error.errno in IMPOSSIBLE:
             raise ValueError(
-                f"{archive.name} holds names that cannot be files here ({error}). Fetch it again."
+                f"{archive.name} has names that are not valid file names here ({error}). Fetch it again."
             ) from error
         raise
 
@@ -148,7 +148,7 @@ def _unpack_zip(content: zipfile.ZipFile, folder: Path, budget: _Budget) -> None
     for member in tqdm(members, desc=f"Unpacking {Path(content.filename).name}", unit="file"):
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"{content.filename} is refused, it reaches outside its folder: {member.filename}.")
+            raise ValueError(f"{content.filename} is refused: it reaches outside its folder: {member.filename}.")
         budget.take(member.file_size, Path(content.filename).name)
         content.extract(member, folder)
 
