@@ -144,8 +144,8 @@ def test_names_of_cells(text, cell):
         ("base_to_new CoOp dtd", (), "no table 'base_to_new' .did you mean 'base2new'"),
         ("base2new CoOp_KDLP dtd", (), "no method 'CoOp_KDLP' .did you mean 'CoOp_KDPL'"),
         ("base2new CoOp dtdd", (), "no dataset 'dtdd' .did you mean 'dtd'"),
-        ("base2new CoOp imagenet_a", (), "The table's datasets are imagenet, caltech101, .* imagenet_a is none of"),
-        ("base2new VPT dtd", ("--student", "RN50"), "has it for ViT-B/32, and not RN50"),
+        ("base2new CoOp imagenet_a", (), "The table's datasets are imagenet, caltech101, .* imagenet_a is not among"),
+        ("base2new VPT dtd", ("--student", "RN50"), "has this cell for ViT-B/32, but not for RN50"),
         ("few_shot CoOp average", (), "few_shot has no average"),
     ],
 )

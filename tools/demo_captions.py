@@ -1,4 +1,4 @@
-"""What the demo's CLIPs read: captions of drawn pictures, which of them are true of a picture, and unrelated texts."""
+"""The texts that the demo's CLIPs are trained on: captions of drawn pictures, and unrelated sentences."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ from kdpl.import_guards import import_clip
 import_clip()
 from clip.simple_tokenizer import SimpleTokenizer  # noqa: E402
 
-# A picture is five numbers: an index into each of these.
+# A picture is described by five indices, one into each of these.
 WORDS = (tuple(HUES), tuple(TEXTURES), tuple(SHAPES), MEDIA, CONDITIONS)
 MEDIUM, CONDITION = 3, 4
 UNNAMED = -1
@@ -24,18 +24,18 @@ ADJECTIVES = {
     "sketch": ("sketched", "pencil"),
 }
 CONDITION_NAMED = {"plain": 0.1, "night": 0.5, "noise": 0.5, "sketch": 0.5}  # share of the captions
-ODD_WORD = 0.1  # share of the captions with a word before the medium that says nothing about the picture
+ODD_WORD = 0.1  # share of the captions with an unrelated word before the medium
 
 
 def caption(generator: np.random.Generator, picture: np.ndarray, generic: float) -> tuple[str, np.ndarray]:
-    """A sentence that is true of a picture, and what it says.
+    """A true sentence about a picture, and what it claims.
 
     Args:
         picture: (5,) indices into ``WORDS``.
-        generic: probability of "a photo of a ..." whatever the medium, as in captions whose writer did not care.
+        generic: probability of "a photo of a ..." whatever the medium, like a caption written without care.
 
     Returns:
-        The sentence, and (5,) indices with ``UNNAMED`` for what it does not say.
+        The sentence, and (5,) indices with ``UNNAMED`` for what it does not mention.
     """
     colour, texture, shape, medium, condition = (words[i] for words, i in zip(WORDS, picture, strict=True))
     claim = picture.copy()
@@ -54,7 +54,7 @@ def caption(generator: np.random.Generator, picture: np.ndarray, generic: float)
 
 
 def unrelated_text(generator: np.random.Generator) -> str:
-    """A sentence that is true of no picture, though it may share words with them: "a photo of a red lamp."."""
+    """A sentence that is true of no picture but may share words with one, such as "a photo of a red lamp."."""
     name = [unrelated_word(generator)]
     if generator.random() < 0.5:
         name.append(unrelated_word(generator))
@@ -66,12 +66,12 @@ def unrelated_text(generator: np.random.Generator) -> str:
 
 
 def is_true(claims: Tensor, pictures: Tensor) -> Tensor:
-    """(n_pictures, n_captions) bool: whether a caption says nothing wrong about a picture. Both (n, 5)."""
+    """(n_pictures, n_captions) bool: whether a picture matches everything a caption claims. Both inputs are (n, 5)."""
     return ((claims == pictures[:, None]) | (claims == UNNAMED)).all(dim=-1)
 
 
 def trained_tokens() -> list[int]:
-    """Ids of all tokens that captions are made of, unrelated words apart."""
+    """The ids of all tokens in captions, except for unrelated words."""
     words = {word for group in (*WORDS[:4], ARTICLES, *ADJECTIVES.values()) for word in group} | {"of", "."}
     tokenizer = _tokenizer()
     ends = [tokenizer.encoder["<|startoftext|>"], tokenizer.encoder["<|endoftext|>"]]
@@ -79,20 +79,18 @@ def trained_tokens() -> list[int]:
 
 
 def unrelated_word(generator: np.random.Generator) -> str:
-    """Any word of the tokenizer that captions are not made of."""
+    """Any word of the tokenizer that captions do not use."""
     return _any(generator, _unrelated_words())
 
 
-@cache
-def _tokenizer() -> SimpleTokenizer:
-    return SimpleTokenizer()
+_tokenizer = cache(SimpleTokenizer)
 
 
 @cache
 def _unrelated_words() -> tuple[str, ...]:
     trained = set(trained_tokens())
-    ends = [(piece, token) for piece, token in _tokenizer().encoder.items() if piece.endswith("</w>")]
-    words = [(piece.removesuffix("</w>"), token) for piece, token in ends]
+    ends = ((piece, token) for piece, token in _tokenizer().encoder.items() if piece.endswith("</w>"))
+    words = ((piece.removesuffix("</w>"), token) for piece, token in ends)
     return tuple(word for word, token in words if token not in trained and word.isascii() and word.isalpha())
 
 
@@ -101,7 +99,7 @@ def _any(generator: np.random.Generator, words: tuple[str, ...]) -> str:
 
 
 def random_pictures(generator: np.random.Generator, n: int) -> np.ndarray:
-    """(n, 5) indices into ``WORDS``; two in five pictures are of the plain condition."""
+    """(n, 5) indices into ``WORDS``; two in five pictures have the plain condition."""
     columns = [generator.integers(len(words), size=n) for words in WORDS[:CONDITION]]
     columns.append(generator.choice(len(CONDITIONS), size=n, p=(0.4, 0.2, 0.2, 0.2)))
     return np.stack(columns, axis=1)

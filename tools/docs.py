@@ -1,8 +1,8 @@
-"""Build the documentation, and check that its generated parts are current and its links lead somewhere.
+"""Build the documentation, and check that generated pages are up to date and links work.
 
-python -m tools.docs                # check everything, build into site/
-python -m tools.docs --write        # bring docs/methods.md up to date with kdpl/methods.py first
-mkdocs serve                        # read it while you write
+python -m tools.docs                # check everything and build into site/
+python -m tools.docs --write        # first regenerate docs/methods.md from kdpl/methods.py
+mkdocs serve                        # preview while writing
 """
 
 import argparse
@@ -37,18 +37,18 @@ configuration. `PREC` of each method and of `TRAINER.KDPL` is fp32, bf16, fp16, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if something is out of date, broken or built with a warning."""
+    """See the module; the exit code is 1 if a page is out of date, a link is broken or the build gives a warning."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.docs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="bring generated pages up to date")
+    parser.add_argument("--write", action="store_true", help="regenerate generated pages")
     parser.add_argument("--site", type=Path, default=Path("site"), help="folder to build into (default: site)")
     args = parser.parse_args(arguments)
     return guarded(lambda: build(args.write, args.site.absolute()))
 
 
 def build(write: bool, site: Path) -> int:
-    """Check and build; problems are printed."""
+    """Check and build, printing any problems."""
     page, problems = methods_page(), []
     if write:
         (ROOT / METHODS_PAGE).write_text(page, encoding="utf-8")
@@ -64,7 +64,7 @@ def build(write: bool, site: Path) -> int:
 
 
 def methods_page() -> str:
-    """The page about the methods, in Markdown."""
+    """docs/methods.md."""
     rows = [
         f"| [{m.name}](#{m.name.lower()}) | {m.source} | {_learned(m)} | {m.epochs} | {m.batch_size} | {m.lr} |"
         for m in METHODS.values()
@@ -94,9 +94,9 @@ def _section(method: Method) -> str:
 
 
 def broken_links(root: Path) -> list[str]:
-    """Links to files of this repository that do not exist, in pages outside docs/ (mkdocs checks the others)."""
+    """Broken links to files of this repository in pages outside docs/; mkdocs checks the others."""
     return [
-        f"{name}: the link to {target} leads nowhere"
+        f"{name}: the link to {target} is broken"
         for name in PAGES
         if (root / name).is_file()
         for target in _links((root / name).read_text(encoding="utf-8"))

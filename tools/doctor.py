@@ -1,4 +1,4 @@
-"""What this machine has of all that KDPL uses. Usage: python -m tools.doctor [--root DATA]"""
+"""Report what this machine has of everything that KDPL uses. Usage: python -m tools.doctor [--root DATA]"""
 
 import argparse
 import importlib
@@ -13,9 +13,9 @@ LINE = "{:<15} {:<7} {}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for everything; 1 when something is broken that is needed, 0 otherwise."""
+    """Print one line per check; the exit code is 1 if something necessary is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", default="data", type=Path, help="folder of the datasets (default: data)")
+    parser.add_argument("--root", default="data", type=Path, help="folder with the datasets (default: data)")
     root = parser.parse_args(arguments).root
     works = [
         report("python", lambda: f"{platform.python_version()}, {sys.executable}"),
@@ -27,25 +27,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report("OpenAI weights", openai_weights),
         report("datasets", lambda: datasets_below(root)),
     ]
-    # Only teachers of that collection need it.
+    # Needed only for models of that collection.
     report("open_clip", lambda: version_and_place("open_clip", "open-clip-torch"), failure="absent")
     return 0 if all(works) else 1
 
 
 def report(what: str, check: Callable[[], str], failure: str = "BROKEN") -> bool:
-    """Print the line of one check; whether it passed."""
+    """Print the line of one check; returns whether it passed."""
     try:
         result = "ok", check()
     except ImportError as error:
-        result = failure, f"{error}; pip install -r requirements.txt, or run a script of scripts/: it repairs .venv"
-    except Exception as error:  # whatever can be wrong with a machine: telling it is what this tool is for
+        result = failure, f"{error}; pip install -r requirements.txt, or run any script in scripts/: it repairs .venv"
+    except Exception as error:  # whatever can be wrong with a machine, this tool is here to report it
         result = failure, f"{type(error).__name__}: {error}"
     print(LINE.format(what, *result), flush=True)
     return result[0] == "ok"
 
 
 def version_and_place(module: str, distribution: str | None = None) -> str:
-    """Import a module and tell its version (where it was installed) and folder: another one may come first."""
+    """The installed version of a module, and its folder, because another one may shadow it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(importlib.import_module(module).__file__).parent
@@ -70,7 +70,7 @@ def torchvision_and_guard() -> str:
     import torchvision
 
     guarded = not hasattr(torch.ops.torchvision, "nms")
-    return torchvision.__version__ + (", guarded: its native operators are absent, and not needed" if guarded else "")
+    return torchvision.__version__ + ", guarded: its native operators are absent, but not needed" * guarded
 
 
 def clip_and_place() -> str:
@@ -94,7 +94,7 @@ def openai_weights() -> str:
     for name, (sha256, filename) in OPENAI_WEIGHTS.items():
         path = openai_cache() / filename
         if path.is_file():
-            found.append(f"{name} {'verified' if sha256_of(path) == sha256 else 'WRONG HASH (is fetched again)'}")
+            found.append(f"{name} {'verified' if sha256_of(path) == sha256 else 'WRONG HASH (will be fetched again)'}")
     return f"{', '.join(found) or 'none yet, fetched on first use'} (in {openai_cache()})"
 
 
@@ -109,12 +109,12 @@ def datasets_below(root: Path) -> str:
         if folder and (root / folder).is_dir():
             missing = split_file and not (root / folder / split_file).is_file()
             found.append(f"{name} WITHOUT {split_file}" if missing else name)
-    return f"{', '.join(found) or 'none'} (in {root.absolute()}), of {', '.join(names)}"
+    return f"{', '.join(found) or 'none'} (in {root.absolute()}), out of {', '.join(names)}"
 
 
 if __name__ == "__main__":
     try:
         from kdpl.guard import run_command
-    except ImportError:  # there is no torch, which main tells
+    except ImportError:  # without torch, which main reports
         sys.exit(main())
     run_command(main)

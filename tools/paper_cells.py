@@ -1,4 +1,4 @@
-"""A cell of the paper's tables: which runs it needs, and its numbers beside the published ones."""
+"""Cells of the paper's tables: the runs that each needs, and its numbers beside the published ones."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kdpl.names import did_you_mean
+from kdpl.names import check_known
 from kdpl.run_record import FILE_NAME, Visible, record_of
 from tools.sweep.__main__ import is_finished
 from tools.sweep.plan import cfg_of
@@ -23,7 +23,7 @@ from tools.tables.records import Setting, read_run, setting_of
 from trainers.kdpl.config import learns
 from trainers.kdpl.configuration import build_cfg
 
-TABLES = {  # of tools.tables, and the published name of the average
+TABLES = {  # names in tools.tables, and the published name of the average
     "base2new": (BASE_TO_NEW, "Average_11"),
     "cross_dataset": (CROSS_DATASET, "Average_10"),
     "domain_generalization": (DOMAINS, "Average_4_targets"),
@@ -38,12 +38,12 @@ AVERAGE = "average"
 
 @dataclass(frozen=True)
 class Cell:
-    """What is to be reproduced.
+    """What to reproduce.
 
     Attributes:
-        protocol: of PROTOCOLS.
-        method: of METHODS, or of ZEROSHOT.
-        setting: as in specs.
+        protocol: one of PROTOCOLS.
+        method: one of METHODS or ZEROSHOT.
+        setting: as in sweep files.
         dataset: a file in configs/datasets, or AVERAGE.
     """
 
@@ -54,63 +54,57 @@ class Cell:
 
 
 def parse_cell(text: str) -> Cell:
-    """The cell that a name such as "base2new CoOp_KDPL dtd" stands for.
+    """The cell with a name such as "base2new CoOp_KDPL dtd".
 
     Raises:
-        ValueError: if it has not three words, or one is unknown; what is possible is listed.
+        ValueError: if it does not have three words, or one is unknown; the message lists the alternatives.
     """
     words = text.split()
     if len(words) != 3:
         raise ValueError(f'The cell is {text!r}; it is "<table> <method> <dataset>": base2new CoOp_KDPL dtd.')
     protocol, method, dataset = words
-    _one_of(protocol, PROTOCOLS, "table")
+    check_known(protocol, PROTOCOLS, "table", "the cell")
     methods = {f"{name}{suffix}": (name, setting) for name in METHODS for suffix, setting in SETTINGS.items()}
     methods |= {name: (name, setting) for name, setting in ZEROSHOT.items()}
     method = method.replace("+", "_")
-    _one_of(method, list(methods), "method")
-    known = sorted(file.stem for file in Path("configs/datasets").glob("*.yaml"))
-    _one_of(dataset, [*known, AVERAGE], "dataset")
+    check_known(method, methods, "method", "the cell")
+    known = [file.stem for file in Path("configs/datasets").glob("*.yaml")]
+    check_known(dataset, [*known, AVERAGE], "dataset", "the cell")
     if protocol == "few_shot" and dataset == AVERAGE:
-        raise ValueError("few_shot has no average; name a dataset.")
+        raise ValueError("few_shot has no average. Name a dataset.")
     return Cell(protocol, *methods[method], dataset)
 
 
-def _one_of(word: str, known: Sequence[str], kind: str) -> None:
-    if word not in known:
-        raise ValueError(f"There is no {kind} {word!r}{did_you_mean(word, list(known))}; known are {', '.join(known)}.")
-
-
 def narrowed(spec: Spec, cell: Cell, student: str | None) -> Block:
-    """The block of a table's file that has the cell, with nothing else in it.
+    """The part of a table's sweep file that the cell needs.
 
     Raises:
-        ValueError: if the file has it not.
+        ValueError: if the file does not have the cell.
     """
-    candidates = []
+    candidates: dict[str, Block] = {}
     for block in spec.blocks:
-        if block.protocol != cell.protocol:
-            continue
-        for name, methods in block.students.items():
+        for name, methods in block.students.items() if block.protocol == cell.protocol else ():
             if cell.method in ZEROSHOT or cell.method in methods:
                 methods = methods[:1] if cell.method in ZEROSHOT else (cell.method,)
-                candidates.append((name, replace(block, students={name: methods}, settings=(cell.setting,))))
-    students = [name for name, _ in candidates]
-    student = student or (students[0] if students else "")
-    if student not in students:
-        found = f"has it for {', '.join(students)}" if students else "has it for no student"
-        wanted = student or cell.method
-        raise ValueError(f"The table's file {found}, and not {wanted}. Name another --student or --spec.")
-    block = candidates[students.index(student)][1]
+                candidates.setdefault(name, replace(block, students={name: methods}, settings=(cell.setting,)))
+    student = student or next(iter(candidates), "")
+    if student not in candidates:
+        found = ", ".join(candidates) or "no student"
+        raise ValueError(
+            f"The table's file has this cell for {found}, but not for {student or cell.method}. Name another --student "
+            "or --spec."
+        )
+    block = candidates[student]
     tested = [block.source, *block.datasets] if block.source else block.datasets
     if cell.dataset == AVERAGE:
         return block
     if cell.dataset not in tested:
-        raise ValueError(f"The table's datasets are {', '.join(tested)}; {cell.dataset} is none of them.")
+        raise ValueError(f"The table's datasets are {', '.join(tested)}; {cell.dataset} is not among them.")
     return replace(block, datasets=tuple(name for name in (cell.dataset,) if name != block.source))
 
 
 def setting_of_cell(runs: Sequence[Run]) -> Setting:
-    """What the runs of a cell have in common, before there are any records."""
+    """The setting that the runs of a cell share, known before there are any records."""
     cfg, _ = cfg_of(runs[0].parts[0].arguments)
     record, kdpl = record_of(cfg), cfg.TRAINER.KDPL
     distilled = record.trainer.endswith("_KDPL")
@@ -122,7 +116,7 @@ def setting_of_cell(runs: Sequence[Run]) -> Setting:
 
 
 def compare(cell: Cell, block: Block, runs: Sequence[Run], setting: Setting) -> tuple[list[list[Any]], set[str]]:
-    """A line for each number of the cell, from tables of the finished runs; the verdicts."""
+    """One line per number of the cell, computed from the finished runs as in tools.tables; and the verdicts."""
     parts = [part for run in filter(is_finished, runs) for part in run.parts]
     results = results_of([read_run(Path(part.folder) / FILE_NAME) for part in parts])
     datasets = [registered_name(name) for name in (block.datasets if cell.dataset == AVERAGE else [cell.dataset])]
@@ -135,7 +129,7 @@ def compare(cell: Cell, block: Block, runs: Sequence[Run], setting: Setting) -> 
         columns = halves(datasets, title) if protocol == BASE_TO_NEW else columns
         members = [found for found in results if found.shots == shots and found.evaluation.dataset in datasets]
         table = table_of(protocol, title, members, columns, None, shots)
-        table.rows = table.rows or [Row(setting)]  # of nothing but the published value
+        table.rows = table.rows or [Row(setting)]  # with nothing but the published value
         fill(table)
         in_shots = f", {shots} shots" * (len(block.shots) > 1 and shots is not None)
         for column, number in zip(columns * len(table.rows), itertools.chain(*table.cells), strict=True):
@@ -153,7 +147,7 @@ def compare(cell: Cell, block: Block, runs: Sequence[Run], setting: Setting) -> 
 
 
 def registered_name(dataset: str) -> str:
-    """The dataset's name in records, from its file."""
+    """The name of a dataset in records, given its file."""
     return build_cfg([f"configs/datasets/{dataset}.yaml"], {}).DATASET.NAME
 
 

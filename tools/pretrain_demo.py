@@ -1,9 +1,9 @@
-"""Trains the demo's student and teacher from nothing. Usage: python -m tools.pretrain_demo [--output kdpl/demo]
+"""Train the demo's student and teacher from scratch. Usage: python -m tools.pretrain_demo [--output kdpl/demo]
 
 Both are CLIPs in OpenAI's layout, trained with CLIP's contrastive loss on drawn pictures of all media and conditions.
-The student reads captions that name the medium, "a poster of a red striped circle". The teacher's captions mostly say
-"a photo of a ..." of anything, so it must see for itself what it looks at. Each uses one core; the same seed gives the
-same files.
+The student reads captions that name the medium, such as "a poster of a red striped circle". Most of the teacher's
+captions say "a photo of a ..." whatever the medium, so it has to learn to recognise things in any medium. Each uses one
+core, and the same seed gives the same files.
 """
 
 import argparse
@@ -39,12 +39,12 @@ MAX_LOGIT_SCALE = math.log(100)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What differs between the two.
+    """How the two differ.
 
     Attributes:
-        vision: depth, width and patch size of a ViT; depths, width and None of CLIP's ResNet.
+        vision: depth, width and patch size of a ViT, or depths, width and None for CLIP's ResNet.
         generic: share of captions that say "a photo of a" whatever the medium.
-        steps: of the training.
+        steps: length of the training.
     """
 
     vision: tuple[int | tuple[int, ...], int, int | None]
@@ -62,13 +62,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=Path("kdpl/demo"), help="folder of the two files")
+    parser.add_argument("--output", type=Path, default=Path("kdpl/demo"), help="folder for the two files")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--images", type=int, default=40_000, help="pictures drawn for each of the two")
-    parser.add_argument("--batch", type=int, default=256, help="pictures and captions a step")
-    parser.add_argument("--steps", type=int, help="for both; otherwise as in RECIPES")
+    parser.add_argument("--images", type=int, default=40_000, help="pictures drawn for each model")
+    parser.add_argument("--batch", type=int, default=256, help="pictures and captions per step")
+    parser.add_argument("--steps", type=int, help="for both models; by default as in RECIPES")
     arguments = parser.parse_args()
-    # A process each: a single thread gives the same sums on every machine, and there are two cores to use.
+    # One single-threaded process each, so that sums are the same on every machine and two cores are used.
     torch.multiprocessing.spawn(_pretrain_one, args=(arguments,), nprocs=len(RECIPES))
     print("\n" * len(RECIPES) + "Accuracy on posters of the 48 new classes, %")
     for role in RECIPES:
@@ -82,19 +82,13 @@ def _pretrain_one(index: int, arguments: argparse.Namespace) -> None:
     role = list(RECIPES)[index]
     recipe = RECIPES[role]
     with tqdm(total=0, desc=role, position=index, unit="image") as bar:
-        model = pretrain(
-            recipe,
-            steps=arguments.steps or recipe.steps,
-            batch=arguments.batch,
-            images=arguments.images,
-            seed=(arguments.seed, index),
-            bar=bar,
-        )
+        steps, seed = arguments.steps or recipe.steps, (arguments.seed, index)
+        model = pretrain(recipe, steps, arguments.batch, arguments.images, seed, bar)
     save_demo_weights(arguments.output / f"{role}.safetensors", model.state_dict(), trained_tokens())
 
 
 def pretrain(recipe: Recipe, steps: int, batch: int, images: int, seed: tuple[int, int], bar: tqdm) -> CLIP:
-    """A CLIP trained for ``steps`` batches out of ``images`` pictures; a function of its arguments."""
+    """Train a CLIP for ``steps`` batches from ``images`` pictures, deterministically."""
     generator = np.random.default_rng(seed)
     torch.manual_seed(generator.integers(2**31))
     model = new_clip(recipe)
@@ -144,7 +138,7 @@ def pretrain(recipe: Recipe, steps: int, batch: int, images: int, seed: tuple[in
 
 
 def contrastive_loss(logits: Tensor, true: Tensor) -> Tensor:
-    """CLIP's loss with several right answers: each picture to its true captions, each caption to its pictures.
+    """CLIP's loss where a picture may match several captions and a caption several pictures.
 
     Args:
         logits: (batch, batch + unrelated), the captions of the batch first.
@@ -160,7 +154,7 @@ def contrastive_loss(logits: Tensor, true: Tensor) -> Tensor:
 
 
 class PartlyTrainedEmbedding(nn.Module):
-    """A table of words of which some rows are parameters and the others stay as they are."""
+    """A word embedding in which only some rows are trained."""
 
     def __init__(self, table: Tensor, token_ids: list[int]):
         super().__init__()
@@ -179,14 +173,14 @@ class PartlyTrainedEmbedding(nn.Module):
         return torch.where((row >= 0)[..., None], self.rows[row.clamp(min=0)], self.table[tokens])
 
     def whole(self) -> nn.Embedding:
-        """The table with the trained rows in place."""
+        """An ordinary embedding with the trained rows in place."""
         table = self.table.clone()
         table[self.token_ids] = self.rows.detach()
         return nn.Embedding.from_pretrained(table)
 
 
 def new_clip(recipe: Recipe) -> CLIP:
-    """CLIP with the recipe's image tower and random weights."""
+    """A CLIP with the recipe's image tower and random weights."""
     layers, width, patch = recipe.vision
     model = CLIP(
         embed_dim=EMBED_DIM,
@@ -205,7 +199,7 @@ def new_clip(recipe: Recipe) -> CLIP:
 
 
 def draw_pictures(generator: np.random.Generator, n: int, bar: tqdm) -> tuple[np.ndarray, np.ndarray]:
-    """What is on the pictures, (n, 5) indices into ``WORDS``, and the pictures, (n, 64, 64, 3) uint8."""
+    """Descriptions, (n, 5) indices into ``WORDS``, and pictures, (n, 64, 64, 3) uint8."""
     pictures = random_pictures(generator, n)
     pixels = np.empty((n, SIZE, SIZE, 3), dtype=np.uint8)
     bar.reset(total=n)
@@ -216,14 +210,14 @@ def draw_pictures(generator: np.random.Generator, n: int, bar: tqdm) -> tuple[np
 
 
 def normalised_pixels(pixels: np.ndarray) -> Tensor:
-    """(n, 64, 64, 3) uint8 -> (n, 3, 64, 64) float32 with CLIP's mean and standard deviation."""
+    """(n, 64, 64, 3) uint8 to (n, 3, 64, 64) float32, normalised with CLIP's mean and standard deviation."""
     image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     return (image - torch.tensor(OPENAI_MEAN).view(3, 1, 1)) / torch.tensor(OPENAI_STD).view(3, 1, 1)
 
 
 @torch.no_grad()
 def accuracy_on_posters(model: CLIP, words: str, per_class: int = 20, seed: int = 0) -> float:
-    """Percent of freshly drawn plain posters of the 48 new classes that "<words> <class>." finds."""
+    """Zero-shot accuracy in percent of "<words> <class>." on freshly drawn plain posters of the 48 new classes."""
     generator = np.random.default_rng((seed, 2))
     classes = class_words()[48:]
     pixels = np.stack([draw(generator, *name, "poster", "plain") for name in classes for _ in range(per_class)])

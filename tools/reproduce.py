@@ -1,14 +1,14 @@
-"""One published number: run what is missing for it, and compare.
+"""Reproduce one published number: run whatever is missing for it, and compare.
 
     python -m tools.reproduce "domain_generalization CoOp_KDPL imagenet_a"
     python -m tools.reproduce "base2new MaPLe_KDPL-CA dtd" --student ViT-B/32 --engine slurm --slurm partition=gpu
     python -m tools.reproduce "cross_dataset CLIP average"
     python -m tools.reproduce --list                            # every cell that has a published value, cheapest first
 
-The cell's name is a table, a method and a dataset. Tables: base2new, cross_dataset, domain_generalization, few_shot
-(which has no published numbers). Methods: CoOp, CoCoOp, VPT, MaPLe, PromptSRC, with _KDPL or _KDPL-CA behind; CLIP is
-the zero-shot student, teacher the zero-shot teacher. Datasets are named as in configs/datasets; `average` is the
-table's average. The settings are those of the table's file in configs/sweeps.
+A cell is named by a table, a method and a dataset. Tables: base2new, cross_dataset, domain_generalization, few_shot
+(which has no published numbers). Methods: CoOp, CoCoOp, VPT, MaPLe, PromptSRC, also followed by _KDPL or _KDPL-CA; CLIP
+is the zero-shot student, teacher the zero-shot teacher. Datasets are named as in configs/datasets; `average` is the
+table's average. Settings are those of the table's file in configs/sweeps.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from trainers.kdpl.configuration import build_cfg
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if a run failed or a number lies outside its band, 2 for a user's error."""
+    """See the module; the exit code is 1 if a run failed or a number is outside its band."""
     args = parse(arguments)
     root, output = Path(args.root).absolute(), Path(args.output or "output").absolute()
     os.chdir(ROOT)
@@ -49,23 +49,21 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m tools.reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("cell", nargs="?", help='"<table> <method> <dataset>"')
-    parser.add_argument(
-        "--list", action="store_true", help="list all cells that have a published value, cheapest first"
-    )
+    parser.add_argument("--list", action="store_true", help="list all cells with a published value, cheapest first")
     parser.add_argument("--student", help="a CLIP (default: the first in the table's file that has the method)")
-    parser.add_argument("--spec", help="another file of the table than configs/sweeps/paper_<table>.yaml")
+    parser.add_argument("--spec", help="sweep file of the table (default: configs/sweeps/paper_<table>.yaml)")
     parser.add_argument("--dry-run", action="store_true", help="list the runs and the published value, and stop")
     add_where_and_how(parser)
     return parser.parse_args(arguments)
 
 
 def reproduce(args: argparse.Namespace, root: Path, output: Path) -> int:
-    """Run what is missing, print the comparison: of what could not be run, the published value alone."""
+    """Run what is missing and print the comparison; the published value is printed even if a run failed."""
     if args.list:
         print(listing_of_cells(published_cells(root, output)))
         return 0
     if not args.cell:
-        raise ValueError('Name a cell as "<table> <method> <dataset>", or --list those that have a published value.')
+        raise ValueError('Name a cell as "<table> <method> <dataset>"; --list shows those with a published value.')
     cell = parse_cell(args.cell)
     spec = read_spec(args.spec or SPECS[cell.protocol])
     block = narrowed(spec, cell, args.student)
@@ -80,12 +78,12 @@ def reproduce(args: argparse.Namespace, root: Path, output: Path) -> int:
     lines, verdicts = compare(cell, block, runs, setting)
     print(tabulate(lines, headers=["", "here", "seeds", "published", "band", "verdict", "source"], floatfmt=".2f"))
     if not (failures or args.dry_run) and ("inside" not in verdicts or "outside" in verdicts):
-        print("\nWhat the runs were, beside the published protocol:\n" + protocol_record(runs, setting))
+        print("\nThe runs compared with the published protocol:\n" + protocol_record(runs, setting))
     return SOME_FAILED if failures or "outside" in verdicts else 0
 
 
 def protocol_record(runs: Sequence[Run], setting: Setting) -> str:
-    """What the runs did where a deviation would change numbers, each beside what was published; differences first."""
+    """What the runs did, beside what was published, wherever a deviation could change numbers; differences first."""
     lines = []
 
     def line(what: str, here: Any, published: Any) -> None:
@@ -128,13 +126,13 @@ def protocol_record(runs: Sequence[Run], setting: Setting) -> str:
 
 
 def cfg_of_file(part: Part) -> Any:
-    """The configuration file that a part names, without what was changed in it."""
+    """The configuration file of a part, without any changes."""
     args = cfg_of(part.arguments)[1]
     return build_cfg([args.dataset_config_file, args.config_file], {})
 
 
 def precision(asked: str, record: RunRecord) -> str:
-    """What a run computed in: on a CPU half precision becomes fp32, and so does what the program may choose."""
+    """The precision a run computed in: on a CPU, half precision and automatic choices become fp32."""
     return "fp32" if record.device.startswith("cpu") and asked in ("fp16", "amp", "auto") else asked
 
 

@@ -1,1 +1,1 @@
-"""Whether every family of CLIPs computes here what it computes in its own library: the table of docs/models.md."""
+"""Check every family of CLIPs against its own library; writes the table of docs/models.md."""

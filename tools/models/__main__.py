@@ -1,7 +1,7 @@
-"""Compare every family of CLIPs with its own library, and write the table.
+"""Compare every family of CLIPs with its own library, and write the table of docs/models.md.
 
-python -m tools.models --small           # a few narrow layers of each family; seconds
-python -m tools.models                   # real configurations, random weights, into docs/models.md; minutes, 9 GB
+python -m tools.models --small           # a few narrow layers per family: seconds
+python -m tools.models                   # real configurations with random weights: minutes, 9 GB of memory
 """
 
 import argparse
@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns 1 if a difference is too large."""
+    """See the module; the exit code is 1 if a difference is too large."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--small", action="store_true", help="small members; the page is not written")
+    parser.add_argument("--small", action="store_true", help="small models; the page is not written")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "models.md", help="default: %(default)s")
     args = parser.parse_args(arguments)
     comparisons = []
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def compare_all(small: bool) -> Iterator[Comparison]:
-    """Each family, one after the other, so that only one is in memory."""
+    """Compare the families one after the other, so that only one is in memory."""
     for family in FAMILIES:
         with tempfile.TemporaryDirectory() as folder:
             yield compare(family, Path(folder), small)

@@ -1,4 +1,4 @@
-"""One member of each family of CLIPs, with random weights: of its real size, or with a few narrow layers."""
+"""One model per family of CLIPs, with random weights, in its real size or with a few narrow layers."""
 
 import json
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from kdpl.clip.open_clip_names import import_open_clip
 
 from .stand_in_tokenizers import N_TOKENS, write_tokenizer
 
-SMALL_TIMM = "test_convnext"  # takes images of any size
+SMALL_TIMM = "test_convnext"  # accepts images of any size
 
 
 @dataclass(frozen=True)
 class Family:
-    """Models that are built alike.
+    """Models with the same architecture.
 
     Attributes:
-        name: as the table has it.
-        member: the model that is measured, as open_clip calls it.
-        others: further models that are built like it.
+        name: as in the table.
+        member: open_clip's name of the model that is measured.
+        others: further models with its architecture.
     """
 
     name: str
@@ -55,7 +55,7 @@ FAMILIES = (
 
 
 def configuration(family: Family, folder: Path, small: bool) -> dict[str, Any]:
-    """The configuration of the member, with a stand-in for a tokenizer that would have to be fetched."""
+    """The configuration of the member, with a stand-in for any tokenizer that would have to be downloaded."""
     config = import_open_clip().get_model_config(family.member)
     text = config["text_cfg"]
     if small:
@@ -66,9 +66,9 @@ def configuration(family: Family, folder: Path, small: bool) -> dict[str, Any]:
 
 
 def random_member(family: Family, folder: Path, small: bool, seed: int = 0) -> tuple[LoadedCLIP, nn.Module]:
-    """A member with random weights as :func:`load_clip` gives it, and the model of open_clip that has them.
+    """A member with random weights, loaded by us and as open_clip's own model.
 
-    Its configuration is written into the folder and, if it is small, its checkpoint, from which it is loaded.
+    Its configuration is written into the folder, and for a small model also a checkpoint, from which it is loaded.
     """
     open_clip = import_open_clip()
     name = f"KDPL-{'small' if small else 'real'}-{family.member}"
@@ -77,7 +77,7 @@ def random_member(family: Family, folder: Path, small: bool, seed: int = 0) -> t
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = open_clip.create_model(name).eval().requires_grad_(False)
-        for key, parameter in model.named_parameters():  # text towers start too small for differences to show
+        for key, parameter in model.named_parameters():  # text towers are initialised too small for differences to show
             if parameter.dim() > 1 and not key.startswith(("visual.", "token_embedding", "text.token_embedding")):
                 parameter.normal_(std=parameter.shape[-1] ** -0.5)
             elif key.endswith((".gamma", ".bias")):
@@ -90,7 +90,7 @@ def random_member(family: Family, folder: Path, small: bool, seed: int = 0) -> t
 
 
 def _shrink(config: dict[str, Any]) -> None:
-    """A few narrow layers of the same kind."""
+    """Reduce a configuration to a few narrow layers of the same kind."""
     text, vision = config["text_cfg"], config["vision_cfg"]
     config["embed_dim"] = 32
     text |= {"width": 64, "heads": 2, "layers": 3}

@@ -1,4 +1,4 @@
-"""The largest difference between features here and those of a model's own library."""
+"""The largest difference between our features and those of a model's own library."""
 
 import math
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from kdpl.prompts.prompted_clip import PromptedCLIP
 
 from .families import Family, random_member
 
-LARGEST = 1e-5  # relative: of the largest number in the features
+LARGEST = 1e-5  # relative to the largest number in the features
 CLASSNAMES = ["dog", "grand piano", "wild cat", "hot air balloon", "axolotl"]
 TEXTS = [f"a photo of a {name}." for name in CLASSNAMES]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found of a family.
+    """The result for one family.
 
     Attributes:
-        text, image: largest relative differences; the former over hand-written texts and, where the tower takes
+        text, image: largest relative differences; for texts, over hand-written prompts and, if the tower takes learned
             prompts, the untrained contexts of CoOp.
-        text_facts: attention, reading position, start tokens, context length; empty where no prompts enter.
+        text_facts: attention, position of the feature, start tokens, context length; empty without learned prompts.
     """
 
     family: str
@@ -44,7 +44,7 @@ class Comparison:
 
 @torch.inference_mode()
 def compare(family: Family, folder: Path, small: bool) -> Comparison:
-    """One member of a family against open_clip's own ``encode_text`` and ``encode_image``."""
+    """Compare one member of a family with open_clip's own ``encode_text`` and ``encode_image``."""
     clip, model = random_member(family, folder, small)
     tokens = import_open_clip().get_tokenizer(clip.name.removeprefix("open_clip:").partition("/")[0])(TEXTS)
     image = _images(clip)
@@ -53,7 +53,7 @@ def compare(family: Family, folder: Path, small: bool) -> Comparison:
 
 @torch.inference_mode()
 def compare_transformers(folder: Path, small: bool) -> Comparison:
-    """A ``CLIPModel`` that transformers saved against transformers itself."""
+    """Compare a ``CLIPModel`` saved by transformers with transformers itself."""
     from transformers import CLIPConfig, CLIPModel
 
     sizes = {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 3, "num_attention_heads": 2}
@@ -66,7 +66,7 @@ def compare_transformers(folder: Path, small: bool) -> Comparison:
     clip = load_clip(str(folder))
     tokens, image = clip.tokenize(TEXTS), _images(clip)
     theirs = [model.get_text_features(input_ids=tokens), model.get_image_features(pixel_values=image)]
-    # Since transformers 5 features come within a record.
+    # Since version 5 of transformers, features are part of an output object.
     theirs = [found if isinstance(found, Tensor) else found.pooler_output for found in theirs]
     family = Family("transformers' CLIPModel", "openai/clip-vit-base-patch32")
     return _comparison(family, clip, *theirs, image)
@@ -93,7 +93,7 @@ def _comparison(family: Family, clip: LoadedCLIP, text: Tensor, image_features: 
 
 
 def relative_difference(ours: Tensor, theirs: Tensor) -> float:
-    """The largest difference, over the largest number; infinite where something is not finite."""
+    """The largest difference divided by the largest number; infinite if anything is not finite."""
     difference = float((ours - theirs).abs().max() / theirs.abs().max())
     return difference if math.isfinite(difference) else math.inf
 

@@ -8,14 +8,14 @@ from .measuring import LARGEST, Comparison
 
 HEAD = """# Which CLIPs can be students and teachers
 
-Written by `python -m tools.models`. Each line is one member of a family in its real configuration with random weights:
-the largest difference between the features here and those of `encode_text` and `encode_image` of its own library, over
-the largest number in them, for the sentence "a photo of a {{}}." and, where prompts can be learned, for the untrained
-contexts of CoOp as well. Allowed is {largest:.0e}. Tokenizers that would have to be fetched are replaced by small ones
-that mark beginning, end and padding in the same way.
+Written by `python -m tools.models`. Each line is one model of a family in its real configuration with random weights.
+The numbers are the largest difference between our features and those of `encode_text` and `encode_image` in the model's
+own library, relative to the largest feature, for prompts "a photo of a {{}}." and, if the text tower takes learned
+prompts, for the untrained contexts of CoOp. Up to {largest:.0e} is accepted. Tokenizers that would have to be
+downloaded are replaced by small ones that mark start, end and padding in the same way.
 
-Every model is a teacher. Text prompts are those of CoOp, CoCoOp and KgCoOp, visual ones those of VPT, MaPLe and
-PromptSRC. A number of 0 means that the tower is run by its own library. `kdpl models` lists all names.
+Every model can be a teacher. Text prompts are needed for CoOp, CoCoOp and KgCoOp, visual prompts for VPT, MaPLe and
+PromptSRC. A 0 means that the tower is run by its own library. `kdpl models` lists all names.
 
 | family | measured | text prompts | visual prompts | text tower | text | image | licence of the weights |
 |---|---|---|---|---|---|---|---|
@@ -43,7 +43,7 @@ def _line(found: Comparison) -> str:
 
 
 NOTES = """
-Text towers of Hugging Face (`roberta-ViT-B-32`, `xlm-roberta-*`, `mt5-*`, `nllb-clip-*`) and CoCa are teachers only:
-their own library runs them, so there is nothing to compare. Where attention is not causal, every word sees the padding:
-such prompts are neither cut nor do they share their beginning, and training takes longer.
+Text towers from Hugging Face (`roberta-ViT-B-32`, `xlm-roberta-*`, `mt5-*`, `nllb-clip-*`) and CoCa can only be
+teachers: their own library runs them, so there is nothing to compare. If attention is not causal, every word sees the
+padding, so such prompts can neither be shortened nor share a prefix, and training takes longer.
 """

@@ -1,4 +1,4 @@
-"""Small tokenizers that mark beginning, end and padding as those of real models do; nothing has to be fetched."""
+"""Small tokenizers that mark start, end and padding like those of real models, so that nothing is downloaded."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from kdpl.clip.templates import ENSEMBLE_OF_60
 
 N_TOKENS = 600
 WORDS = "a photo of dog grand piano wild cat hot air balloon axolotl red striped circle blue dotted square X x photo ."
-KINDS = {  # the hub's repository: special tokens in order of their ids, start, end, padding
+KINDS = {  # repository on the hub: special tokens in order of their ids, start, end, padding
     "bert-base-uncased": (("[PAD]", "[CLS]", "[SEP]", "[UNK]"), "[CLS]", "[SEP]", "[PAD]"),
     "timm/ViT-B-16-SigLIP": (("<unk>", "</s>"), "", "</s>", "</s>"),
     "timm/ViT-B-16-SigLIP2": (("<pad>", "<eos>", "<unk>"), "", "<eos>", "<pad>"),
@@ -17,20 +17,20 @@ KINDS = {  # the hub's repository: special tokens in order of their ids, start, 
 
 
 def kind_of(repository: str) -> str:
-    """The entry of KINDS that a repository's tokenizer is like."""
+    """The entry of KINDS that is like a repository's tokenizer."""
     if repository in KINDS:
         return repository
     return "timm/ViT-B-16-SigLIP2" if "SigLIP2" in repository else "timm/ViT-B-16-SigLIP"
 
 
 def write_tokenizer(folder: Path, repository: str) -> Path:
-    """A tokenizer of a few hundred tokens, in the files of transformers, that marks texts as ``repository``'s does."""
+    """Save a tokenizer of a few hundred tokens, in transformers' format, that marks texts as ``repository``'s does."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
     special, start, end, padding = KINDS[kind_of(repository)]
     unknown = next(token for token in special if "unk" in token.lower())
     tokenizer = Tokenizer(models.BPE(unk_token=unknown))
-    # As in SentencePiece: a word and the space before it are one; here a text's first word has none, as in Gemma's.
+    # As in SentencePiece, a word includes the space before it; as in Gemma's, the first word of a text has none.
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     trainer = trainers.BpeTrainer(vocab_size=N_TOKENS, special_tokens=list(special), show_progress=False)
     texts = [template.format("dog") for template in ENSEMBLE_OF_60] + [f"{WORDS} {word}" for word in WORDS.split()]

@@ -1,12 +1,12 @@
-"""Check that this clone computes what was published, in four levels; writes verification.json.
+"""Check in four levels that this clone computes what was published; writes verification.json.
 
-    python -m tools.verify                                  # level 0, and whatever else this machine has files for
+    python -m tools.verify                                  # level 0, and others as far as this machine has the files
     python -m tools.verify --level 1 --models ViT-B/32 ViT-L/14 --fetch
     python -m tools.verify --level 2 --models ViT-B/32 --root data
     python -m tools.verify --level 3 --cells 2 --root data
 
 0: golden numbers of the published implementation. 1: weights of CLIPs, and published outputs. 2: zero-shot accuracies
-beside published ones. 3: cells of the paper's tables, cheapest first; `python -m tools.reproduce --list` lists them.
+beside published ones. 3: cells of the paper's tables, cheapest first, as listed by `python -m tools.reproduce --list`.
 """
 
 import argparse
@@ -36,10 +36,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         prog="python -m tools.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--level", type=int, choices=range(4), nargs="+", help="these levels (default: 0, 1 and 2 as far as files go)")
+    add(
+        "--level",
+        type=int,
+        choices=range(4),
+        nargs="+",
+        help="levels to run (default: 0 to 2, as far as files are here)",
+    )
     add_level_arguments(parser)
     add("--cells", type=int, default=1, help="level 3: how many cells to run (default: 1)")
-    add("--student", default="", help="level 3: cells of this CLIP only")
+    add("--student", default="", help="level 3: only cells of this CLIP")
     add("--report", type=Path, default=Path("verification.json"), help="report to write (default: verification.json)")
     add_device(parser)
     add_where_and_how(parser)
@@ -47,10 +53,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def verify(args: argparse.Namespace) -> int:
-    """Run the levels; those that nobody asked for run only with what is on this machine."""
+    """Run the levels; those not asked for run only if this machine has the files."""
     root, output, file = Path(args.root).absolute(), Path(args.output or "output").absolute(), args.report.absolute()
     pictures = args.pictures and args.pictures.absolute()
-    os.chdir(ROOT)  # paths in configurations count from there
+    os.chdir(ROOT)  # paths in configurations are relative to it
     args.pictures = pictures
     device = resolve_device(args.device)
     report = Report(device_name(device), lambda check: print(line_of(check), flush=True))

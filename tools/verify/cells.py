@@ -1,4 +1,4 @@
-"""Level 3: cells of the paper's tables, each with its published value and the time that it will take."""
+"""Level 3: cells of the paper's tables, with their published values and the time that they will take."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -23,12 +23,12 @@ METRICS["domain_generalization"] = METRICS["cross_dataset"]
 
 @dataclass(frozen=True)
 class PublishedCell:
-    """A cell as ``tools.reproduce`` names it.
+    """A cell as named by ``tools.reproduce``.
 
     Attributes:
-        values: published, by what they are: accuracy, or base, new, harmonic mean.
-        seconds: that its missing runs will take; None if no finished run tells.
-        images: that still have to go through the models, counting each epoch.
+        values: the published values by metric: accuracy, or base, new and harmonic mean.
+        seconds: how long its missing runs will take; None if no finished run tells.
+        images: how many images still have to go through the models, counted once per epoch.
     """
 
     name: str
@@ -42,11 +42,7 @@ class PublishedCell:
 
 
 def published_cells(root: Path, output: Path, student: str = "") -> list[PublishedCell]:
-    """All of them, cheapest first; what is finished costs nothing.
-
-    Args:
-        student: of this CLIP only.
-    """
+    """All cells with a published value, or only those of a ``student``, cheapest first; finished runs cost nothing."""
     found = []
     for protocol in METRICS:
         spec = read_spec(paper_cells.SPECS[protocol])
@@ -68,7 +64,7 @@ def _cells_of(
         for dataset in datasets:
             cell = paper_cells.parse_cell(f"{protocol} {method} {dataset}")
             narrow = paper_cells.narrowed(spec, cell, student)
-            if setting is None:  # the same for all datasets of a method, and slow to find out
+            if setting is None:  # the same for all datasets of a method, and slow to compute
                 one = replace(narrow, datasets=narrow.datasets[:1], seeds=narrow.seeds[:1])
                 setting = paper_cells.setting_of_cell(plan(Spec((one,)), root, output))
             lines, _ = paper_cells.compare(cell, narrow, [], setting)
@@ -84,24 +80,24 @@ def _cells_of(
 
 
 def listing_of_cells(cells: Sequence[PublishedCell]) -> str:
-    """A table of them, and how to run one."""
+    """A table of cells, and how to run one."""
     lines = [
         [
             f'"{cell.name}"', cell.student, ", ".join(f"{what} {value:.2f}" for what, value in cell.values.items()),
-            "unknown" if cell.seconds is None else in_words(cell.seconds), f"{cell.images:,.0f}",
+            in_words(cell.seconds), f"{cell.images:,.0f}",
         ]
         for cell in cells
     ]  # fmt: skip
     table = tabulate(lines, headers=["cell", "student", "published, %", "time left", "images"], disable_numparse=True)
     return (
-        f"{table}\n\n{len(cells)} cells, cheapest first. Times are predicted from finished runs in the output folder. "
-        "Where there are none, the order is that of the images that have to go through the models.\n"
-        'Run one: python -m tools.reproduce "<cell>" --student STUDENT'
+        f"{table}\n\n{len(cells)} cells, cheapest first. Times are predicted from finished runs in the output folder; "
+        "cells without a prediction are ordered by the number of images that have to go through the models.\n"
+        'To run one: python -m tools.reproduce "<cell>" --student STUDENT'
     )
 
 
 def run_level_3(report: Report, args: argparse.Namespace, root: Path, output: Path) -> None:
-    """Run the cheapest cells that this machine has everything for, as many as ``args.cells`` says."""
+    """Run the ``args.cells`` cheapest cells for which this machine has everything."""
     left = args.cells
     for cell in published_cells(root, output, args.student):
         if not left:
@@ -110,7 +106,7 @@ def run_level_3(report: Report, args: argparse.Namespace, root: Path, output: Pa
             continue
         left -= 1
         title = f"{cell.name}, {cell.student}"
-        print(f"{title}: time left {'unknown' if cell.seconds is None else in_words(cell.seconds)}", flush=True)
+        print(f"{title}: time left {in_words(cell.seconds)}", flush=True)
         with report.guarded(3, title):
             report.add(_check(cell, args, title, output))
     if left == args.cells:

@@ -1,4 +1,4 @@
-"""Level 2: zero-shot accuracies beside published ones, those with exact counts first."""
+"""Level 2: zero-shot accuracies beside published ones, starting with those that have exact counts."""
 
 import csv
 import re
@@ -32,8 +32,8 @@ class PublishedAccuracy:
     """One line of the file.
 
     Attributes:
-        templates: the name of a template set, as :func:`template_set` takes it.
-        counts: correct and all images, where they were published.
+        templates: the name of a template set, as taken by :func:`template_set`.
+        counts: correct and total images, if published.
         certain: whether the source states its template.
     """
 
@@ -53,8 +53,8 @@ class PublishedAccuracy:
 def published_accuracies() -> list[PublishedAccuracy]:
     """Those that can be measured here, exact counts first.
 
-    Lines that were measured on other test images or averaged over classes (marked * in the file, and all of DataComp's
-    ensemble, whose templates are not stated) are left out.
+    Lines measured on other test images or averaged over classes (marked * in the file) are left out, and so is all of
+    DataComp's ensemble, whose templates are not stated.
     """
     found = []
     with open(FILE, encoding="utf-8", newline="") as file:
@@ -77,13 +77,11 @@ def published_accuracies() -> list[PublishedAccuracy]:
 
 
 def run_level_2(report: Report, device: torch.device, models: Sequence[str], root: Path, precision: str) -> None:
-    """Evaluate these CLIPs on every dataset that is below the data root."""
+    """Evaluate CLIPs on every dataset that is below the data root."""
     for model in models:
         rows = [row for row in published_accuracies() if row.model == model]
         if not rows:
-            report.add(
-                Check(2, model, SKIPPED, "no zero-shot accuracies of it were published that can be measured here")
-            )
+            report.add(Check(2, model, SKIPPED, "no published zero-shot accuracy of this model can be measured here"))
         for row in rows:
             with report.guarded(2, row.title):
                 report.add(_check(row, device, root, precision))
@@ -104,10 +102,10 @@ def _check(row: PublishedAccuracy, device: torch.device, root: Path, precision: 
         message += f" ({row.counts[0]} of {row.counts[1]})"
         facts["published_counts"] = list(row.counts)
         if total != row.counts[1]:
-            return Check(2, row.title, FAIL, f"{message}; these are other test images", facts=facts)
+            return Check(2, row.title, FAIL, f"{message}; the test images are different ones", facts=facts)
     status = PASS if difference <= TOLERANCE else FAIL
     if status == FAIL and not row.certain:
-        status, message = SKIPPED, message + "; the source does not state its template, so this decides nothing"
+        status, message = SKIPPED, message + "; the source does not state its template, so this is not conclusive"
     return Check(2, row.title, status, message, {"points": difference}, {"points": TOLERANCE}, facts)
 
 
@@ -116,7 +114,7 @@ def evaluate(
     model: str, dataset: str, templates: Sequence[str], names_of_clip_benchmark: bool, device: torch.device, root: Path,
     precision: str,
 ) -> tuple[int, int]:  # fmt: skip
-    """Correct and all test images of zero-shot CLIP."""
+    """The number of correctly classified test images, and of all."""
     name = next(file for file, registered in NAMES.items() if registered == dataset)
     cfg = build_cfg([f"configs/datasets/{name}.yaml"], {"DATASET.ROOT": str(root), "DATASET.NUM_SHOTS": -1})
     data = DATASET_REGISTRY.get(dataset)(cfg)
