@@ -1,0 +1,60 @@
+"""Kill commands and feed readers at random, and print a table of what came of it. Usage: bash scripts/soak.sh [SECONDS]
+
+Each command runs once undisturbed; then again and again with kills at random moments, each time followed by the same
+command, until it ends: its result must have the same bits. Between the kills, files are damaged at random and read: the
+answer is a value or one error of ours, never another exception.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from kdpl.guard import guarded, run_command
+
+from .damage import feed, originals_in
+from .jobs import jobs_in, served_in
+from .kills import one_round, reference
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module; the exit code is 1 if anything was lost, or an error was not ours."""
+    parser = argparse.ArgumentParser(prog="python -m tools.soak", description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=3600.0, help="how long at most (default: an hour)")
+    parser.add_argument("--kills", type=int, default=10**9, help="how many at most (default: as time permits)")
+    parser.add_argument("--only", default="", metavar="NAME", help="only the commands whose name contains this")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args(arguments)
+    return guarded(lambda: soak(args.seconds, args.kills, args.only, random.Random(args.seed)))
+
+
+def soak(seconds: float, most_kills: int, only: str, generator: random.Random) -> int:
+    """All of it, in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="kdpl-soak-") as folder, served_in(Path(folder) / "served") as address:
+        place = Path(folder)
+        jobs, found = jobs_in(place, address), Counter()
+        for job in jobs:
+            reference(job, place / "reference" / job.name)
+        originals = originals_in(place)
+        killed = [job for job in jobs if only in job.name]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and sum(job.counts["kills"] for job in jobs) < most_kills:
+            one_round(min(killed, key=lambda job: job.counts["kills"]), place / "round", generator)
+            for name in originals:
+                feed(name, originals[name], place / name, found, generator)
+        columns = ("rounds", "kills", "same", "different", "stuck")
+        table = [(job.name, *(job.counts[column] for column in columns)) for job in killed]
+        table.append(("all", *(sum(job.counts[column] for job in killed) for column in columns)))
+        print(tabulate(table, headers=("command", *columns)))
+        rows = [(name, found[name, "read"], found[name, "refused"], found[name, "other"]) for name in originals]
+        print("\n" + tabulate(rows, headers=("damaged files", "read", "refused", "other errors")))
+        return int(sum(table[-1][-2:]) + sum(row[-1] for row in rows) > 0)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,1 @@
+"""Bad inputs of every command line, each with what a good message about it names."""

@@ -1,0 +1,56 @@
+"""Kill commands at random moments, run them again until they end, and compare their results bit by bit."""
+
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from .jobs import Job
+
+MOST_KILLS = 4  # of one round, so that it ends
+LONGEST = 600  # seconds of a command
+
+
+def reference(job: Job, folder: Path) -> None:
+    """Run a command undisturbed.
+
+    Raises:
+        ValueError: if that fails by itself.
+    """
+    begun = time.monotonic()
+    code = job.start(folder).wait(LONGEST)
+    job.seconds = time.monotonic() - begun
+    if code != job.code:
+        raise ValueError(f"{job.name} ends with {code} undisturbed: {' '.join(job.command(folder))}")
+    job.expected = job.result(folder)
+    print(f"{job.name}: {job.seconds:.1f} seconds undisturbed", flush=True)
+
+
+def one_round(job: Job, folder: Path, generator: random.Random) -> None:
+    """Kill a command a few times, let it end, and compare; what differs is kept."""
+    shutil.rmtree(folder, ignore_errors=True)
+    job.counts["rounds"] += 1
+    for _ in range(generator.randint(1, MOST_KILLS)):
+        process = job.start(folder)
+        try:
+            process.wait(generator.uniform(0, 1.1 * job.seconds))
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(generator.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)))
+            process.wait(LONGEST)
+            job.counts["kills"] += 1
+    with open(folder / ".last.log", "wb") as log:
+        process = job.start(folder, stdout=log, stderr=log)
+        try:
+            verdict = "same" if job.is_right(folder, process.wait(LONGEST)) else "different"
+        except subprocess.TimeoutExpired:
+            process.kill()
+            verdict = "stuck"
+    job.counts[verdict] += 1
+    if verdict != "same":
+        kept = Path(tempfile.mkdtemp(prefix="kdpl-soak-fault-"), job.name)
+        shutil.move(folder, kept)
+        print(f"{job.name}: {verdict}; all of it is in {kept}", flush=True)
