@@ -12,11 +12,11 @@ from yacs.config import CfgNode
 
 from kdpl.clip.templates import fill, template_of
 from kdpl.names import check_distinct, comparable
-from kdpl.outside import read_lines
+from kdpl.outside import fault_of_kind, read_lines
 
 from .few_shot import FewShotDataset
 from .folder_listing import Listed, images_below, list_folder, read_label_file
-from .image_check import MISSING, check_images, lines_of, unusable_images
+from .image_check import check_images, lines_of, unusable_images
 from .splits import PARTS, UNKNOWN, Item, Split, by_label, few_shot_draw
 
 CLASSNAMES_FILE = "classnames.txt"
@@ -61,6 +61,10 @@ class Folder(FewShotDataset):
                 "without names: TRAINER.KDPL.CLASS_AGNOSTIC True."
             )
         self.print_report(template_of(cfg.DATASET.NAME, cfg.DATASET.TEMPLATE))
+
+    def check_layout(self) -> None:
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"There is no folder {self.root}. Name that of your images: --root, or DATA=...")
 
     def read_split(self) -> Split:
         names = self.names_given()
@@ -138,7 +142,8 @@ class Folder(FewShotDataset):
         opens_test &= all(item.label != UNKNOWN for item in split.test)  # without labels nothing is evaluated
         opened = PARTS if opens_test else ("train", "val")
         paths = list(dict.fromkeys(item.path for part in opened for item in getattr(split, part)))
-        self.left_out = {path: MISSING for path in everything if not (self.images / path).is_file()}  # links to nothing
+        kinds = {path: fault_of_kind(self.images / path) for path in everything}
+        self.left_out = {path: kind for path, kind in kinds.items() if kind}  # such as links to nothing
         self.left_out |= unusable_images(self.images, paths, self.folder)
         kept = {part: [item for item in getattr(split, part) if item.path not in self.left_out] for part in PARTS}
         for part, needed in (("train", True), ("test", opens_test)):

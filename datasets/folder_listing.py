@@ -85,7 +85,7 @@ def _has_images(folder: Path) -> bool:
 
 
 def _walk_images(folder: Path) -> Iterator[str]:
-    seen = {str(above) for above in folder.resolve().parents}
+    seen = {str(above) for above in Path(os.path.realpath(folder)).parents}
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
@@ -148,6 +148,8 @@ def _csv_rows(text: str, path: Path) -> list[Row]:
         return [(where, tuple(row[place] for place in order)) for where, row in rows[1:]]
     if len(first) < 2 or places["path"] is not None:
         raise ValueError(f"{path} has no column of labels, but {', '.join(first)}.")
+    if len(rows) > 1 and is_image_name(rows[1][1][0].strip()) and not is_image_name(first[0].strip()):
+        raise ValueError(f"{path} has the columns {', '.join(first)}.")
     divided = len(first) == len(COLUMNS) and all(row[-1].strip().casefold() in PART_FOLDERS for _, row in rows)
     return [(where, row if divided else row[:2]) for where, row in rows]
 

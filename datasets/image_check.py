@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from kdpl.downloads import cache_dir
 from kdpl.images.files import MOST_THREADS, image_fault
+from kdpl.outside import fault_of_kind
 
 from .kept_files import keep_json, may_write_in
 
@@ -40,7 +41,7 @@ def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, u
     opened = list(dict.fromkeys(opened))
     unopened = sorted(set(unopened).difference(opened))
     faults = unusable_images(image_dir, opened, dataset_folder)
-    faults |= {path: MISSING for path in unopened if not (image_dir / path).is_file()}
+    faults |= {path: kind for path in unopened if (kind := fault_of_kind(image_dir / path))}
     if not faults:
         return
     error = FileNotFoundError if set(faults.values()) == {MISSING} else ValueError
@@ -63,7 +64,7 @@ def unusable_images(image_dir: Path, paths: list[str], dataset_folder: Path) -> 
     index_file = index_of(dataset_folder)
     index = _read_index(dataset_folder / INDEX_FILE) | _read_index(index_file)  # the first may not be ours to write
     found = {path: _size_and_time(image_dir / path) for path in paths}
-    faults = {path: MISSING for path, stamp in found.items() if stamp is None}
+    faults = {path: fault_of_kind(image_dir / path) for path, stamp in found.items() if stamp is None}
     faults |= {path: "its name is not UTF-8: rename it" for path in paths if not _is_text(path)}
     unknown = [path for path, stamp in found.items() if path not in faults and index.get(path) != stamp]
     with warnings.catch_warnings(), ThreadPool(min(MOST_THREADS, 2 * (os.cpu_count() or 1))) as pool:

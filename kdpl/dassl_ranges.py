@@ -11,6 +11,10 @@ TRANSFORMS = (
     "randaugment2", "gaussian_noise", "colorjitter", "randomgrayscale", "gaussian_blur",
 )  # fmt: skip
 WORKERS = whole(0, max(MOST_WORKERS, 4 * n_cores()), meaning="of loader processes, for the cores of this machine")
+DRAW = Range(
+    "2SFS, the path of .jsonl files with {part} in place of train and val, or nothing for CoOp's draws",
+    lambda value: isinstance(value, str) and ("{part}" in value or value.lower() in ("", "2sfs")),
+)
 _BY_RANGE = (
     (whole(-LARGEST, 2**32 - 1), "SEED"),
     (text(empty=False), "OUTPUT_DIR"),

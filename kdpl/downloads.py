@@ -74,7 +74,7 @@ def download(file: RemoteFile, path: Path, by_hand: Path | None = None) -> None:
                 _finish(part, path)
                 return
             except ConnectionError as error:
-                reasons.append(f"  {url}: {_in_words(error)}")
+                reasons.append(f"  {url}: {in_words(error)}")
             except OSError as error:  # the disk: another mirror does not help
                 _discard(part)
                 raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
@@ -271,7 +271,8 @@ def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """Why a server could not be asked."""
     text = str(error)
     for sign, words in (
         ("Connection refused", "the connection was refused"),

@@ -23,7 +23,7 @@ USER_ERROR, BUG, INTERRUPTED = 2, 70, 130  # exit codes
 MOST_TOLD = 4000  # characters of one message
 COMMANDS = ("kdpl", "train.py")  # beside `python -m kdpl` and `python -m tools.<name>`
 REASONS = {  # what errors of the system mean to somebody who sees the path
-    errno.ENOENT: "; check the name, or what should have written it",
+    errno.ENOENT: "; check the name, and whether files can be made there",
     errno.EACCES: "; check who owns it, or name another place",
     errno.EPERM: "; check who owns it, or name another place",
     errno.EROFS: "; name another place",

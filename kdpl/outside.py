@@ -6,10 +6,13 @@ checkpoints hold is read by :mod:`kdpl.prompts.inert_files`, which opens them he
 
 import codecs
 import csv
+import errno
 import io
 import json
 import os
+import re
 import stat
+import struct
 import tarfile
 import zipfile
 from collections import Counter
@@ -20,6 +23,7 @@ from typing import Any
 MOST_BYTES = 2**28  # of a text file; ImageNet's split has a third of that
 MOST_CONFIGURATION_BYTES = 2**18
 MOST_DEPTH, MOST_NODES = 50, 100_000  # of YAML, aliases written out
+NOT_AS_WRITTEN = re.compile(r".*:|[+-]?0[0-9_]+$")  # numbers of YAML: 1:30 is 90, 010 is 8
 MOST_CELL = 2**20  # characters
 MOST_GROWTH = 8  # times the size of an archive
 KINDS = {
@@ -45,14 +49,39 @@ def check_file(path: str | os.PathLike, what: str = "file", most: int | None = N
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
-        kind = "link to nothing" if os.path.islink(path) else f"{what} there"
-        raise FileNotFoundError(f"{path}: there is no {kind}.") from error
+        if os.path.islink(path):
+            raise FileNotFoundError(f"{path} is a link to nothing; {_a(what)} is needed.") from error
+        raise FileNotFoundError(f"{path}: there is no {what} there.") from error
     except NotADirectoryError as error:
         raise FileNotFoundError(f"{path}: there is no {what} there; a part of this path is a file.") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{path} is {KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}; a {what} is needed.")
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ValueError(f"{path} is a link that leads back to itself; {_a(what)} is needed.") from error
+    if kind := _kind_of(status):
+        raise ValueError(f"{path} is {kind}; {_a(what)} is needed.")
     if most is not None and status.st_size > most:
-        raise ValueError(f"{path} has {status.st_size:,} bytes, and a {what} has at most {most:,}.")
+        raise ValueError(f"{path} has {status.st_size:,} bytes, and {_a(what)} has at most {most:,}.")
+
+
+def fault_of_kind(path: str | os.PathLike) -> str:
+    """Why a path is no file that can be read, in a few words; empty if it is one."""
+    try:
+        return _kind_of(os.stat(path))
+    except FileNotFoundError:
+        return "a link to nothing" if os.path.islink(path) else "missing"
+    except OSError as error:
+        return "a link that leads back to itself" if error.errno == errno.ELOOP else os.strerror(error.errno)
+
+
+def _kind_of(status: os.stat_result) -> str:
+    """What it is instead of a regular file; empty for one."""
+    kind = stat.S_IFMT(status.st_mode)
+    return "" if kind == stat.S_IFREG else KINDS.get(kind, "no file")
+
+
+def _a(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
 
 
 def read_bytes(path: str | os.PathLike, what: str = "file", most: int = MOST_BYTES) -> bytes:
@@ -70,6 +99,10 @@ def check_tensors_file(path: str | os.PathLike, what: str) -> None:
     """
     check_file(path, what)
     try:
+        with open(path, "rb") as file:
+            start = file.read(512)
+        if start and not any(start):
+            raise ValueError(f"{path} begins with zeros: it was not written to its end. It is no {what}.")
         if tarfile.is_tarfile(path):  # torch would unpack it and open what it brings, such as a pipe
             raise ValueError(f"{path} is a tar archive; a {what} is needed.")
         if zipfile.is_zipfile(path):
@@ -77,7 +110,7 @@ def check_tensors_file(path: str | os.PathLike, what: str) -> None:
                 size = sum(member.file_size for member in archive.infolist())
             if size > MOST_GROWTH * os.path.getsize(path) + 2**24:
                 raise ValueError(f"{path} is refused: its parts grow to {size:,} bytes when they are unpacked.")
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, UnicodeError, struct.error) as error:
         raise ValueError(f"{path} is no {what}, or is damaged ({error}).") from error
 
 
@@ -128,6 +161,8 @@ def parse_json(text: str, where: str | os.PathLike) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            raise ValueError(f"{where} is empty.") from error
         page = " It is a web page: what was saved is a login or an error page." if text.lstrip()[:1] == "<" else ""
         cut = (
             ""
@@ -138,7 +173,8 @@ def parse_json(text: str, where: str | os.PathLike) -> Any:
     except RecursionError as error:
         raise ValueError(f"{where}: its brackets are nested too deeply.") from error
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        reason = "it has a number of thousands of digits" if "int_max_str_digits" in str(error) else error
+        raise ValueError(f"{where}: {reason}") from error
 
 
 def _refuse_constant(name: str) -> None:
@@ -225,6 +261,8 @@ def _problem_of(root: Any) -> tuple[Any, str] | None:
             return node, "it is nested too deeply"
         if id(node) in sizes:
             return None
+        if node.id == "scalar" and node.tag.endswith((":int", ":float")) and NOT_AS_WRITTEN.match(node.value):
+            return node, f"{node.value} would be read in base 60 or 8; write a plain number, or text in quotes"
         children = node.value if isinstance(node.value, list) else []
         if node.id == "mapping":
             if problem := _problem_of_keys([key for key, _ in node.value]):

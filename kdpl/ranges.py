@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 LARGEST = 10**9
-LONGEST_TEXT = 4096  # characters
+LONGEST_TEXT, MOST_SHOWN = 4096, 200  # characters
 
 
 class Range(NamedTuple):
@@ -18,6 +18,12 @@ class Range(NamedTuple):
     words: str
     holds: Callable[[Any], bool]
 
+    @property
+    def told(self) -> str:
+        """What is possible, as the end of a sentence."""
+        choices = self.words.removeprefix("one of ")
+        return f"it takes {self.words}" if choices == self.words else f"choose from {choices}"
+
     def check(self, name: str, value: Any) -> None:
         """Refuse a value that is not among them.
 
@@ -25,10 +31,13 @@ class Range(NamedTuple):
             ValueError: with the setting's name, the value and what is possible.
         """
         if not self.holds(value):
-            shown = repr(value)
-            choices = self.words.removeprefix("one of ")
-            possible = f"it takes {self.words}" if choices == self.words else f"choose from {choices}"
-            raise ValueError(f"{name} is {shown if len(shown) < 200 else shown[:200] + '...'}; {possible}.")
+            raise ValueError(f"{name} is {shown(value)}; {self.told}.")
+
+
+def shown(value: Any) -> str:
+    """A value in a message, where an endless one is cut."""
+    text = repr(value)
+    return text if len(text) < MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def whole(least: int, most: int = LARGEST, *others: int, meaning: str = "") -> Range:

@@ -58,14 +58,14 @@ def check_record(content: Mapping[str, Any]) -> None:
     _check(content, KNOWN, NEEDED, "")
     _check(content.get("visible") or {}, VISIBLE, (), "visible ")
     for name, phase in content.get("phases", {}).items():
-        _MAPPING.check(f"phase {name}", phase)
+        _MAPPING.check(f"is not possible: phase {name}", phase)
         _check(phase, dict.fromkeys(phase, real(0, 1e12)), (), f"phase {name} ")
     for evaluation in content.get("evaluations", []):
-        _MAPPING.check("an evaluation", evaluation)
+        _MAPPING.check("is not possible: an evaluation", evaluation)
         _check(evaluation, EVALUATION, ("dataset",), "evaluation ")
         _check_counts(evaluation, "the evaluation")
         for one in evaluation.get("per_class") or []:
-            _MAPPING.check("a class", one)
+            _MAPPING.check("is not possible: a class", one)
             _check(one, CLASS, CLASS, "class ")
             _check_counts(one, f"class {one['classname']}")
 

@@ -12,7 +12,7 @@ from .atomic_files import write_json_atomically
 from .clip.device import peak_memory, reset_peak_memory
 from .clip.loading import DEMO_WEIGHTS
 from .fingerprints import sha256_of
-from .outside import parse_json, read_text
+from .outside import read_json
 from .record_check import check_record
 from .settings import plain_config
 
@@ -180,16 +180,18 @@ def read_record(file: Path) -> RunRecord:
         Unfinished: if the run was not finished.
         ValueError: if the file is something else.
     """
-    text = read_text(file, "record of a run")
     try:
-        content = parse_json(text, file.name)
+        content = read_json(file, "record of a run")
     except ValueError as error:
-        raise ValueError(f"is no JSON ({error})") from error
+        raise ValueError(f"cannot be read ({str(error).removeprefix(str(file)).strip(' ,:.')})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"is not a record of the known format {FORMAT}")
     if content.get("status") != "finished":
         raise Unfinished(f"is not finished (status {content.get('status')!r})")
-    check_record(content)
+    try:
+        check_record(content)
+    except ValueError as error:
+        raise ValueError(str(error).rstrip(".")) from error
     try:
         record = RunRecord(**_known(RunRecord, content))
         record.weights_sha256 = record.weights_sha256 or {}

@@ -1,10 +1,12 @@
 """Settings as plain values by dotted key, and whether those of two runs are the same."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .names import did_you_mean
+from .ranges import Range, like, shown
 
 AUTO = "auto"  # a value that leaves the choice to the program
 
@@ -78,3 +80,23 @@ def get_node(config: Mapping[str, Any], path: str) -> Any:
     for key in filter(None, path.split(".")):
         config = config[key]
     return config
+
+
+def merge_value(config: Any, key: str, value: Any, ranges: Mapping[str, Range], where: str = "") -> None:
+    """Set a setting of a yacs configuration to a value or to what its text means; a number may be a whole one.
+
+    Args:
+        where: for messages, such as the file and a colon.
+
+    Raises:
+        ValueError: if the value is of another kind than the default, with what is possible.
+    """
+    path, _, name = key.rpartition(".")
+    default = get_node(config, path)[name]
+    try:
+        if isinstance(default, float) and re.fullmatch(r"[+-]?\d{1,15}", str(value)):
+            value = float(value)
+        config.merge_from_list([key, value])
+    except (ValueError, AssertionError, AttributeError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        values = ranges.get(key) or like(default)
+        raise ValueError(f"{where}{key} cannot be {shown(value)}; {values.told}.") from error

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tarfile
@@ -13,9 +14,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from kdpl.atomic_files import NODE, atomic_path
 from kdpl.clip.weight_files import read_state_dict
+from kdpl.images.files import list_images, read_image, unreadable_images
+from kdpl.inference.items import check_sources, each_item
 from kdpl.prompts.inert_files import read_checkpoint, save_atomically
 from kdpl.prompts.prompt_file import read_prompt_file
 from kdpl.run_record import read_record
@@ -68,6 +72,40 @@ def test_pipes_folders_and_bombs_are_refused(read, tmp_path):
         archive.writestr("archive/data.pkl", bytes(2**26))
     with pytest.raises(ValueError, match="bomb is refused: its parts grow to 67,108,864 bytes"):
         read(tmp_path / "bomb")
+
+
+def test_what_is_no_file_is_named_among_images_and_never_waited_for(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name, target in (("circle.jpg", "circle.jpg"), ("device.jpg", "/dev/zero"), ("nothing.jpg", "none")):
+        (tmp_path / name).symlink_to(target)
+    odd = {
+        "circle.jpg": "a link that leads back to itself", "device.jpg": "a device", "nothing.jpg": "a link to nothing",
+        "pipe.jpg": "a pipe",
+    }  # fmt: skip
+    paths = list_images(tmp_path)
+    assert [path.name for path in paths] == ["circle.jpg", "device.jpg", "good.png", "nothing.jpg", "pipe.jpg"]
+    for whole in (True, False):
+        assert unreadable_images(paths, whole) == {str(tmp_path / name): fault for name, fault in odd.items()}
+    for name in odd:
+        with pytest.raises((ValueError, FileNotFoundError), match=f"{name} is a .*; an image is needed"):
+            read_image(tmp_path / name)
+        with pytest.raises((ValueError, FileNotFoundError), match=f"{name} is a .*|There is no .*{name}"):
+            check_sources([str(tmp_path / name)])
+    os.mkfifo(tmp_path / "shard.tar")
+    with pytest.raises(ValueError, match="shard.tar is a pipe"):
+        next(each_item([str(tmp_path / "shard.tar")]))
+
+
+@pytest.mark.parametrize(
+    "content", [bytes(5000), b"PK\x03\x04" + b"\xff" * 600 + b"PK\x05\x06" + bytes(18), b"hello\n"]
+)
+@pytest.mark.parametrize("read", READERS)
+def test_no_message_of_another_library_stands_for_ours(read, content, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match="file (is not a|is no|begins with zeros|cannot be read)") as caught:
+        read(tmp_path / "file")
+    assert not re.search("Memo value|codec|magic number|miniz", str(caught.value))
 
 
 def test_a_tensor_larger_than_its_numbers_and_endless_numbers_are_refused(tmp_path):

@@ -266,7 +266,7 @@ def test_a_list_of_another_form_is_named(tmp_path, name, content, message):
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match="needs the folder of your images: --root"):
         folder("")
-    with pytest.raises(FileNotFoundError, match=f"needs {tmp_path / 'nowhere'}"):
+    with pytest.raises(FileNotFoundError, match=f"no folder {tmp_path / 'nowhere'}. Name that of your images"):
         folder(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="There are no images below"):
         folder(tmp_path)
@@ -325,8 +325,8 @@ def test_odd_images_become_rgb_and_broken_ones_are_left_out_by_name(odd_images, 
         "  cut.jpg: ",
         "  huge.png: Image size",
         "  phone.HEIC: not an image, or of a kind that Pillow cannot read",
-        "  nothing.jpg: missing",
-        "  pipe.jpg: missing",
+        "  nothing.jpg: a link to nothing",
+        "  pipe.jpg: a pipe",
         "  \\udcff.jpg: its name is not UTF-8",
     ):
         assert line in report

@@ -37,12 +37,18 @@ def file(tmp_path):
 def test_what_is_no_file_is_called_what_it_is(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    (tmp_path / "circle").symlink_to("circle")
     assert "is a pipe; a prompt file is needed" in refused(outside.check_file, tmp_path / "pipe", "prompt file")
     assert "is a folder" in refused(outside.read_text, tmp_path)
     assert "is a device" in refused(outside.read_text, "/dev/zero")
+    assert "circle is a link that leads back to itself; an image" in refused(
+        outside.check_file, tmp_path / "circle", "image"
+    )
     for missing in (tmp_path / "link", tmp_path / "none", __file__ + "/below"):
-        with pytest.raises(FileNotFoundError, match="there is no"):
+        with pytest.raises(FileNotFoundError, match="there is no|is a link to nothing; a file is needed"):
             outside.check_file(missing)
+    kinds = [outside.fault_of_kind(path) for path in (*sorted(tmp_path.iterdir()), tmp_path / "none", __file__)]
+    assert kinds == ["a link that leads back to itself", "a link to nothing", "a pipe", "missing", ""]
 
 
 def test_a_file_has_a_largest_size(file):
@@ -85,6 +91,7 @@ def test_json_is_plain_values_or_an_error_with_the_file(text):
         ("<html>", "It is a web page"),
         ('{"a": [1, 2', "cut off"),
         ("9" * 10_000, "digits"),
+        (" \n", "the file is empty"),
     ],
 )
 def test_what_is_no_json_is_told(text, words):
@@ -160,6 +167,8 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: [1\n", "line 2"),
         ("a: " + "[" * 5000, "nested too deeply"),
         ("a: b: c\n", "line 1"),
+        ("a: 1:30:00\n", "line 1: this is not a YAML file of settings (1:30:00 would be read in base 60 or 8"),
+        ("a: [1, 010]\n", "010 would be read in base 60 or 8"),
         ("a: 2022-99-99\n", "not a YAML file of settings"),
         ("\x07", "not a YAML file of settings"),
     ],

@@ -39,7 +39,7 @@ def test_keys_of_later_editions_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("{", "is no JSON"),
+        ("{", "cannot be read"),
         ("[]", "is not a record of the known format 1"),
         ('{"format": 1, "status": "running"}', "is not finished"),
         ('{"format": 1, "status": "finished"}', "is not whole"),

@@ -186,7 +186,7 @@ def no_network(*args: object, **options: object) -> None:
         ((), ("OPTIM.MAX_EPOCHS", "5"), ["'OPTIM.MAX_EPOCHS'", "did you mean 'OPTIM.MAX_EPOCH'", "WARMUP_EPOCH"]),
         ((), ("NO.SUCH.KEY", "5"), ["'NO.SUCH.KEY'", "there are VERSION, OUTPUT_DIR"]),
         ((), ("OPTIM.LR",), ["OPTIM.LR has no value"]),
-        ((), ("OPTIM.MAX_EPOCH", "many"), ["OPTIM.MAX_EPOCH cannot be 'many'", "int"]),
+        ((), ("OPTIM.MAX_EPOCH", "many"), ["OPTIM.MAX_EPOCH cannot be 'many'; it takes a whole number from 1"]),
         ((), ("--seed", "2"), ["--seed stands among", "flags come before"]),
         ((), ("INPUT.SIZE", "(224,224)"), ["(224, 224)", "32 x 32"]),
         ((), ("TRAINER.COOP.PREC", "fp8"), ["'fp8'", "fp32, bf16, fp16, amp"]),
@@ -209,7 +209,7 @@ def test_a_wrong_setting_is_named_with_what_exists(command, capsys, flags, pairs
         ("OPTIM:\n  MAX_EPOCHS: 3\n", ["'OPTIM.MAX_EPOCHS' in", "did you mean 'OPTIM.MAX_EPOCH'"]),
         ("OPTIM:\n  LR: [1\n", ["is not a YAML file of settings", "line 3"]),
         ("- a list\n", ["is not a YAML file of settings"]),
-        ("OPTIM:\n  MAX_EPOCH: many\n", ["OPTIM.MAX_EPOCH", "int"]),
+        ("OPTIM:\n  MAX_EPOCH: many\n", ["OPTIM.MAX_EPOCH cannot be 'many'; it takes a whole number"]),
     ],
 )
 def test_a_broken_configuration_file_is_named_with_the_fault(tmp_path, capsys, text, said):

@@ -1,5 +1,6 @@
 """Rows of float features by what they depend on, in shards on disk or in memory."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 STORED = {"fp32": torch.float32, "fp16": torch.float16}
 MAX_GB = 20.0
 MOST_CLAIMS = 256  # rows that are claimed one by one; more at once have one claim together
+UNUSABLE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 _EDITION = 2  # of the features: another number where the same key would mean something else
 
 
@@ -164,4 +166,12 @@ def _shards(process: int, folder: Path, max_bytes: int) -> "Shards":
     """One index of a folder per process, whoever opens it how often."""
     from .shards import Shards  # which refuses systems without what it needs
 
-    return Shards(folder, max_bytes)
+    try:
+        return Shards(folder, max_bytes)
+    except OSError as error:
+        if error.errno not in UNUSABLE:
+            raise
+        raise ValueError(
+            f"The feature cache cannot be {folder} ({os.strerror(error.errno)}). TRAINER.KDPL.CACHE_DIR, or --cache of "
+            "kdpl train, names a folder that can be made and written to; empty: none."
+        ) from error

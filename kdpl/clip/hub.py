@@ -1,12 +1,13 @@
 """Files of Hugging Face's hub: from its cache, or downloaded into it; its client is imported when one is asked for."""
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from ..downloads import TIMEOUT
+from ..downloads import TIMEOUT, in_words
 from ..offline import Missing, is_offline
 
 TOKENIZER_FILES = ("tokenizer.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.txt",
@@ -86,11 +87,14 @@ def hub_failures(asked: str, place: str, otherwise: str) -> Iterator[None]:
     except Missing:
         raise
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the disk; a mirror does not help
+            raise
         from huggingface_hub import constants as hub
 
         raise ConnectionError(
-            f"{asked} could not be fetched: {error}. Looked in {hub.HF_HUB_CACHE}, then at {hub.ENDPOINT}/{place} . "
-            f"Check the connection and start again, or name {otherwise}. HF_ENDPOINT names a mirror."
+            f"{asked} could not be fetched: {in_words(error)}. Looked in {hub.HF_HUB_CACHE}, then at "
+            f"{hub.ENDPOINT}/{place} . Check the connection and start again, or name {otherwise}. HF_ENDPOINT names a "
+            "mirror."
         ) from error
 
 

@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from ..outside import check_file, fault_of_kind
+
 IMAGE_SUFFIXES = (  # in any case; what Pillow cannot read of them is named and not passed over
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
     ".tiff", ".webp",
@@ -39,12 +41,19 @@ def walk_images(folder: str | os.PathLike) -> Iterator[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder.absolute()}. Name one with images, or list their paths.")
     with os.scandir(folder) as entries:
-        found = sorted((entry.name, entry.is_dir(), entry.is_dir(follow_symlinks=False)) for entry in entries)
+        found = sorted((entry.name, _is_folder(entry), entry.is_dir(follow_symlinks=False)) for entry in entries)
     for name, is_folder, may_enter in found:
         if may_enter and not name.startswith("."):
             yield from walk_images(folder / name)
         elif not is_folder and is_image_name(name):
             yield folder / name
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def no_images_in(place: str | os.PathLike) -> str:
@@ -67,11 +76,11 @@ def read_image(path: str | os.PathLike, content: BinaryIO | None = None) -> Imag
         FileNotFoundError: if there is no such file.
         ValueError: if it cannot be read as an image.
     """
+    if content is None:
+        check_file(path, "image")  # opening a pipe would wait for ever
     try:
         with Image.open(content or path) as image:
             return image.convert("RGB")
-    except FileNotFoundError:
-        raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "no format of an image" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(f"{path} cannot be read as an image ({reason}). Repair or remove it.") from error
@@ -89,6 +98,8 @@ def unreadable_images(paths: Sequence[str | os.PathLike], whole: bool = False) -
 
 
 def _header_fault(path: str | os.PathLike) -> str | None:
+    if kind := fault_of_kind(path):
+        return kind
     try:
         with Image.open(path) as image:
             image.verify()
@@ -99,6 +110,8 @@ def _header_fault(path: str | os.PathLike) -> str | None:
 
 def image_fault(path: str | os.PathLike) -> str | None:
     """Why an image cannot be decoded, in a few words; None if it can."""
+    if kind := fault_of_kind(path):
+        return kind
     try:
         if not os.stat(path).st_size:
             return "empty, 0 bytes"

@@ -62,7 +62,7 @@ def evaluate_folder(
             bar.update(len(items))
     result = counts.result()
     if not result["total"]:
-        raise ValueError(f"None of the {len(images)} images in {root} can be read.")
+        raise ValueError(f"None of the {len(images)} images in {root} can be read: {unreadable[0]}")
     return Evaluation(counts, result, wilson_interval(result["correct"], result["total"]), unreadable)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..images.files import is_image_name, no_images_in, read_image, walk_images
+from ..outside import check_file
 
 STDIN = "-"
 
@@ -53,6 +54,8 @@ def check_sources(sources: Sequence[str]) -> None:
             f"There is no {', no '.join(missing)}. Name images, folders, tar shards, or - for paths on standard input."
         )
     for source in named:
+        if not os.path.isdir(source):
+            check_file(source, "image")
         if (os.path.isdir(source) or is_shard(source)) and next(_items_of(source), None) is None:
             raise ValueError(no_images_in(source))
 
@@ -102,6 +105,7 @@ def _items_of(source: str) -> Iterator[Item]:
 
 def _members(shard: str) -> Iterator[Item]:
     """The images in a tar archive, in its order; their bytes stay where they are."""
+    check_file(shard, "tar archive")
     try:
         with tarfile.open(shard, "r:") as archive:
             while (member := archive.next()) is not None:

@@ -46,9 +46,11 @@ def read_checkpoint(path: str | os.PathLike, what: str = "checkpoint") -> dict[s
             content = torch.load(file, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
             _check_plain(content, 0)
         except DAMAGED as error:
-            raise ValueError(f"{path} is not a checkpoint, or is damaged ({type(error).__name__}: {error}).") from error
+            ours = str(error).startswith("it ")
+            why = error if ours else "its bytes are not those that torch.save writes, or some are missing"
+            raise ValueError(f"{path} is not a {what}, or is damaged: {why}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a checkpoint: it holds a {type(content).__name__}, not a dictionary.")
+        raise ValueError(f"{path} is not a {what}: it holds {type(content).__name__}, and a dictionary is needed.")
     return content
 
 

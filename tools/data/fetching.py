@@ -62,8 +62,8 @@ def _is_here(dataset: FewShotDataset, file: RemoteFile) -> bool:
     findings = examine(dataset)
     if not findings.problems:
         return True
-    places = [(dataset.folder / place).resolve() for _, place in file.moves]
-    missing = [(dataset.images / path).resolve() for path in findings.missing]
+    places = [Path(os.path.realpath(dataset.folder / place)) for _, place in file.moves]
+    missing = [Path(os.path.realpath(dataset.images / path)) for path in findings.missing]
     if findings.split:
         return not any(place in path.parents for place in places for path in missing) and not file.whole
     return dataset.folder not in places and all(place.is_dir() for place in places) and not file.whole

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tabulate import tabulate
@@ -18,8 +19,10 @@ from tabulate import tabulate
 from kdpl.guard import guarded, run_command
 
 from .damage import feed, originals_in
-from .jobs import jobs_in, served_in
+from .jobs import Job, jobs_in, served_in
 from .kills import one_round, reference
+
+NEEDED = ("CoOp_KDPL", "kdpl train")  # whose files others read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,19 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def soak(seconds: float, most_kills: int, only: str, generator: random.Random) -> int:
-    """All of it, in a temporary folder."""
+    """All of it, in a temporary folder; Ctrl-C ends it with the table of what was done."""
     with tempfile.TemporaryDirectory(prefix="kdpl-soak-") as folder, served_in(Path(folder) / "served") as address:
         place = Path(folder)
         jobs, found = jobs_in(place, address), Counter()
-        for job in jobs:
+        needed = [job for job in jobs if only in job.name or job.name in NEEDED]
+        for job in needed:
             reference(job, place / "reference" / job.name)
         originals = originals_in(place)
-        killed = [job for job in jobs if only in job.name]
+        killed = [job for job in needed if only in job.name]
         end = time.monotonic() + seconds
-        while time.monotonic() < end and sum(job.counts["kills"] for job in jobs) < most_kills:
-            one_round(min(killed, key=lambda job: job.counts["kills"]), place / "round", generator)
-            for name in originals:
-                feed(name, originals[name], place / name, found, generator)
+        with suppress(KeyboardInterrupt):
+            while time.monotonic() < end and sum(job.counts["kills"] for job in killed) < most_kills:
+                one_round(min(killed, key=effort), place / "round", generator)
+                for name in originals:
+                    feed(name, originals[name], place / name, found, generator)
         columns = ("rounds", "kills", "same", "different", "stuck")
         table = [(job.name, *(job.counts[column] for column in columns)) for job in killed]
         table.append(("all", *(sum(job.counts[column] for job in killed) for column in columns)))
@@ -54,6 +59,11 @@ def soak(seconds: float, most_kills: int, only: str, generator: random.Random) -
         rows = [(name, found[name, "read"], found[name, "refused"], found[name, "other"]) for name in originals]
         print("\n" + tabulate(rows, headers=("damaged files", "read", "refused", "other errors")))
         return int(sum(table[-1][-2:]) + sum(row[-1] for row in rows) > 0)
+
+
+def effort(job: Job) -> float:
+    """What a job has cost so far: slow ones are killed less often than others, and not never."""
+    return job.counts["kills"] * job.seconds**0.5
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from kdpl.outside import csv_rows, parse_json, read_text, read_yaml
 from kdpl.prompts.inert_files import read_checkpoint
 from kdpl.prompts.prompt_file import read_prompt_file
-from kdpl.run_record import read_record
+from kdpl.run_record import finished_record
 
 from .jobs import ROOT
 
@@ -25,7 +25,7 @@ def originals_in(place: Path) -> dict[str, tuple[bytes, Callable[[Path], object]
         "damaged.yaml": ((ROOT / "configs/trainers/CoOp_KDPL/demo.yaml").read_bytes(), read_yaml),
         "damaged.csv": (csv.encode(), lambda file: list(csv_rows(read_text(file), file))),
         "damaged.json": ((run / "results.json").read_bytes(), lambda file: parse_json(read_text(file), file)),
-        "results.json": ((run / "results.json").read_bytes(), read_record),
+        "results.json": ((run / "results.json").read_bytes(), finished_record),
     }
 
 
@@ -41,9 +41,10 @@ def feed(name: str, original: tuple, file: Path, found: Counter, generator: rand
         try:
             read(file)
             found[name, "read"] += 1
-        except (ValueError, FileNotFoundError):
-            found[name, "refused"] += 1
         except Exception as error:
+            if type(error) is ValueError and str(file) in str(error):
+                found[name, "refused"] += 1
+                continue
             found[name, "other"] += 1
             kept = Path(tempfile.mkdtemp(prefix="kdpl-soak-fault-")) / name
             shutil.copy(file, kept)

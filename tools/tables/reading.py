@@ -51,6 +51,6 @@ def _records_and_logs(folders: Sequence[Path]) -> Iterator[Path]:
             logs = sorted(name for name in files if name == "log.txt" or name.startswith("log.txt-"))
             for name in [FILE_NAME] if FILE_NAME in files else logs:
                 path = Path(directory, name)
-                if path.resolve() not in seen:
-                    seen.add(path.resolve())
+                if os.path.realpath(path) not in seen:
+                    seen.add(os.path.realpath(path))
                     yield path

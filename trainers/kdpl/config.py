@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 
 from kdpl.caching.features import MAX_GB
 from kdpl.clip.precision import PRECISIONS
-from kdpl.dassl_ranges import DASSL_RANGES
+from kdpl.dassl_ranges import DASSL_RANGES, DRAW
 from kdpl.distillation.fast_steps import STEPS
 from kdpl.methods import METHODS, Method
 from kdpl.ranges import FLAG, LARGEST, one_of, real, several, text, whole
@@ -50,7 +50,7 @@ PREC = ("fp16", one_of(*PRECISIONS))
 SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "DATASET.SUBSAMPLE_CLASSES": ("all", one_of("all", "base", "new")),  # all, or one half of the classes
     "DATASET.TEMPLATE": ("", text()),  # "a photo of a {}." for teacher and zero-shot; empty: the dataset's own
-    "DATASET.DRAW": ("", text()),  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them
+    "DATASET.DRAW": ("", DRAW),  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them
     "INPUT.RESIZE": ("", one_of("", "shortest", "squash")),  # at test: and crop, or distort; empty: the student's
     "TEST.PER_IMAGE_FILE": (False, FLAG),  # write predictions.csv: label and likeliest classes of each image
     "DATASET.FOLDER.NAME": ("", text()),  # of your own images (DATASET.NAME Folder); empty: that of their folder

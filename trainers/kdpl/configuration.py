@@ -1,6 +1,6 @@
 """The configuration of a run, from files, flags and KEY VALUE pairs; whatever is unknown is refused by name."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dassl.config import get_cfg_default
@@ -11,7 +11,7 @@ from kdpl.methods import METHODS
 from kdpl.names import did_you_mean
 from kdpl.outside import read_yaml
 from kdpl.ranges import check_all
-from kdpl.settings import check_keys, flat, get_node
+from kdpl.settings import check_keys, flat, get_node, merge_value
 
 from .config import RANGES, extend_cfg
 
@@ -56,14 +56,14 @@ def merge_file(cfg: CfgNode, file: str) -> set[str]:
         ValueError: if it is not YAML, has unknown keys, or values of another type than the defaults'.
     """
     path = Path(file)
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():  # of a link to nothing the reader tells
         others = sorted(other.name for other in path.parent.glob("*.yaml"))
         found = f"{path.parent} holds {', '.join(others)}" if others else f"there are no YAML files in {path.parent}"
         raise FileNotFoundError(f"No configuration file {file}{did_you_mean(path.name, others)}; {found}.")
-    content = read_yaml(path)
-    values = flat(content)
+    values = flat(read_yaml(path))
     check_keys(cfg, values, file)
-    _merge(lambda: cfg.merge_from_other_cfg(CfgNode(content)), file)
+    for key, value in values.items():
+        merge_value(cfg, key, value, RANGES, f"{file}: ")
     nodes = {key.split(".")[1] for key in values if key.startswith("TRAINER.")}
     folder = path.absolute().parent.name.removesuffix("_KDPL")
     return {name for name, method in METHODS.items() if method.node in nodes} or {folder} & METHODS.keys()
@@ -83,13 +83,4 @@ def merge_pairs(cfg: CfgNode, pairs: Sequence[str]) -> None:
     if len(pairs) % 2:
         raise ValueError(f"{pairs[-1]} has no value in {where}: {' '.join(pairs)}")
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        _merge(lambda pair=[key, value]: cfg.merge_from_list(pair), f"{key} cannot be {value[:200]!r}")
-
-
-def _merge(merge: Callable[[], None], where: str) -> None:
-    try:
-        merge()
-    except (ValueError, AssertionError, AttributeError, TypeError, KeyError) as error:  # however yacs refuses it
-        raise ValueError(f"{where}: {' '.join(str(error).split())}") from error
-    except (RecursionError, MemoryError) as error:
-        raise ValueError(f"{where}: it is nested too deeply.") from error
+        merge_value(cfg, key, value, RANGES)

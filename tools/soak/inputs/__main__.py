@@ -86,7 +86,7 @@ def make_good(good: Path) -> Answer:
     from PIL import Image
 
     for i in range(8):
-        picture = good / "photos" / ("red_square", "blue_circle")[i % 2] / f"{i}.jpg"
+        picture = good / "photos" / ("blue_circle", "red_square")[i % 2] / f"{i}.jpg"
         picture.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 64), (20 * i, 40, 250 - 20 * i)).save(picture)
     (good / "names.txt").write_text("red square\nblue circle\n", encoding="utf-8")

@@ -66,8 +66,10 @@ def unix_socket(path: Path, good: Path) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         before = os.getcwd()
         os.chdir(path.parent)  # addresses are short
-        sock.bind(path.name)
-        os.chdir(before)
+        try:
+            sock.bind(path.name)
+        finally:
+            os.chdir(before)
 
 
 def link(target: str) -> Maker:

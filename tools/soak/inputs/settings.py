@@ -53,7 +53,7 @@ DATASET.SUBSAMPLE_CLASSES None
 DATASET.TEMPLATE None
 DATASET.TEMPLATE 'a photo'
 DATASET.TEMPLATE 'a {} of a {}'
-DATASET.TEMPLATE 'a photo of {0.__class__}'
+DATASET.TEMPLATE 'a photo of {0.size}'
 DATASET.TEMPLATE 'a {name}'
 DATASET.TEMPLATE 'a photo of a {'
 DATASET.DRAW 3SFS
@@ -61,7 +61,7 @@ DATASET.DRAW /no/such/draws.json
 DATASET.NAME Caltech
 DATASET.NAME ''
 DATASET.NAME folder
-DATASET.ROOT /no/such/place
+DATASET.ROOT /no/such/place # --root
 DATASET.ROOT None
 DATASET.FOLDER.SHARES (0.5,0.5)
 DATASET.FOLDER.SHARES (0.9,0.2,0.3)
@@ -122,29 +122,27 @@ TEST.FINAL_MODEL best
 TEST.FINAL_MODEL None
 TEST.NO_TEST maybe
 TEST.PER_IMAGE_FILE 3
-MODEL.BACKBONE.NAME ViT-B/33
+MODEL.BACKBONE.NAME ViT-B/33 # 'ViT-B/33'
 MODEL.BACKBONE.NAME ''
 MODEL.BACKBONE.NAME None
-MODEL.BACKBONE.NAME demo:studnet
-MODEL.BACKBONE.NAME open_clip:ViT-B-32/nothing
-MODEL.BACKBONE.NAME hf:nobody/nothing
-MODEL.BACKBONE.NAME /dev/zero
-MODEL.BACKBONE.NAME /etc/hostname
-MODEL.BACKBONE.NAME prompts:$prompts
+MODEL.BACKBONE.NAME demo:studnet # did you mean 'demo:student'
+MODEL.BACKBONE.NAME open_clip:ViT-B-32/nothing # open_clip:ViT-B-32/<tag
+MODEL.BACKBONE.NAME hf:nobody/nothing # hf:nobody/nothing
+MODEL.BACKBONE.NAME /dev/zero # /dev/zero is a device
+MODEL.BACKBONE.NAME /etc/hostname # /etc/hostname is not a weight file
+MODEL.BACKBONE.NAME prompts:$prompts # prompts:
 MODEL.INIT_WEIGHTS weights.pth
-TRAINER.KDPL.TEACHER demo:teahcer
+TRAINER.KDPL.TEACHER demo:teahcer # did you mean 'demo:teacher'
 TRAINER.KDPL.TEACHER ''
 TRAINER.KDPL.TEACHER ','
-TRAINER.KDPL.TEACHER 'demo:teacher, '
-TRAINER.KDPL.TEACHER prompts:/no/such/file
-TRAINER.KDPL.TEACHER prompts:$names
-TRAINER.KDPL.TEACHER $names
-TRAINER.KDPL.TEACHER /dev/stdin
+TRAINER.KDPL.TEACHER prompts:/no/such/file # /no/such/file: there is no prompt file
+TRAINER.KDPL.TEACHER prompts:$names # names.txt is not a
+TRAINER.KDPL.TEACHER $names # names.txt is not a weight file
+TRAINER.KDPL.TEACHER /dev/stdin # /dev/stdin is
 TRAINER.KDPL.TEACHER_SCALE teacher
 TRAINER.KDPL.PREC fp8
 TRAINER.KDPL.PREC 32
 TRAINER.KDPL.CLASS_AGNOSTIC Tru
-TRAINER.KDPL.VOCABULARY /no/such/words.txt
 TRAINER.KDPL.VIEWS -1
 TRAINER.KDPL.VIEWS 0.5
 TRAINER.KDPL.STEP quick
@@ -165,10 +163,10 @@ TRAINER.COOP.CSC maybe
 TRAINER.COOP.CLASS_TOKEN_POSITION begin
 TRAINER.COOP.PREC half
 TRAINER.COOP.WIDTH 3
-TRAINER.NAME CoOp_KPDL
-TRAINER.NAME ''
+TRAINER.NAME CoOp_KPDL # did you mean 'CoOp_KDPL'
+TRAINER.NAME '' # --trainer takes
 TRAINER.NAME None
-TRAINER.NAME MaPLe_KDPL
+TRAINER.NAME MaPLe_KDPL # is for CoOp, and the trainer is MaPLe_KDPL
 SEED 4294967296
 SEED 1.5
 SEED None
@@ -185,24 +183,29 @@ OPTIM.MAX_EPOCH.X 3
 .OPTIM 3
 '' 3
 OPTIM.LR '[[[[[[[[[[1]]]]]]]]]]'
-OPTIM.LR '__import__("os").system("true")'
+OPTIM.LR 'exit(0)'
 OPTIM.LR '{1:2}'
 OPTIM.LR '9**9**9'
 """.strip().splitlines()
-MORE = {  # what else is needed for the setting to count
-    "K_MAX 0": "TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.K_MAX 0",
-    "K_MAX -1": "TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.K_MAX -1",
-    "an empty vocabulary": "TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /dev/null",
-    "a vocabulary without end": "TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /dev/zero",
-    "a vocabulary that is a folder": "TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY $photos",
-    "base classes without a second half": "DATASET.SUBSAMPLE_CLASSES new DATASET.NUM_SHOTS 0",
-    "a seed of 5,000 digits": f"SEED {'9' * 5000}",
-    "a root of 5,000 letters": f"DATASET.ROOT {'a' * 5000}",
-    "a name with a line break": "DATASET.FOLDER.NAME 'a\nb'",
-    "an escape sequence": "DATASET.FOLDER.NAME '\x1b[31m'",
-    "brackets without end": f"OPTIM.STEPSIZE '{'[' * 3000}'",
-    "no value": "OPTIM.MAX_EPOCH",
-    "a flag among them": "OPTIM.MAX_EPOCH 1 --seed 1",
+MORE = {  # what else is needed for a setting to count, and what the message names
+    "K_MAX 0": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.K_MAX 0", "K_MAX is 0"),
+    "K_MAX -1": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.K_MAX -1", "K_MAX is -1"),
+    "no vocabulary": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /no/such", "VOCABULARY is '/no/such'"),
+    "an empty vocabulary": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /dev/null", "/dev/null is"),
+    "an endless vocabulary": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /dev/zero", "is a device"),
+    "a folder of words": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY $photos", "photos is a folder"),
+    "the vocabulary offline": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY ''", "vocabulary"),
+    "two wrong ones": ("DATASET.SUBSAMPLE_CLASSES new DATASET.NUM_SHOTS 0", "NUM_SHOTS is 0"),
+    "a seed of 5,000 digits": (f"SEED {'9' * 5000}", "SEED cannot be"),
+    "a root of 5,000 letters": (f"DATASET.ROOT {'a' * 5000}", "DATASET.ROOT is"),
+    "a name with a line break": ("DATASET.FOLDER.NAME 'a\nb'", "control characters"),
+    "an escape sequence": ("DATASET.FOLDER.NAME '\x1b[31m'", "control characters"),
+    "brackets without end": (f"OPTIM.STEPSIZE '{'[' * 3000}'", "OPTIM.STEPSIZE cannot be"),
+    "no value": ("OPTIM.MAX_EPOCH", "OPTIM.MAX_EPOCH has no value"),
+    "a flag among them": ("OPTIM.MAX_EPOCH 1 --seed 1", "--seed stands among"),
 }
-CASES = [Case(pair, f"{TRAIN} {pair}", pair.split()[0].strip("'") or "''") for pair in PAIRS]
-CASES += [Case(name, f"{TRAIN} {pairs}", pairs.split()[-2] if pairs.count(" ") else pairs) for name, pairs in MORE.items()]
+CASES = []
+for line in PAIRS:
+    pair, _, says = line.partition(" # ")
+    CASES.append(Case(pair, f"{TRAIN} {pair}", says or pair.split()[0].replace("''", "Unknown key ''")))
+CASES += [Case(name, f"{TRAIN} {pairs}", says) for name, (pairs, says) in MORE.items()]
