@@ -1,15 +1,15 @@
-# Sourced by every script: sets ROOT, this repository, and PYTHON, an interpreter that has what requirements.txt names;
-# with test_tools=yes, as in test.sh, what requirements-dev.txt names as well.
+# Sourced by every script: sets ROOT, this repository, and PYTHON, an interpreter with everything in requirements.txt
+# and, if test_tools=yes as in test.sh, in requirements-dev.txt.
 #
-# The first use makes ROOT/.venv. Later ones find in milliseconds that it is complete, or repair it: an installation that
-# was interrupted, an interpreter that is gone, other requirements. KDPL_PYTHON=/path/to/python uses an environment of
-# your own instead: it is checked, and nothing is installed into it.
+# The first use creates ROOT/.venv. Later ones check within milliseconds that it is complete, or repair it if an
+# installation was interrupted, its interpreter is gone, or the requirements have changed. To use an environment of your
+# own, set KDPL_PYTHON=/path/to/python: it is checked, and nothing is installed into it.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." > /dev/null && pwd)
-env_files=requirements.txt  # separated by commas; the first words of a stamp
+env_files=requirements.txt  # separated by commas; the first word of a stamp
 [[ ${test_tools-} != yes ]] || env_files+=,requirements-dev.txt
 
-env_fail() {  # MESSAGE...: one paragraph each
+env_fail() {  # MESSAGE...: one line each
     printf 'error: %s\n' "$@" >&2
     exit 1
 }
@@ -17,9 +17,9 @@ env_fail() {  # MESSAGE...: one paragraph each
 env_use_own_python() {
     [[ $KDPL_PYTHON != */* || $KDPL_PYTHON == /* ]] || KDPL_PYTHON=$PWD/$KDPL_PYTHON
     PYTHON=$(command -v "$KDPL_PYTHON") ||
-        env_fail "KDPL_PYTHON is $KDPL_PYTHON, which is no program. Name a Python, or unset it to use $ROOT/.venv."
+        env_fail "KDPL_PYTHON is $KDPL_PYTHON, which is not a program. Set it to a Python, or unset it to use $ROOT/.venv."
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2> /dev/null ||
-        env_fail "KDPL_PYTHON is $KDPL_PYTHON, which is no Python 3.10 or newer: $("$PYTHON" --version 2>&1 | head -n 1)"
+        env_fail "KDPL_PYTHON is $KDPL_PYTHON, which is not Python 3.10 or newer: $("$PYTHON" --version 2>&1 | head -n 1)"
     env_is_known "$ROOT/.kdpl-python" "$PYTHON " && return
     local found
     found=$("$PYTHON" "$ROOT/scripts/environment.py" check-to-run $env_files) ||
@@ -31,12 +31,12 @@ env_use_own_python() {
 env_use_venv() {
     PYTHON=$ROOT/.venv/bin/python
     env_is_known "$ROOT/.venv/kdpl-stamp" && return
-    [[ -w $ROOT ]] || env_fail "$ROOT/.venv is not complete, and $ROOT may not be written to. Set KDPL_PYTHON."
+    [[ -w $ROOT ]] || env_fail "$ROOT/.venv is incomplete, and $ROOT is not writable. Set KDPL_PYTHON."
     local base
     base=$(env_find_python) || exit 1
     exec 9> "$ROOT/.venv.lock"
     if ! env_lock "$base" "LOCK_EX | LOCK_NB" 2> /dev/null; then
-        echo "Another script is making $ROOT/.venv: waiting for it ..." >&2
+        echo "Another script is creating $ROOT/.venv: waiting for it ..." >&2
         env_lock "$base" LOCK_EX
     fi
     env_is_known "$ROOT/.venv/kdpl-stamp" || env_install "$base"
@@ -44,8 +44,8 @@ env_use_venv() {
 }
 
 env_lock() {  # PYTHON FLAGS
-    # The lock belongs to the open file 9: it outlasts this Python, and ends with the last process that has the file open.
-    # Where no package is installed yet, the standard library takes the kind of lock that filelock takes elsewhere.
+    # The lock belongs to file descriptor 9: it outlasts this Python, and ends with the last process that has it open.
+    # No packages are installed yet, so this uses the standard library to take the same kind of lock as filelock.
     "$1" -c "from fcntl import *; flock(9, $2)"
 }
 
@@ -60,33 +60,31 @@ env_find_python() {
         found+=" $name is $("$name" --version 2>&1 | head -n 1)."
     done
     env_fail "No Python 3.10 to 3.13 found.${found:- There is no python3 at all.} Install one (Debian, Ubuntu: apt \
-install python3 python3-venv), or name an environment of your own: KDPL_PYTHON=/path/to/python."
+install python3 python3-venv), or use an environment of your own: KDPL_PYTHON=/path/to/python."
 }
 
-env_install() {  # PYTHON: make or repair .venv
+env_install() {  # PYTHON: create or repair .venv
     local base=$1 venv=$ROOT/.venv found fresh=no
     if [[ $(head -n 1 "$venv/kdpl-stamp" 2> /dev/null) == installing ]] || ! "$PYTHON" -m pip --version &> /dev/null; then
-        env_make_empty_venv "$base" "$venv"
         fresh=yes
     fi
-    env_pip_install "$venv"
-    if ! found=$("$PYTHON" "$ROOT/scripts/environment.py" check $env_files); then
-        [[ $fresh == no ]] || env_fail "What pip installed into $venv cannot be imported:"$'\n'"$found"
-        echo "$venv is damaged and is made again; it could not import:"$'\n'"$found" >&2
-        env_make_empty_venv "$base" "$venv"
+    while :; do
+        [[ $fresh == no ]] || env_make_empty_venv "$base" "$venv"
         env_pip_install "$venv"
-        found=$("$PYTHON" "$ROOT/scripts/environment.py" check $env_files) ||
-            env_fail "What pip installed into $venv cannot be imported:"$'\n'"$found"
-    fi
+        found=$("$PYTHON" "$ROOT/scripts/environment.py" check $env_files) && break
+        [[ $fresh == no ]] || env_fail "What pip installed into $venv cannot be imported:"$'\n'"$found"
+        echo "$venv is damaged and will be created again; it could not import:"$'\n'"$found" >&2
+        fresh=yes
+    done
     env_remember "$venv/kdpl-stamp" "" "$found" $env_files
 }
 
 env_make_empty_venv() {  # PYTHON VENV
-    echo "Making $2 with $("$1" --version): once, some minutes, as torch is large ..." >&2
+    echo "Creating $2 with $("$1" --version), once: this takes a few minutes, as torch is large ..." >&2
     "$1" -c 'import ensurepip, venv' 2> /dev/null ||
-        env_fail "$1 cannot make environments: it lacks venv or ensurepip. On Debian and Ubuntu they are in a package of \
-their own: apt install python3-venv"
-    "$1" -m venv --clear "$2" >&2 || env_fail "$2 could not be made (see above; $(env_free_space))."
+        env_fail "$1 cannot create environments: it lacks venv or ensurepip. On Debian and Ubuntu they are in a separate \
+package: apt install python3-venv"
+    "$1" -m venv --clear "$2" >&2 || env_fail "$2 could not be created (see above; $(env_free_space))."
 }
 
 env_pip_install() {  # VENV
@@ -98,27 +96,27 @@ env_pip_install() {  # VENV
     echo installing > "$stamp"
     rm -f "$log"
     "$PYTHON" -m pip --disable-pip-version-check install --log "$log" "${options[@]}" >&2 && return
-    # Where pip has changed nothing, what was complete still is.
+    # If pip has changed nothing, a complete environment is still complete.
     [[ -z $before ]] || printf '%s\n' "$before" 2> /dev/null > "$stamp" || true
     if grep -q 'No space left on device' "$log"; then
-        env_fail "The disk is full: $(env_free_space), and about 6 GB are needed. Make room, or set TMPDIR to a larger \
-disk; then start again."
+        env_fail "The disk is full: $(env_free_space), and about 6 GB are needed. Free some space, or set TMPDIR to a \
+larger disk; then start again."
     elif grep -qE 'Connection ?(Error|broken)|Timeout|ProxyError|name resolution|from versions: none' "$log"; then
-        env_fail "pip could not fetch packages: no network, or no package index that this machine reaches. Check the \
-connection (pip takes a proxy or a mirror from PIP_PROXY, PIP_INDEX_URL or pip.conf) and start again, or name an \
+        env_fail "pip could not fetch packages: there is no network, or this machine reaches no package index. Check \
+the connection (pip takes a proxy or mirror from PIP_PROXY, PIP_INDEX_URL or pip.conf) and start again, or use an \
 environment that has the packages: KDPL_PYTHON=/path/to/python."
     fi
-    env_fail "pip failed (see above; everything is in $log). $(env_free_space). Starting again begins anew."
+    env_fail "pip failed (see above; everything is in $log). $(env_free_space). The next attempt starts from scratch."
 }
 
 env_free_space() {
     df -Pk "$ROOT" "${TMPDIR:-/tmp}" | awk 'NR > 1 { printf "%s%.1f GB are free on %s", s, $4 / 2^20, $6; s = ", " }'
 }
 
-# A stamp holds three lines: what is installed, and for which requirements; on which machine it was checked; and what
-# the check said. That of an environment with the test tools serves scripts that need none.
+# A stamp has three lines: what is installed and for which requirements, the machine on which that was checked, and the
+# output of the check. The stamp of an environment with test tools also serves scripts that do not need them.
 
-env_is_known() {  # STAMP [PREFIX]: whether nothing needed is missing or has changed; tells torch and device
+env_is_known() {  # STAMP [PREFIX]: whether nothing is missing or has changed; prints torch and device
     local known machine found files
     [[ -f $1 ]] && { read -r known && read -r machine && read -r found; } < "$1" || return 1
     known=${known#"${2-}"}

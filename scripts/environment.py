@@ -1,10 +1,10 @@
-"""What env.sh asks a Python about itself.
+"""Questions that env.sh asks a Python about its environment.
 
-    python scripts/environment.py key FILES            a line that changes when something is installed; in milliseconds
-    python scripts/environment.py check FILES          imports all: a line about torch and device, or what is missing
-    python scripts/environment.py check-to-run FILES   the same without what few need: open_clip's teachers, some tests
+    python scripts/environment.py key FILES            a line that changes whenever something is installed; fast
+    python scripts/environment.py check FILES          imports everything; prints torch and device, or what is missing
+    python scripts/environment.py check-to-run FILES   the same without packages that few need, such as open_clip
 
-FILES are requirements.txt or requirements.txt,requirements-dev.txt.
+FILES is requirements.txt or requirements.txt,requirements-dev.txt.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {  # of the packages that are imported under another name
+MODULES = {  # of packages that are imported under another name
     "pillow": "PIL",
     "clip-anytorch": "clip",
     "open-clip-torch": "open_clip",
@@ -33,7 +33,7 @@ NOT_NEEDED_TO_RUN = {"open-clip-torch", "huggingface-hub", "setuptools", "submit
 
 
 def key(files: str) -> str:
-    """Changes with the requirements, the interpreter, and whatever is installed or removed."""
+    """A line that changes with the requirements, the interpreter, and whatever is installed or removed."""
     requirements = hashlib.sha256("".join(requirement_lines(files)).encode()).hexdigest()
     folder = sysconfig.get_path("purelib")
     changed = os.stat(folder).st_mtime_ns if os.path.isdir(folder) else 0
@@ -41,7 +41,7 @@ def key(files: str) -> str:
 
 
 def missing(names: list[str]) -> list[str]:
-    """The packages whose modules cannot be imported, each with the reason."""
+    """Packages whose modules cannot be imported, with the reasons."""
     faults, guards = [], import_guards()
     for name in names:
         try:
@@ -56,10 +56,10 @@ def missing(names: list[str]) -> list[str]:
 
 
 def import_guards() -> dict[str, Callable[[], object]]:
-    """How to import the packages that fail on some machines; without torch, which the guards need, there are none."""
-    try:  # as a file: importing kdpl needs all that is checked here
+    """How to import packages that fail on some machines; empty without torch, which the guards need."""
+    try:  # run as a file, because importing kdpl needs everything that is checked here
         guards = runpy.run_path(str(ROOT / "kdpl" / "import_guards.py"))
-    except Exception:  # torch is among the packages, so what is wrong with it is reported there
+    except Exception:  # torch is one of the packages, so any problem with it is reported there
         return {}
     return {"torchvision": guards["import_torchvision"], "clip-anytorch": guards["import_clip"]}
 
@@ -69,7 +69,7 @@ def requirement_lines(files: str) -> list[str]:
 
 
 def packages(files: str) -> list[str]:
-    """Names in the requirements."""
+    """The names in the requirements."""
     return [match[0] for line in requirement_lines(files) if (match := re.match(r"[\w-]+", line))]
 
 

@@ -1,51 +1,51 @@
-"""Puts the KDPL trainers into a checkout of CoOp, MaPLe or PromptSRC, or takes them out; see install_into_coop.sh."""
+"""Install the KDPL trainers into a checkout of CoOp, MaPLe or PromptSRC, or remove them; see install_into_coop.sh."""
 
 import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # absent where Python runs isolated
+sys.path.insert(0, str(Path(__file__).parent))  # missing if Python runs isolated
 
 from dropin import files, train_py  # noqa: E402
 from dropin.smoke_test import SmokeTestFailed, smoke_test  # noqa: E402
 
 
 def install(coop: Path, apply: bool, with_dassl: bool) -> None:
-    """Copy our files; show the lines for train.py, or write them too. Either all of this happens or nothing."""
+    """Copy our files, and show the lines for train.py or write them. Either all of this happens or nothing."""
     before = files.installed_before(coop)
     copies_dassl = files.has_our_dassl(before)
     if with_dassl and not copies_dassl:
         other = files.other_dassl(coop, before)
         copies_dassl = other is None
         if other:
-            print(f"No Dassl was copied: {sys.executable} finds the one in {other}.")
+            print(f"Dassl was not copied: {sys.executable} finds the one in {other}.")
     ours = files.our_files(copies_dassl)
     if foreign := files.foreign_files(coop, ours, before):
         raise ValueError(
-            f"{coop} has files of its own, or changed ones, where ours would go: {', '.join(foreign)}. "
-            "Nothing was written. Move them away, or rename them, and run this again."
+            f"{coop} has other or changed files where ours would go: {', '.join(foreign)}. Nothing was written. "
+            "Move or rename them, and run this again."
         )
     train = coop / "train.py"
     source = train.read_bytes()
     edits = train_py.needed_edits(source, ours)
     if apply:
-        edited = train_py.edited(source, edits)  # before anything is written: it may refuse
+        edited = train_py.edited(source, edits)  # before anything is written, as this may fail
 
     kept = files.copy_files(coop, ours, before)
-    print(f"{len(ours)} files are in {coop}: {', '.join(_summary(ours))}")
+    print(f"{len(ours)} files are now in {coop}: {', '.join(_summary(ours))}")
     _print_kept(kept)
     if not edits:
-        print("train.py has its two lines.")
+        print("train.py already has the two lines.")
     elif apply:
         files.write(train, edited)
-        print("Written into train.py:", *edits, sep="\n")
+        print("Added to train.py:", *edits, sep="\n")
     else:
         print("train.py needs these lines; --apply adds them:", *edits, sep="\n")
-    print("--remove takes all of this out again.")
+    print("--remove undoes all of this.")
 
 
 def remove(coop: Path) -> None:
-    """Take out every file that is as it was installed, and our lines."""
+    """Remove every file that is unchanged since it was installed, and our lines."""
     train = coop / "train.py"
     source = train.read_bytes()
     original = train_py.without_our_lines(source)
@@ -58,37 +58,37 @@ def remove(coop: Path) -> None:
 
 
 def _summary(names: dict[str, bytes]) -> list[str]:
-    """Where the files are, such as kdpl/, trainers/kdpl/, trainers/*_kdpl.py, configs/trainers/*_KDPL/."""
+    """Where the files are: kdpl/, trainers/kdpl/, trainers/*_kdpl.py, configs/trainers/*_KDPL/ and perhaps dassl/."""
     folders = [f"{package}/" for package in files.PACKAGES if any(name.startswith(f"{package}/") for name in names)]
     return [*folders, "trainers/*_kdpl.py", "configs/trainers/*_KDPL/"]
 
 
 def _print_kept(kept: list[str]) -> None:
     if kept:
-        print(f"Kept, as they are not as they were installed: {', '.join(kept)}")
+        print(f"Kept, because they were changed since they were installed: {', '.join(kept)}")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="install_into_coop.sh",
-        description="Put the KDPL trainers into a checkout of CoOp, MaPLe or PromptSRC, or take them out.",
+        description="Install the KDPL trainers into a checkout of CoOp, MaPLe or PromptSRC, or remove them.",
     )
     parser.add_argument("coop", type=Path, metavar="PATH_TO_COOP")
-    parser.add_argument("--apply", action="store_true", help="write the two lines into its train.py as well")
+    parser.add_argument("--apply", action="store_true", help="also add the two lines to its train.py")
     parser.add_argument(
         "--with-dassl",
         action="store_true",
-        help="copy a stand-in for Dassl into a checkout that has none, for a Python that has none",
+        help="copy a stand-in for Dassl if neither the checkout nor its Python has one",
     )
     parser.add_argument(
         "--smoke-test",
         action="store_true",
-        help="train and evaluate one epoch there on the demo pair and drawn images, offline (a minute on a CPU)",
+        help="train and evaluate one epoch there, offline, on the demo pair and drawn images (a minute on a CPU)",
     )
-    parser.add_argument("--remove", action="store_true", help="take out everything that was added")
+    parser.add_argument("--remove", action="store_true", help="remove everything that was added")
     arguments = parser.parse_args()
     if arguments.remove and (arguments.apply or arguments.with_dassl or arguments.smoke_test):
-        parser.error("--remove goes with no other option")
+        parser.error("--remove cannot be combined with other options")
     return arguments
 
 
@@ -107,7 +107,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command finishes it.", file=sys.stderr)
+        print("\nInterrupted. Run the same command again to finish.", file=sys.stderr)
         sys.exit(130)
 
 

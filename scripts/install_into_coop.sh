@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Put the KDPL trainers into a checkout of CoOp, MaPLe or PromptSRC.
+# Install the KDPL trainers into a checkout of CoOp, MaPLe or PromptSRC.
 # Usage: bash scripts/install_into_coop.sh PATH_TO_COOP [--apply] [--with-dassl] [--smoke-test]
 #        bash scripts/install_into_coop.sh PATH_TO_COOP --remove
-# Copies files and shows the two lines that train.py needs; --apply writes these as well, --with-dassl copies a stand-in
-# for Dassl where there is none, --smoke-test trains and evaluates one epoch there, --remove takes all of it out.
-# KDPL_PYTHON: the Python (3.10 or newer) that the checkout is used with. Only the smoke test needs its packages.
+# Copies files and shows the two lines that train.py needs. --apply also adds these lines, --with-dassl copies a
+# stand-in for Dassl if there is none, --smoke-test trains and evaluates one epoch, and --remove undoes everything.
+# KDPL_PYTHON: the Python (3.10 or newer) that the checkout is used with; only the smoke test needs its packages.
 set -euo pipefail
 exec "${KDPL_PYTHON:-python3}" "$(dirname "$0")/install_into_coop.py" "$@"

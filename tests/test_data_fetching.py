@@ -201,7 +201,7 @@ def test_one_that_gets_waits_for_another_that_gets_the_same(aircraft, tmp_path):
         command = [sys.executable, "-m", "tools.data", *FETCH, server.url, "--root", str(tmp_path)]
         with one_at_a_time(folder / fetching.LOCK, ""):
             second = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-            assert any("another process fetches into" in line for line in second.stdout)
+            assert any("another process is fetching into" in line for line in second.stdout)
             assert server.requests == []
         assert "train  3,334        2               2" in second.communicate()[0]
     assert files_below(folder) == aircraft[1]

@@ -42,7 +42,7 @@ def finished(tmp_path_factory, packages) -> Path:
     root = make_repository(tmp_path_factory.mktemp("repository") / "with space")
     result = source(root, packages)
     assert result.returncode == 0, result.stderr
-    assert "Making" in result.stderr
+    assert "Creating" in result.stderr
     assert "Python 3." in result.stderr and "torch 2.99, no GPU, CPU with 7 threads" in result.stderr
     return root
 
@@ -90,7 +90,7 @@ def test_a_complete_environment_is_taken_as_it_is_within_a_second(finished, pack
     result = source(finished, packages, PIP_FIND_LINKS="/nowhere")
     assert time.monotonic() - start < 1
     assert result.stdout == f"{finished}/.venv/bin/python\n"
-    assert "torch 2.99" in result.stderr and "Making" not in result.stderr
+    assert "torch 2.99" in result.stderr and "Creating" not in result.stderr
     assert sorted((finished / ".venv").rglob("*")) == before
 
 
@@ -110,7 +110,7 @@ def test_an_installation_that_was_killed_is_mended_by_the_next_script(tmp_path, 
     process.wait()
     result = source(root, packages)
     assert result.returncode == 0, result.stderr
-    assert "Making" in result.stderr
+    assert "Creating" in result.stderr
     assert imports_torch(root / ".venv" / "bin" / "python")
 
 
@@ -162,7 +162,7 @@ def test_test_tools_that_cannot_be_fetched_leave_the_environment_for_training_as
     result = source(repository, packages, test_tools="yes", PIP_FIND_LINKS="/nowhere")
     assert result.returncode == 1 and "pip could not fetch packages" in result.stderr
     result = source(repository, packages, PIP_FIND_LINKS="/nowhere")
-    assert result.returncode == 0 and "Making" not in result.stderr and "Requirement" not in result.stderr
+    assert result.returncode == 0 and "Creating" not in result.stderr and "Requirement" not in result.stderr
 
 
 def test_two_scripts_that_start_together_make_one_environment(tmp_path, packages):
@@ -175,7 +175,7 @@ def test_two_scripts_that_start_together_make_one_environment(tmp_path, packages
     ]
     printed = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], printed
-    assert sorted("Making" in text for text in printed) == [False, True]
+    assert sorted("Creating" in text for text in printed) == [False, True]
     assert all("torch 2.99" in text for text in printed)
 
 
@@ -225,7 +225,7 @@ def test_clip_counts_as_installed_where_setuptools_has_no_pkg_resources(tmp_path
     assert result.returncode == 0 and "torch" in result.stderr, result.stderr
 
 
-@pytest.mark.parametrize("own, reason", [("/no/such/python", "is no program"), ("/bin/ls", "no Python 3.10 or newer")])
+@pytest.mark.parametrize("own, reason", [("/no/such/python", "not a program"), ("/bin/ls", "not Python 3.10 or newer")])
 def test_what_is_no_python_is_refused(tmp_path, packages, own, reason):
     result = source(make_repository(tmp_path / "repository"), packages, KDPL_PYTHON=own)
     assert result.returncode == 1 and reason in result.stderr

@@ -69,7 +69,7 @@ def test_the_lines_shown_are_those_that_apply_adds(fake):
 def test_a_second_run_changes_nothing(fake):
     install(fake, "--apply")
     first = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in fake.rglob("*") if file.is_file()}
-    assert "train.py has its two lines" in install(fake, "--apply")
+    assert "train.py already has the two lines" in install(fake, "--apply")
     install(fake)
     assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in fake.rglob("*") if file.is_file()} == first
 
@@ -121,8 +121,8 @@ def test_a_file_changed_since_the_installation_is_not_lost(fake):
     install(fake, "--apply")
     changed = fake / "trainers/kdpl/trainer.py"
     changed.write_text("# an experiment\n")
-    assert "changed ones" in install(fake, fails=True)
-    assert "Kept, as they are not as they were installed: trainers/kdpl/trainer.py" in install(fake, "--remove")
+    assert "other or changed files" in install(fake, fails=True)
+    assert "changed since they were installed: trainers/kdpl/trainer.py" in install(fake, "--remove")
     assert changed.read_text() == "# an experiment\n" and not (fake / "trainers/kdpl/config.py").exists()
     assert (fake / "train.py").read_text() == TRAIN
 
@@ -161,7 +161,7 @@ def test_a_file_of_a_first_edition_that_was_changed_is_kept(fake):
     record = json.loads((fake / "trainers/kdpl/installed.json").read_text())
     record[changed.relative_to(fake).as_posix()] = hashlib.sha256(b"# as it was installed\n").hexdigest()
     (fake / "trainers/kdpl/installed.json").write_text(json.dumps(record))
-    assert "Kept, as they are not as they were installed: trainers/kdpl/renamed_since.py" in install(fake)
+    assert "Kept, because they were changed since they were installed: trainers/kdpl/renamed_since.py" in install(fake)
     install(fake, "--remove")
     assert changed.read_text() == "# an experiment\n"
 
@@ -194,7 +194,7 @@ def test_a_train_py_without_a_place_for_the_lines_is_left_alone(fake):
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
     said = install(tmp_path, fails=True)
-    assert "is no CoOp checkout: it has no train.py, no trainers/coop.py" in said and "Looked for" in said
+    assert "is not a CoOp checkout: it has no train.py, no trainers/coop.py" in said and "Looked for" in said
 
 
 def test_this_repository_is_no_checkout():
@@ -205,7 +205,7 @@ def test_this_repository_is_no_checkout():
 
 def test_a_link_to_this_repository_is_not_emptied(fake):
     (fake / "trainers/kdpl").symlink_to(ROOT / "trainers/kdpl")
-    assert "is a link to this repository" in install(fake, "--remove", fails=True)
+    assert "links to this repository" in install(fake, "--remove", fails=True)
 
 
 def test_the_installer_needs_no_package(fake):

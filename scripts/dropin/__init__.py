@@ -1,1 +1,1 @@
-"""What `install_into_coop.sh` does to a checkout of CoOp, or of a code base made from it. Needs no package."""
+"""Installing the KDPL trainers into a checkout of CoOp or a code base derived from it; needs no packages."""

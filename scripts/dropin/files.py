@@ -1,4 +1,4 @@
-"""Our files in a checkout: which they are, what was installed earlier, and how they come and go."""
+"""Our files in a checkout: which they are, what was installed earlier, and how to copy and remove them."""
 
 import hashlib
 import json
@@ -11,27 +11,27 @@ ROOT = Path(__file__).resolve().parents[2]
 PATTERNS = ("kdpl/**/*", "trainers/kdpl/**/*.py", "trainers/*_kdpl.py", "configs/trainers/*_KDPL/*")
 DASSL = "compat/dassl"  # becomes the checkout's dassl/
 LANDMARKS = ("train.py", "trainers/coop.py", "clip/clip.py", "configs/trainers")  # this repository has no clip/
-PACKAGES = ("kdpl", "trainers/kdpl", "dassl")  # folders that hold nothing but what we installed
-INSTALLED = "trainers/kdpl/installed.json"  # file: SHA-256 of what was copied
+PACKAGES = ("kdpl", "trainers/kdpl", "dassl")  # folders with nothing but our files
+INSTALLED = "trainers/kdpl/installed.json"  # file name: SHA-256 of what was copied
 
 atomic_path = runpy.run_path(str(ROOT / "kdpl" / "atomic_files.py"))["atomic_path"]  # kdpl itself needs torch
 
 
 def check_is_checkout(coop: Path) -> None:
-    """Refuse a folder that is no checkout, and one whose packages are links to ours."""
+    """Refuse a folder that is not a checkout, or whose packages are links to ours."""
     missing = [name for name in LANDMARKS if not (coop / name).exists()]
     if missing:
         raise FileNotFoundError(
-            f"{coop} is no CoOp checkout: it has no {', no '.join(missing)}. Looked for {', '.join(LANDMARKS)}. "
-            "Give the folder of `git clone https://github.com/KaiyangZhou/CoOp`, or of MaPLe or PromptSRC."
+            f"{coop} is not a CoOp checkout: it has no {', no '.join(missing)}. Looked for {', '.join(LANDMARKS)}. "
+            "Pass the folder of `git clone https://github.com/KaiyangZhou/CoOp`, or of MaPLe or PromptSRC."
         )
     for name in PACKAGES:
         if (coop / name).resolve() in (ROOT / "kdpl", ROOT / "trainers" / "kdpl", ROOT / DASSL):
-            raise ValueError(f"{coop}/{name} is a link to this repository's: --remove would delete that. Unlink it.")
+            raise ValueError(f"{coop}/{name} links to this repository, where --remove would delete files. Unlink it.")
 
 
 def our_files(with_dassl: bool) -> dict[str, bytes]:
-    """Path in the checkout -> content."""
+    """Content by path in the checkout."""
     found = {file.relative_to(ROOT).as_posix(): file for pattern in PATTERNS for file in ROOT.glob(pattern)}
     if with_dassl:
         found |= {f"dassl/{file.relative_to(ROOT / DASSL).as_posix()}": file for file in ROOT.glob(f"{DASSL}/**/*")}
@@ -39,12 +39,12 @@ def our_files(with_dassl: bool) -> dict[str, bytes]:
 
 
 def _belongs(file: Path) -> bool:
-    """Neither a cache, nor the settings of the demo, whose dataset a checkout does not have."""
+    """Not a cache, and not a configuration of the demo, whose dataset checkouts do not have."""
     return file.is_file() and "__pycache__" not in file.parts and file.name != "demo.yaml"
 
 
 def installed_before(coop: Path) -> dict[str, str]:
-    """Path -> SHA-256 of what an earlier installation, of this edition or another, has copied."""
+    """SHA-256 by path of what an earlier installation copied, whatever its version."""
     record = coop / INSTALLED
     return json.loads(record.read_text()) if record.is_file() else {}
 
@@ -54,7 +54,7 @@ def has_our_dassl(before: dict[str, str]) -> bool:
 
 
 def dassl_in_use(coop: Path) -> Path | None:
-    """The Dassl that the checkout's train.py imports: its own one, or that of this Python."""
+    """The Dassl that the checkout's train.py imports: its own, or that of this Python."""
     if (coop / "dassl").exists():
         return coop / "dassl"
     spec = find_spec("dassl")
@@ -62,7 +62,7 @@ def dassl_in_use(coop: Path) -> Path | None:
 
 
 def other_dassl(coop: Path, before: dict[str, str]) -> Path | None:
-    """The Dassl in use, if it is not the one that we copy."""
+    """The Dassl in use, unless it is the one that we copy."""
     folder, files = dassl_in_use(coop), our_files(with_dassl=True)
     if folder == coop / "dassl":
         names = [file.relative_to(coop).as_posix() for file in folder.rglob("*.py")]
@@ -71,7 +71,7 @@ def other_dassl(coop: Path, before: dict[str, str]) -> Path | None:
 
 
 def foreign_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -> list[str]:
-    """What stands where our files would go and did not come from us."""
+    """Files in the way of ours that we did not install."""
     foreign = [name for name in files if (coop / name).exists() and not is_ours(coop, name, files, before)]
     for package in {name.partition("/")[0] for name in files} & set(PACKAGES):
         module = f"{package}.py"
@@ -89,12 +89,12 @@ def is_ours(coop: Path, name: str, files: dict[str, bytes], before: dict[str, st
 
 
 def copy_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -> list[str]:
-    """Bring the checkout to ``files``; what an earlier edition had beyond them goes.
+    """Copy ``files`` into the checkout, and remove what only an earlier version had.
 
-    The record is written last: until then every file is known by its content, old or new.
+    The record is written last; until then every file is recognised by its old or new content.
 
     Returns:
-        Files of an earlier edition that were changed since, and therefore stay.
+        Files of an earlier version that are kept because they were changed since.
     """
     for name, content in files.items():
         if not (coop / name).exists() or (coop / name).read_bytes() != content:
@@ -109,7 +109,7 @@ def copy_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -> l
 
 
 def take_out_files(coop: Path) -> tuple[int, list[str]]:
-    """Remove what was installed; how many files that were, and which were changed since and therefore stay."""
+    """Remove what was installed; returns the number of files, and those kept because they were changed since."""
     files, record = our_files(with_dassl=True), installed_before(coop)
     present = [name for name in {**record, **files} if (coop / name).is_file()]
     ours = [name for name in present if is_ours(coop, name, files, record)]
@@ -126,7 +126,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def remove_files(coop: Path, names: list[str]) -> None:
-    """Delete files, what Python has compiled from them, and folders that this leaves empty."""
+    """Delete files, their compiled forms, and folders that this leaves empty."""
     for name in names:
         path = coop / name
         path.unlink()

@@ -1,4 +1,4 @@
-"""One epoch of CoOp_KDPL by a checkout's own train.py, on the demo pair and images drawn for the purpose, offline."""
+"""One epoch of CoOp_KDPL with a checkout's own train.py, using the demo pair and freshly drawn images, offline."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from . import files, train_py
 
 CONFIG = "configs/trainers/CoOp_KDPL/vit_b16_ctxv1.yaml"
-SETTINGS = {  # over those of CONFIG
+SETTINGS = {  # in place of those of CONFIG
     "INPUT.SIZE": "(64,64)",
     "DATALOADER.NUM_WORKERS": 0,
     "DATALOADER.TRAIN_X.BATCH_SIZE": 8,
@@ -26,17 +26,17 @@ SETTINGS = {  # over those of CONFIG
 }
 COLOURS, TEXTURE, SHAPES = ("red", "green", "blue"), "striped", ("circle", "star")
 IMAGES_PER_CLASS = {"train": 4, "val": 2, "test": 8}
-# The demo's student tells these classes apart without any training; guessing gets one image in six right.
+# The demo's student distinguishes these classes without any training; guessing gets one image in six right.
 LEAST_ACCURACY = 0.5
 LINES_OF_LOG = 25
 
 
 class SmokeTestFailed(Exception):
-    """What is missing, or what train.py said last."""
+    """Something is missing, or train.py failed; the message has its last lines."""
 
 
 def smoke_test(coop: Path) -> str:
-    """Train and evaluate in the checkout, and leave nothing behind in it.
+    """Train and evaluate in the checkout without leaving anything behind.
 
     Returns:
         One line with the result.
@@ -66,16 +66,16 @@ def smoke_test(coop: Path) -> str:
         try:
             record = json.loads((output / "results.json").read_text())
         except FileNotFoundError:
-            raise SmokeTestFailed(f"train.py in {coop} left no results.json; its last lines:\n{log}") from None
+            raise SmokeTestFailed(f"train.py in {coop} wrote no results.json; its last lines:\n{log}") from None
     counts = record["evaluations"][-1]
     if counts["total"] != n_images or counts["correct"] < LEAST_ACCURACY * n_images:
         raise SmokeTestFailed(
-            f"train.py in {coop} classified {counts['correct']} of {counts['total']} images, where at least "
-            f"{LEAST_ACCURACY:.0%} of {n_images} were expected; its last lines:\n{log}"
+            f"train.py in {coop} classified {counts['correct']} of {counts['total']} images correctly; at least "
+            f"{LEAST_ACCURACY:.0%} of {n_images} were expected. Its last lines:\n{log}"
         )
     return (
         f"Smoke test passed: CoOp_KDPL trained one epoch and classified {counts['correct']} of {counts['total']} "
-        f"images in {coop} (torch {record['versions']['torch']}, Dassl {dassl})"
+        f"images correctly in {coop} (torch {record['versions']['torch']}, Dassl {dassl})"
     )
 
 
@@ -86,34 +86,34 @@ def _check_is_installed(coop: Path) -> None:
     lacks = [f"{len(missing)} of our {len(ours)} files"] if missing else []
     lacks += ["our lines in its train.py"] if edits else []
     if lacks:
-        raise SmokeTestFailed(f"{coop} lacks {' and '.join(lacks)}; --apply --smoke-test installs and tests.")
+        raise SmokeTestFailed(f"{coop} lacks {' and '.join(lacks)}; --apply --smoke-test installs and tests them.")
 
 
 def _check_packages(coop: Path) -> str:
     """The version of the Dassl that train.py will import.
 
     Raises:
-        SmokeTestFailed: naming the packages that this Python lacks.
+        SmokeTestFailed: with the packages that this Python lacks.
     """
     needed = ("torch", "torchvision", "yacs", "numpy", "PIL", "scipy", "tqdm", "ftfy", "regex", "safetensors")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise SmokeTestFailed(
-            f"{sys.executable} has no {', no '.join(missing)}. Install what is missing, or name the Python that runs "
-            f"{coop}: KDPL_PYTHON=/path/to/python before the command."
+            f"{sys.executable} has no {', no '.join(missing)}. Install what is missing, or choose the Python that runs "
+            f"{coop} by putting KDPL_PYTHON=/path/to/python before the command."
         )
     folder = files.dassl_in_use(coop)
     if folder is None:
         raise SmokeTestFailed(
-            f"{coop} and {sys.executable} have no Dassl: --with-dassl copies a stand-in; or install "
+            f"{coop} and {sys.executable} have no Dassl. Copy a stand-in with --with-dassl, or install "
             "https://github.com/KaiyangZhou/Dassl.pytorch."
         )
     version = re.search(r'^__version__ = "(.+?)"', (folder / "__init__.py").read_text(), re.MULTILINE)
-    return version[1] if version else "of unknown version"
+    return version[1] if version else "of an unknown version"
 
 
 def draw_caltech101(folder: Path) -> int:
-    """Draw a dataset in the layout of Caltech101, six classes of shapes; the number of its test images."""
+    """Draw six classes of shapes in the layout of Caltech101; returns the number of test images."""
     import numpy as np
     from PIL import Image
 

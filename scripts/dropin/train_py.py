@@ -1,4 +1,4 @@
-"""The two lines that a checkout's train.py needs: the import of our trainers and the keys that they add."""
+"""The two lines that a checkout's train.py needs: the import of our trainers and their configuration keys."""
 
 import ast
 import re
@@ -8,17 +8,17 @@ from pathlib import PurePath
 
 MARK = "  # KDPL"
 EXTEND = f"trainers.kdpl.config.extend_cfg({{cfg}}){MARK}"
-IMPORTS, EXTENDS = r"import trainers\.kdpl\.config, .*", r"trainers\.kdpl\.config\.extend_cfg\(\w+\)"  # of any edition
+IMPORTS, EXTENDS = r"import trainers\.kdpl\.config, .*", r"trainers\.kdpl\.config\.extend_cfg\(\w+\)"  # in any version
 OUR_LINE = re.compile(rf"\r?\n[ \t]*(?:{IMPORTS}|{EXTENDS}){MARK}(?=\r?\n|\Z)".encode())
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A line that train.py lacks, or has as an earlier edition wrote it.
+    """A line that train.py lacks, or has in the form of an earlier version.
 
     Attributes:
         text: the line, without indentation.
-        line: number, from 1, of the line that it follows or replaces; None where no place is clear.
+        line: number, from 1, of the line that it follows or replaces; None if no place can be determined.
         replaces: whether it replaces that line.
     """
 
@@ -35,14 +35,14 @@ class Edit:
 
 
 def import_line(files: Iterable[str]) -> str:
-    """The first line, with the module of every trainer among the installed files."""
+    """The first of the two lines, which imports every trainer among the installed files."""
     modules = ["trainers.kdpl.config"]
     modules += [f"trainers.{PurePath(name).stem}" for name in files if PurePath(name).match("trainers/*_kdpl.py")]
     return f"import {', '.join(modules)}{MARK}"
 
 
 def needed_edits(source: bytes, files: Iterable[str]) -> list[Edit]:
-    """What is to be done to train.py; nothing if it has both lines."""
+    """The edits that train.py needs; none if it has both lines."""
     tree = ast.parse(source)
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     of_trainers = [node.end_lineno for node in imports if "trainers" in ast.unparse(node)]
@@ -64,7 +64,7 @@ def needed_edits(source: bytes, files: Iterable[str]) -> list[Edit]:
 
 
 def _extends_cfg(node: ast.AST) -> bool:
-    """Whether this is the statement ``extend_cfg(cfg)``, the argument of any name."""
+    """Whether this is the statement ``extend_cfg(cfg)``, whatever the argument is called."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
@@ -75,16 +75,16 @@ def _extends_cfg(node: ast.AST) -> bool:
 
 
 def edited(source: bytes, edits: list[Edit]) -> bytes:
-    """The source after the edits; a new line is indented and ended as the one that it follows.
+    """The edited source; a new line gets the indentation and line ending of the one before it.
 
     Raises:
-        ValueError: if an edit has no place.
+        ValueError: if the place of an edit is not known.
     """
     if any(edit.line is None for edit in edits):
         raise ValueError(
-            "train.py is not as in CoOp: it has no `import trainers...` or no call `extend_cfg(cfg)`. Nothing was "
-            "written. Run this without --apply, and add the lines by hand: the first among the imports, the second "
-            "where the configuration has been extended and no file was merged yet."
+            "train.py is not like CoOp's: it has no `import trainers...` or no call `extend_cfg(cfg)`. Nothing was "
+            "written. Run this without --apply and add the lines by hand: the first among the imports, the second "
+            "after the configuration is extended and before any file is merged."
         )
     lines = source.splitlines(keepends=True)
     newline = b"\r\n" if b"\r\n" in source else b"\n"
@@ -98,5 +98,5 @@ def edited(source: bytes, edits: list[Edit]) -> bytes:
 
 
 def without_our_lines(source: bytes) -> bytes:
-    """The source as it was before any edition was installed."""
+    """The source as it was before any version was installed."""
     return OUR_LINE.sub(b"", source)

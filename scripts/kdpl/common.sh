@@ -1,11 +1,11 @@
-# Sourced by the scripts of experiments, which set usage: checks what they were given and calls tools.sweep once.
+# Sourced by the experiment scripts, which set usage: checks their arguments and calls tools.sweep once.
 #
-# Settings from the environment; relative folders are relative to where the script was started:
-#   DATA=data  OUTPUT=output      datasets and results, both in this repository
-#   SHOTS  EPOCHS                 images per class (16; few_shot.sh takes several); epochs, if not the configuration's
-#   BACKBONE  TEACHER             student and teacher: ViT-B/32 and ViT-L/14, for shapes the demo pair
+# Environment variables; relative folders are relative to where the script was started:
+#   DATA  OUTPUT                  folders for datasets and results (default: data and output in this repository)
+#   SHOTS  EPOCHS                 images per class (default: 16; few_shot.sh takes several); epochs
+#   BACKBONE  TEACHER             student and teacher (default: ViT-B/32 and ViT-L/14, or the demo pair for shapes)
 #   CLASS_AGNOSTIC=1              train without the class names (KDPL-CA)
-#   TARGETS                       datasets that the prompts are tested on, if not the published ones
+#   TARGETS                       datasets to test on (default: the published ones)
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." > /dev/null && pwd)
 configs=$scripts/../configs
@@ -19,7 +19,7 @@ check() {  # WHAT VALUE PATTERN EXAMPLE
     [[ $2 =~ ^($3)$ ]] || fail "$1 is '$2'; it takes $4."
 }
 
-check_file() {  # WHAT NAME FOLDER [ENDING]: the folder has to hold a file or folder of that name
+check_file() {  # WHAT NAME FOLDER [ENDING]: the folder must contain a file or folder of that name
     local known=("$3"/*"${4-}")
     known=("${known[@]##*/}")
     [[ -n $2 && -e $3/$2${4-} ]] || fail "There is no $1 '$2'; choose from ${known[*]%"${4-}"}."
@@ -31,7 +31,7 @@ from_here() {  # PATH: absolute
 
 experiment() {  # PROTOCOL DATASET SEED [TRAINER] [CFG]
     [[ ${2-} != -h && ${2-} != --help ]] || { echo "usage: bash scripts/kdpl/$usage"; exit; }
-    (($# >= 3 && $# <= 5)) || fail "There are $(($# - 1)) arguments."
+    (($# >= 3 && $# <= 5)) || fail "Wrong number of arguments: $(($# - 1))."
     local protocol=$1 trainer=${4:-CoOp_KDPL} cfg=${5-} name number="(-1|0*[1-9][0-9]*)"
     for name in "$2" ${TARGETS-}; do check_file dataset "$name" "$configs/datasets" .yaml; done
     check "The seed" "$3" "[0-9]+" "a whole number, such as 1"
@@ -47,7 +47,7 @@ experiment() {  # PROTOCOL DATASET SEED [TRAINER] [CFG]
     sweep "$protocol" "$2" "$3" "$trainer" ${cfg:+"$cfg"} ${flags[@]+"${flags[@]}"}
 }
 
-sweep() {  # ARGUMENTS of tools.sweep
+sweep() {  # ARGUMENTS for tools.sweep
     source "$scripts/env.sh"
     DATA=$(from_here "${DATA:-$ROOT/data}")
     OUTPUT=$(from_here "${OUTPUT:-$ROOT/output}")
