@@ -76,6 +76,7 @@ env_install() {  # PYTHON: create or repair .venv
         echo "$venv is damaged and will be created again; it could not import:"$'\n'"$found" >&2
         fresh=yes
     done
+    ln -sf ../../scripts/kdpl_command.py "$venv/bin/kdpl"
     env_remember "$venv/kdpl-stamp" "" "$found" $env_files
 }
 

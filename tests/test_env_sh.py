@@ -56,8 +56,10 @@ def repository(tmp_path, finished) -> Path:
 
 def make_repository(root: Path) -> Path:
     (root / "scripts").mkdir(parents=True)
-    for name in ("env.sh", "environment.py"):
+    for name in ("env.sh", "environment.py", "kdpl_command.py"):
         shutil.copy(ROOT / "scripts" / name, root / "scripts")
+    (root / "kdpl").mkdir()
+    (root / "kdpl" / "__main__.py").write_text("def main(): print('kdpl of', __file__)")
     (root / "requirements.txt").write_text("torch>=2.1\n")
     (root / "requirements-dev.txt").write_text("pytest>=2.1\n")
     return root
@@ -92,6 +94,12 @@ def test_a_complete_environment_is_taken_as_it_is_within_a_second(finished, pack
     assert result.stdout == f"{finished}/.venv/bin/python\n"
     assert "torch 2.99" in result.stderr and "Creating" not in result.stderr
     assert sorted((finished / ".venv").rglob("*")) == before
+
+
+def test_the_environment_has_the_command_of_its_clone(finished, tmp_path):
+    activated = f'source "{finished}/.venv/bin/activate" && kdpl'
+    said = subprocess.run(["bash", "-c", activated], cwd=tmp_path, capture_output=True, text=True)
+    assert said.stdout == f"kdpl of {finished}/kdpl/__main__.py\n", said.stderr
 
 
 def test_an_installation_that_was_killed_is_mended_by_the_next_script(tmp_path, packages):
@@ -218,7 +226,6 @@ def test_a_users_own_python_needs_the_test_tools_for_tests_alone(tmp_path, finis
 def test_clip_counts_as_installed_where_setuptools_has_no_pkg_resources(tmp_path, packages):
     root = make_repository(tmp_path / "repository")
     (root / "requirements.txt").write_text("torch\ntorchvision\nclip-anytorch\n")
-    (root / "kdpl").mkdir()
     shutil.copy(ROOT / "kdpl" / "import_guards.py", root / "kdpl")
     (tmp_path / "pkg_resources.py").write_text("raise ImportError('dropped')")
     result = source(root, packages, KDPL_PYTHON=sys.executable, PYTHONPATH=str(tmp_path))
