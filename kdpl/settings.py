@@ -48,8 +48,8 @@ def check_settings(
     if changed:
         listed = "\n  ".join(f"{key}: {old} before, {new} now" for key, (old, new) in changed.items())
         raise ValueError(
-            f"{file} is of a run with other settings, which cannot be continued with these:\n  {listed}\n"
-            "Name another --output-dir, or remove that folder to start over."
+            f"{file} was made with other settings, so this run cannot continue it:\n  {listed}\n"
+            "Choose another output, or remove that one to start over."
         )
 
 

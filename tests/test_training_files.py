@@ -177,7 +177,7 @@ def test_a_finished_run_is_known_by_its_settings_or_their_defaults(change, files
     if CHANGES[change] is None:
         assert code == 0 and f"{run} holds the results of this run already" in printed.out
     else:
-        assert code == 2 and "results.json is of a run with other settings, which cannot be continued" in printed.err
+        assert code == 2 and "results.json was made with other settings, so this run cannot continue it" in printed.err
         assert printed.err.count(" before, ") == 1 and CHANGES[change] in printed.err
 
 
@@ -191,7 +191,7 @@ def test_a_training_is_resumed_with_the_same_settings_or_their_defaults(change, 
     if CHANGES[change] is None:
         assert code == 0 and "after epoch 2" in printed.out and record_of(run)["prompts_sha256"] == prompts
     else:
-        assert code == 2 and "resume.pth is of a run with other settings" in printed.err
+        assert code == 2 and "resume.pth was made with other settings" in printed.err
         assert printed.err.count(" before, ") == 1 and CHANGES[change] in printed.err
 
 
