@@ -59,6 +59,7 @@ HOURS, NETWORK, CARD = "it takes minutes to hours", "it downloads, or needs what
 
 # The first pattern that a command begins with decides.
 HOW: list[tuple[str, How]] = [
+    (r"(kdpl|bash scripts/kdpl/).* IVLP", Elsewhere("test_contributing.py")),
     (r"kdpl train \S+ .*--plan", Run(DEMO_PAIR)),
     (r"kdpl train ", Run(f"{DEMO_PAIR} --epochs 1")),
     (r"kdpl (predict|evaluate|words|show|models|cache) ?", Run()),
@@ -72,6 +73,7 @@ HOW: list[tuple[str, How]] = [
     (r"python -m tools\.data ", Elsewhere("test_data_tool.py")),
     (r"python -m tools\.sweep .*--plan", Elsewhere("test_planning.py")),
     (r"python -m tools\.sweep configs/sweeps/paper", Elsewhere("test_sweep.py")),
+    (r"python -m tools\.sweep .*demo_base2new", Run("--dry-run")),
     (r"python -m tools\.sweep (?!.*--dry-run)", Parse("it takes minutes; --dry-run stands in for it")),
     (r"python -m tools\.sweep ", Run()),
     (r"bash scripts/kdpl/\w+\.sh ", Elsewhere("test_base2new.py")),
@@ -86,7 +88,7 @@ HOW: list[tuple[str, How]] = [
     (r"bash scripts/install_into_coop\.sh .*--smoke-test", Elsewhere("test_drop_in_smoke_test.py")),
     (r"bash scripts/install_into_coop\.sh", Elsewhere("test_install_into_coop.py")),
     (r"bash scripts/(test|soak)\.sh", Foreign("it runs these tests, or an hour of others")),
-    (r"(pip|pytest|git|cd|cp|export|source|python3 -m venv|mkdocs) ?", Foreign()),
+    (r"(pip|pre-commit|git|cd|cp|export|source|python3 -m venv|sed) ", Foreign()),
 ]
 
 

@@ -23,8 +23,10 @@ from tests.tiny_clip import loaded
 
 
 def student(name: str) -> PromptedCLIP:
-    """Of a method, or of one of the learners of test_prompt_learners."""
-    return test_prompt_learners.student("CoOp" if name == "KgCoOp" else name)
+    """Of one of the learners of test_prompt_learners, or of a method that takes the learner of another."""
+    if name not in test_prompt_learners.LEARNERS:
+        name = next(other for other, method in METHODS.items() if method.learner is METHODS[name].learner)
+    return test_prompt_learners.student(name)
 
 
 @cache
@@ -50,7 +52,7 @@ def published(name: str) -> tuple[dict, torch.nn.Module]:
     for ours, tensor in learner.state_dict().items():
         tensor.copy_(tensor.half().float())
         state[learner.official_names.get(ours, ours)] = tensor.half()
-    prefix = "" if name in ("CoOp", "CoCoOp", "KgCoOp") else "prompt_learner."
+    prefix = "prompt_learner." if METHODS[name].learner.learns_visual else ""
     state[f"{prefix}token_prefix"] = torch.zeros(5, 1, 64)
     state[f"{prefix}token_suffix"] = torch.zeros(5, 72, 64)
     if prefix:

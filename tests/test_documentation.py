@@ -11,7 +11,6 @@ import pytest
 
 import kdpl
 from tools import docs
-from tools.sweep.__main__ import main as sweep
 
 from . import documented_commands as documented
 from .conftest import ROOT
@@ -90,18 +89,11 @@ def test_every_command_within_a_sentence_exists_with_its_flags(command, capsys):
 def test_python_of_the_pages_runs(there, monkeypatch, capsys):
     demo = functools.partial(kdpl.distill, student="demo:student", teacher="demo:teacher", epochs=1, device="cpu")
     monkeypatch.setattr(kdpl, "distill", demo)
+    monkeypatch.setattr(kdpl.Classifier, "export", lambda *_, **__: None)  # test_export.py exports
     for page in documented.PAGES:
         for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-            if "push_to_hub" not in block:  # test_hub.py pushes
+            if not re.search("push_to_hub|^Method", block):  # test_hub.py and test_contributing.py run these
                 exec(block, {"kdpl": kdpl, "classifier": kdpl.load("birds.safetensors"), "images": ["photo.jpg"]})
-
-
-def test_the_documented_sweeps_can_be_planned(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    files = {word for command in COMMANDS for word in command.split() if word.startswith("configs/sweeps/")}
-    for file in sorted(files - {"configs/sweeps/paper_base2new.yaml"}):  # its 700 runs take a quarter of a minute
-        assert sweep([file, "--dry-run", "--root", str(tmp_path), "--output", str(tmp_path / "out")]) == 0
-    assert "missing" in capsys.readouterr().out
 
 
 def test_the_documentation_builds_without_warnings_and_is_current(tmp_path, capsys):

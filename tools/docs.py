@@ -18,21 +18,21 @@ from kdpl.methods import METHODS, Method
 from tools.sweep.local_engine import ROOT
 
 METHODS_PAGE = Path("docs/methods.md")
-PAGES = ("README.md", "CONTRIBUTING.md", "DATASETS.md", "CHANGELOG.md", "assets/published/README.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "DATASETS.md", "CHANGELOG.md", "SECURITY.md", "assets/published/README.md")
 INTRODUCTION = """# Methods and settings
 
-This page is generated from `kdpl/methods.py`: `python -m tools.docs --write`.
+`python -m tools.docs --write` generates this page from `kdpl/methods.py`.
 
-Every method is a trainer with labels (`CoOp`), one with a teacher and class names (`CoOp_KDPL`), and one without class
-names (the same with `TRAINER.KDPL.CLASS_AGNOSTIC True`). In the library it is an argument:
+Every method has two trainers: one learns from labels (`CoOp`), the other from a teacher (`CoOp_KDPL`). The second also
+trains without class names, with `TRAINER.KDPL.CLASS_AGNOSTIC True`. In the library, the method is an argument:
 
 ```python
 kdpl.distill("photos", ["sparrow", "robin"], method="MaPLe", settings={"depth": 6})
 ```
 
-Defaults are the published values. Settings have the names that `settings=` takes in the library; keys are those of a
-configuration. `PREC` of each method and of `TRAINER.KDPL` is fp32, bf16, fp16, amp or auto
-(see [Performance](performance.md)).
+Defaults are the published values. The first column of each table has the names for `settings=` in the library, the
+second the keys of a configuration. In addition, each method and `TRAINER.KDPL` have a precision, `PREC`: fp32, bf16,
+fp16, amp or auto (see [Performance](performance.md)).
 """
 
 
@@ -87,10 +87,8 @@ def _section(method: Method) -> str:
     ]
     table = "| setting | key | published | meaning |\n|---|---|---|---|\n" + "\n".join(lines)
     about = (method.learner.__doc__ or "").strip().splitlines()[0]
-    files = (
-        f"Configurations: `configs/trainers/{method.name}/{method.config.format('vit_b32')}.yaml` and its neighbours."
-    )
-    return f"\n## {method.name}\n\n{about} Keys are below `TRAINER.{method.node}`. {files}\n\n{table}\n"
+    files = f"Configurations: `configs/trainers/{method.name}`, such as `{method.config.format('vit_b32')}.yaml`."
+    return f"\n## {method.name}\n\n{about} Keys are under `TRAINER.{method.node}`. {files}\n\n{table}\n"
 
 
 def broken_links(root: Path) -> list[str]:
