@@ -10,8 +10,8 @@ from kdpl.clip.loading import DEMO_WEIGHTS
 from kdpl.run_record import FILE_NAME, RunRecord, finished_record
 
 CLASSES = ("base", "new", "all")
-SAME_IN_A_ROW = ("trainer", "backbone", "seed", "shots", "weights_sha256", "prompts_sha256")
-SAME_IN_A_COLUMN = ("dataset", "split_sha256", "images_of_each_class")
+SAME_MODEL = ("trainer", "backbone", "seed", "shots", "weights_sha256", "prompts_sha256")
+SAME_IMAGES = ("dataset", "split_sha256", "images_of_each_class")
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
@@ -29,8 +29,13 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
     first = next(iter(records.values()))
     for title, of_row in records.items():
         for record, above in zip(of_row, first, strict=False):
-            _check_same(SAME_IN_A_ROW, title, record, of_row[0])
-            _check_same(SAME_IN_A_COLUMN, title, record, above)
+            for fact, other in [(fact, of_row[0]) for fact in SAME_MODEL] + [(fact, above) for fact in SAME_IMAGES]:
+                ours, theirs = _fact(record, fact), _fact(other, fact)
+                if ours != theirs:
+                    raise ValueError(
+                        f"{fact} of {title!r} on {record.subsample} classes is {ours}, but {theirs} for {other.trainer} "
+                        f"on {other.subsample} classes: they do not belong in one table."
+                    )
     text = tabulate(
         [(title, *accuracies(*of_row)) for title, of_row in records.items()],
         headers=("accuracy in %", "base", "new", "harmonic mean", "all classes"),
@@ -60,16 +65,6 @@ def _record(folder: str, classes: str) -> RunRecord:
     if record.subsample != classes:
         raise ValueError(f"{file} is of the {record.subsample} classes, not of the {classes} ones.")
     return record
-
-
-def _check_same(names: Sequence[str], title: str, record: RunRecord, other: RunRecord) -> None:
-    for name in names:
-        ours, theirs = _fact(record, name), _fact(other, name)
-        if ours != theirs:
-            raise ValueError(
-                f"{name} of {title!r} on {record.subsample} classes is {ours}, but {theirs} for {other.trainer} on "
-                f"{other.subsample} classes: they do not belong in one table."
-            )
 
 
 def _fact(record: RunRecord, name: str) -> object:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from .comparison import ACCURACY, ECE, Part, Row, baseline_of, difference, method_of
-from .published import Published, find_published, not_comparable
+from .published import PAPER_TEACHER, Published, find_published
 from .seed_statistics import Sample, expected_band
 
 
@@ -128,8 +128,8 @@ def judge(sample: Sample, published: Published | None, row: Row) -> tuple[str, f
     """Whether the mean lies in the band of :func:`expected_band`, or why that cannot be said; and the band."""
     if published is None or not sample:
         return "", None
-    if reason := not_comparable(row.setting):
-        return reason, None
+    if row.setting.distilled and row.setting.teacher != PAPER_TEACHER:
+        return "published with another teacher", None
     band = expected_band(sample, learned=not row.setting.zero_shot)
     if band is None:
         return "one seed, no verdict", None

@@ -76,13 +76,6 @@ def find_published(protocol: str, setting: Setting, shots: int | None, dataset: 
     return None
 
 
-def not_comparable(setting: Setting) -> str | None:
-    """Why the published number of this method says little about this setting; None if it does."""
-    if setting.distilled and setting.teacher != PAPER_TEACHER:
-        return "published with another teacher"
-    return None
-
-
 def _published_methods(setting: Setting) -> tuple[str, ...]:
     if setting.zero_shot:
         return ZERO_SHOT if setting.trainer == "ZeroshotCLIP" else ()
