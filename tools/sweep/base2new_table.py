@@ -33,8 +33,8 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
                 ours, theirs = _fact(record, fact), _fact(other, fact)
                 if ours != theirs:
                     raise ValueError(
-                        f"{fact} of {title!r} on {record.subsample} classes is {ours}, but {theirs} for {other.trainer} "
-                        f"on {other.subsample} classes: they do not belong in one table."
+                        f"{fact} of {title!r} on {record.subsample} classes is {ours}, but {theirs} for "
+                        f"{other.trainer} on {other.subsample} classes: they do not belong in one table."
                     )
     text = tabulate(
         [(title, *accuracies(*of_row)) for title, of_row in records.items()],
