@@ -1,58 +1,36 @@
-"""Writes as JSON what the Dassl found in a folder does: ``python dassl_probe.py FOLDER RESULT.json``.
+"""Record the behaviour of the Dassl in a folder as JSON: ``python dassl_probe.py FOLDER RESULT.json``.
 
 No section knows which Dassl it runs on, so equal results mean equal behaviour.
 """
 
 import contextlib
-import functools
-import importlib.util
 import io
+import itertools
 import json
 import os
 import random
 import re
 import sys
 import tempfile
-import types
+from pathlib import Path
 
+import dassl_to_probe  # noqa: F401  before dassl
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, sys.argv[1])
-import compat  # noqa: E402, F401  torchvision
-
-# What stock Dassl needs on a machine of today: packages for datasets that nothing here uses, an argument of torch's
-# schedulers that is gone, and its own checkpoints loaded as pickles.
-_absent = [name for name in ("wilds", "pandas") if importlib.util.find_spec(name) is None]
-sys.modules.update({name: types.SimpleNamespace(get_dataset=None) for name in _absent})
-_scheduler_init = torch.optim.lr_scheduler.LRScheduler.__init__
-torch.optim.lr_scheduler.LRScheduler.__init__ = lambda self, optimizer, last_epoch=-1, verbose=None: _scheduler_init(
-    self, optimizer, last_epoch
-)
-torch.load = functools.partial(torch.load, weights_only=False)  # only where the caller does not say
-
-from dassl.config import get_cfg_default  # noqa: E402
-from dassl.data import DataManager  # noqa: E402
-from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum  # noqa: E402
-from dassl.data.samplers import build_sampler  # noqa: E402
-from dassl.data.transforms import build_transform  # noqa: E402
-from dassl.engine import TRAINER_REGISTRY, TrainerX, build_trainer  # noqa: E402
-from dassl.evaluation import build_evaluator  # noqa: E402
-from dassl.metrics import compute_accuracy  # noqa: E402
-from dassl.optim import build_lr_scheduler, build_optimizer  # noqa: E402
-from dassl.utils import (  # noqa: E402
-    AverageMeter,
-    MetricMeter,
-    get_most_similar_str_to_a_from_b,
-    set_random_seed,
-    setup_logger,
-)
-
-for name in _absent:
-    del sys.modules[name]
+# isort: split
+from dassl.config import get_cfg_default
+from dassl.data import DataManager
+from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
+from dassl.data.samplers import build_sampler
+from dassl.data.transforms import build_transform
+from dassl.engine import TRAINER_REGISTRY, TrainerX, build_trainer
+from dassl.evaluation import build_evaluator
+from dassl.metrics import compute_accuracy
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import AverageMeter, MetricMeter, get_most_similar_str_to_a_from_b, set_random_seed, setup_logger
 
 TRANSFORMS = [
     (),
@@ -79,7 +57,7 @@ def printed():
 
 
 def numbers(tensor: torch.Tensor) -> list[float]:
-    """A few sums that tell tensors apart, and the shape."""
+    """Two sums that distinguish tensors, and the shape."""
     flat = tensor.double().flatten()
     weights = torch.linspace(0.5, 1.5, len(flat), dtype=torch.float64)
     return [round(v, 6) for v in (flat.sum().item(), (flat * weights).sum().item())] + list(tensor.shape)
@@ -147,26 +125,23 @@ def transforms() -> list:
 
 def learning_rates() -> dict:
     rates = {}
-    for scheduler in ("single_step", "multi_step", "cosine"):
-        for stepsize in ((-1,), (3,), (2, 5)):
-            for warmup in (-1, 1, 3):
-                for kind in ("constant", "linear"):
-                    for recount in (True, False):
-                        node = config(
-                            OPTIM__LR_SCHEDULER=scheduler,
-                            OPTIM__STEPSIZE=stepsize,
-                            OPTIM__WARMUP_EPOCH=warmup,
-                            OPTIM__WARMUP_TYPE=kind,
-                            OPTIM__WARMUP_RECOUNT=recount,
-                        ).OPTIM
-                        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=node.LR)
-                        sched = build_lr_scheduler(optimizer, node)
-                        series = []
-                        for _ in range(node.MAX_EPOCH):
-                            series.append(float(f"{optimizer.param_groups[0]['lr']:.9e}"))
-                            optimizer.step()
-                            sched.step()
-                        rates[f"{scheduler} {stepsize} {warmup} {kind} {recount}"] = series
+    for case in itertools.product(
+        ("single_step", "multi_step", "cosine"),
+        ((-1,), (3,), (2, 5)),
+        (-1, 1, 3),
+        ("constant", "linear"),
+        (True, False),
+    ):
+        keys = ("LR_SCHEDULER", "STEPSIZE", "WARMUP_EPOCH", "WARMUP_TYPE", "WARMUP_RECOUNT")
+        node = config(**{f"OPTIM__{key}": value for key, value in zip(keys, case, strict=True)}).OPTIM
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=node.LR)
+        sched = build_lr_scheduler(optimizer, node)
+        series = []
+        for _ in range(node.MAX_EPOCH):
+            series.append(float(f"{optimizer.param_groups[0]['lr']:.9e}"))
+            optimizer.step()
+            sched.step()
+        rates[" ".join(map(str, case))] = series
     return rates
 
 
@@ -271,19 +246,10 @@ def training() -> dict:
     results = {}
     for final_model in ("last_step", "best_val"):
         with tempfile.TemporaryDirectory() as root, printed() as lines:
-            cfg = probe_config(
-                root,
-                DATASET__NUM_SHOTS=7,
-                OPTIM__NAME="sgd",
-                OPTIM__LR=0.1,
-                OPTIM__LR_SCHEDULER="cosine",
-                OPTIM__WARMUP_EPOCH=1,
-                OPTIM__WARMUP_TYPE="constant",
-                OPTIM__MAX_EPOCH=4,
-                TRAIN__CHECKPOINT_FREQ=2,
-                TRAIN__PRINT_FREQ=2,
-                TEST__FINAL_MODEL=final_model,
-            )
+            optim = {"NAME": "sgd", "LR": 0.1, "LR_SCHEDULER": "cosine", "WARMUP_EPOCH": 1, "MAX_EPOCH": 4}
+            optim = {f"OPTIM__{key}": value for key, value in (optim | {"WARMUP_TYPE": "constant"}).items()}
+            others = {"DATASET__NUM_SHOTS": 7, "TRAIN__CHECKPOINT_FREQ": 2, "TRAIN__PRINT_FREQ": 2}
+            cfg = probe_config(root, TEST__FINAL_MODEL=final_model, **optim, **others)
             set_random_seed(2)
             trainer = build_trainer(cfg)
             trainer.train()
@@ -293,20 +259,14 @@ def training() -> dict:
                 tag: [[event.step, round(event.value, 5)] for event in events.Scalars(tag)]
                 for tag in events.Tags()["scalars"]
             }
-            files = sorted(
-                os.path.relpath(os.path.join(folder, name), cfg.OUTPUT_DIR)
-                for folder, _, names in os.walk(cfg.OUTPUT_DIR)
-                for name in names
-                if "tfevents" not in name
-            )
-            folder = os.path.join(cfg.OUTPUT_DIR, "classifier")
-            with open(os.path.join(folder, "checkpoint")) as pointer:
-                latest = pointer.read()
+            output = Path(cfg.OUTPUT_DIR)
+            files = sorted(str(file.relative_to(output)) for file in output.rglob("*") if file.is_file())
+            latest = (output / "classifier" / "checkpoint").read_text()
         times = re.compile(r"(time|data) [0-9.]+ \([0-9.]+\)|eta [0-9:]+|Elapsed: [0-9:]+")
         results[final_model] = {
             "printed": [times.sub("<time>", line.replace(root, "<root>")) for line in lines],
             "scalars": scalars,
-            "files": files,
+            "files": [file for file in files if "tfevents" not in file],
             "latest": latest,
             "weights": [numbers(parameter) for parameter in trainer.model.parameters()],
             "epochs": [trainer.start_epoch, trainer.epoch, trainer.max_epoch, trainer.batch_idx, trainer.num_batches],
@@ -325,28 +285,15 @@ def logger() -> list:
                 sys.stdout.flush()
                 loggers.append(sys.stdout)  # stock closes the console with its last reference
                 sys.stdout = stdout
-        names = sorted(os.listdir(folder))
-        texts = []
-        for name in names:
-            with open(os.path.join(folder, name)) as file:
-                texts.append(file.read())
-        return [[re.sub("[0-9]", "0", name) for name in names], texts, console.getvalue()]
+        files = sorted(Path(folder).iterdir())
+        names = [re.sub("[0-9]", "0", file.name) for file in files]
+        return [names, [file.read_text() for file in files], console.getvalue()]
 
 
 if __name__ == "__main__":
     random.seed(0)
-    sections = [
-        config_defaults,
-        transforms,
-        learning_rates,
-        optimizers,
-        samplers,
-        loaders,
-        evaluation,
-        small_helpers,
-        logger,
-        training,
-    ]
+    sections = [config_defaults, transforms, learning_rates, optimizers, samplers, loaders]
+    sections += [evaluation, small_helpers, logger, training]
     report = {section.__name__: section() for section in sections}
     with open(sys.argv[2], "w") as file:
         json.dump(report, file)

@@ -4,7 +4,6 @@ import email.utils
 import errno
 import hashlib
 import multiprocessing
-import random
 import resource
 import shutil
 import socket
@@ -15,13 +14,10 @@ import pytest
 import requests
 
 from kdpl import downloads, locks
-from kdpl.downloads import RemoteFile, download
 from kdpl.fingerprints import sha256_of
 from kdpl.google_drive import DRIVE
+from tests.fetched_files import CONTENT, MD5, entries, fetch_into, refused
 from tests.loopback_server import LoopbackServer
-
-CONTENT = random.Random(0).randbytes(3_000_000)
-MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
 
 
 @pytest.fixture(autouse=True)
@@ -35,111 +31,9 @@ def server():
         yield server
 
 
-def fetch_into(folder, *urls, **facts):
-    file = RemoteFile("a.bin", urls, **{"hash": MD5, **facts})
-    path = folder / "data" / "a.bin"
-    download(file, path)
-    return path
-
-
-def entries(folder):
-    """What is in the folder of the data, but for locks."""
-    return [path.name for path in (folder / "data").iterdir() if not path.name.endswith(".lock")]
-
-
-def refused(folder, *urls, leaves=0, **facts):
-    """The error of a file that cannot be had; nothing of it may have stayed, or as many entries as ``leaves`` says."""
-    with pytest.raises(ConnectionError) as error:
-        fetch_into(folder, *urls, **facts)
-    assert len(entries(folder)) == leaves
-    message = str(error.value)
-    assert (
-        message.startswith("a.bin could not be fetched:")
-        and f"put the file at\n  {folder / 'data' / 'a.bin'}" in message
-    )
-    assert all(f"\n  {url}\n" in message for url in urls)  # the manual route
-    return message
-
-
 def test_a_whole_file_arrives(server, tmp_path):
     path = fetch_into(tmp_path, server.url + "/a.bin", size=len(CONTENT))
     assert path.read_bytes() == CONTENT and entries(tmp_path) == ["a.bin"]
-
-
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(server, tmp_path):
-    server.cuts = [1 << 20, 1 << 19]
-    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
-    assert [asked for _, asked in server.requests] == [None, "bytes=1048576-", "bytes=1572864-"]
-
-
-def test_a_server_that_cannot_go_on_in_the_middle_starts_again(server, tmp_path):
-    server.cuts, server.ranges = [1 << 20], False
-    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
-
-
-def test_a_connection_that_always_breaks_is_named(server, tmp_path):
-    server.cuts = [1 << 20] + [0] * 50
-    assert "the connection broke off after 1,048,576 of 3,000,000 bytes" in refused(tmp_path, server.url + "/a.bin")
-
-
-@pytest.mark.parametrize("version", [{"etag": '"v1"'}, {"last_modified": "Mon, 01 Jan 2024 00:00:00 GMT"}])
-def test_a_later_run_goes_on_with_what_an_earlier_one_had(server, tmp_path, version):
-    vars(server).update(version, cuts=[1 << 20] + [0] * 50)
-    with pytest.raises(ConnectionError, match="broke off"):
-        fetch_into(tmp_path, server.url + "/a.bin")
-    server.cuts = []
-    server.requests.clear()
-    path = fetch_into(tmp_path, server.url + "/a.bin")
-    assert server.requests == [("/a.bin", "bytes=1048576-")]
-    assert path.read_bytes() == CONTENT and entries(tmp_path) == ["a.bin"]
-
-
-@pytest.mark.parametrize("heeds_if_range", [True, False])
-def test_a_later_run_does_not_go_on_with_another_version(server, tmp_path, heeds_if_range):
-    server.cuts, server.etag, server.heeds_if_range = [1 << 20] + [0] * 50, '"v1"', heeds_if_range
-    server.files["/a.bin"] = bytes(2_000_000)
-    with pytest.raises(ConnectionError):
-        fetch_into(tmp_path, server.url + "/a.bin")
-    server.files["/a.bin"], server.cuts, server.etag = CONTENT, [], '"v2"'
-    assert fetch_into(tmp_path, server.url + "/a.bin", hash="").read_bytes() == CONTENT
-
-
-def test_a_file_that_had_arrived_when_the_run_was_killed_is_not_fetched_again(server, tmp_path):
-    server.cuts, server.etag = [len(CONTENT) - 1] + [0] * 50, '"v1"'
-    with pytest.raises(ConnectionError):
-        fetch_into(tmp_path, server.url + "/a.bin")
-    (part,) = (tmp_path / "data").glob("*.part")
-    part.write_bytes(CONTENT)
-    server.cuts = []
-    server.requests.clear()
-    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
-    assert server.requests == [("/a.bin", "bytes=3000000-")]
-
-
-def test_a_server_that_is_busy_later_costs_nothing_of_what_is_here(server, tmp_path):
-    server.cuts, server.etag, server.statuses = [1 << 20], '"v1"', [200] + [503] * 5
-    with pytest.raises(ConnectionError, match="the server answered 503"):
-        fetch_into(tmp_path, server.url + "/a.bin")
-    server.requests.clear()
-    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
-    assert server.requests == [("/a.bin", "bytes=1048576-")]
-
-
-def test_what_an_earlier_run_had_of_another_mirror_goes_when_the_file_is_there(server, tmp_path):
-    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
-    with pytest.raises(ConnectionError):
-        fetch_into(tmp_path, server.url + "/b.bin")
-    server.cuts = []
-    fetch_into(tmp_path, server.url + "/a.bin")
-    assert entries(tmp_path) == ["a.bin"]
-
-
-def test_what_is_kept_of_a_longer_version_is_thrown_away(server, tmp_path):
-    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
-    with pytest.raises(ConnectionError):
-        fetch_into(tmp_path, server.url + "/a.bin")
-    server.files["/a.bin"], server.cuts = CONTENT[:5000], []
-    assert fetch_into(tmp_path, server.url + "/a.bin", hash="").read_bytes() == CONTENT[:5000]
 
 
 @pytest.mark.parametrize(
@@ -270,14 +164,6 @@ def test_sha256_of_a_file(tmp_path):
 def test_progress_is_shown(server, tmp_path, capfd):
     fetch_into(tmp_path, server.url + "/a.bin")
     assert "a.bin: 100%" in capfd.readouterr().err
-
-
-def test_an_older_file_stays_where_a_new_one_cannot_be_had(server, tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "a.bin").write_text("older")
-    server.files["/a.bin"] = CONTENT[:-1] + b"x"
-    assert "Name another file." in refused(tmp_path, server.url + "/a.bin", leaves=1, by_hand="Name another file.")
-    assert (tmp_path / "data" / "a.bin").read_text() == "older"
 
 
 def test_a_server_that_never_answers_is_given_up(server, tmp_path, monkeypatch):

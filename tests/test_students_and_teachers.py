@@ -1,10 +1,7 @@
-"""CLIPs of other libraries as students and teachers: their images, weights in any layout, tuned teachers, offline."""
+"""CLIPs of other libraries as students and teachers: preprocessing, weights in any layout, names and licences."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,58 +14,24 @@ import train
 from kdpl.__main__ import main
 from kdpl.clip.catalogue import models
 from kdpl.clip.licences import terms_of
-from kdpl.clip.loading import check_clip_name, known_preprocessing, load_clip, why_no_prompts
-from kdpl.clip.precision import resolve_precision
+from kdpl.clip.loading import known_preprocessing, load_clip, why_no_prompts
 from kdpl.clip.zero_shot import ZeroShotClassifier
-from kdpl.distillation.teacher import build_teacher
-from kdpl.fingerprints import sha256_of
 from kdpl.methods import METHODS
+from tools.models.families import random_member
 
 from .conftest import ROOT
+from .other_libraries import NAMES, QUICK, family, open_clip, save_clip_model, transformers, write_photos
 from .tiny_clip import tiny_clip
-from .tiny_datasets import write_jpeg
-
-open_clip = pytest.importorskip("open_clip")
-transformers = pytest.importorskip("transformers")
-
-from tools.models.families import FAMILIES, random_member  # noqa: E402
-
-CPU = torch.device("cpu")
-NAMES = ["red circle", "blue square", "green star"]
-QUICK = {"epochs": 1, "batch_size": 2, "device": "cpu", "progress": False}
-NO_SOCKETS = """
-import socket, sys
-def refuse(*args, **kwargs):
-    raise AssertionError("a socket was opened")
-socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-"""
-
-
-def family(member: str):
-    return next(each for each in FAMILIES if each.member == member)
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for i in range(4):
-        write_jpeg(folder / f"{i}.jpg", i, (50, 40))
-    return folder
+    return write_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A CLIPModel that transformers has saved, whose images are squashed and normalised in a way of their own."""
-    folder = tmp_path_factory.mktemp("clip_model")
-    tower = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 1}
-    torch.manual_seed(0)
-    config = transformers.CLIPConfig(
-        text_config=tower, vision_config=tower | {"image_size": 32, "patch_size": 8}, projection_dim=32
-    )
-    transformers.CLIPModel(config).save_pretrained(folder)
-    said = {"do_center_crop": False, "image_mean": [0.5] * 3, "image_std": [0.25] * 3, "resample": 2}
-    (folder / "preprocessor_config.json").write_text(json.dumps(said))
-    return folder
+    return save_clip_model(tmp_path_factory.mktemp("clip_model"))
 
 
 def test_a_mobileclip2_student_learns_from_a_siglip2_teacher_on_real_images(shared, tmp_path):
@@ -143,56 +106,6 @@ def test_a_teacher_gets_images_in_its_own_resolution_interpolation_and_pixels(fo
     with torch.no_grad():
         expected = torch.nn.functional.normalize(clip.model.encode_image((resized - 0.5) / 0.25), dim=-1)
     torch.testing.assert_close(teacher.image_features(pixels), expected, rtol=1e-4, atol=1e-5)
-
-
-# Teachers
-
-
-def test_the_teachers_own_scale_is_that_of_its_file_and_a_sigmoid_bias_changes_nothing(tmp_path):
-    clip, model = random_member(family("ViT-B-32-SigLIP2-256"), tmp_path, small=True)
-    assert float(model.logit_bias) == -10
-    settings = {"device": CPU, "precision": resolve_precision("fp32", CPU), "logit_scale": 40.0}
-    own = build_teacher(clip.name, NAMES, "a photo of a {}.", scale="own", **settings)
-    paper = build_teacher(clip.name, NAMES, "a photo of a {}.", **settings)
-    size = clip.preprocessing.size
-    image = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    texts = open_clip.get_tokenizer(clip.name.removeprefix("open_clip:").partition("/")[0])
-    with torch.no_grad():
-        image_logits, _ = model.get_logits(image, texts([f"a photo of a {name}." for name in NAMES]))
-    torch.testing.assert_close(own(image).softmax(-1), image_logits.softmax(-1), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(paper(image) / 40.0, own(image) / clip.logit_scale, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("method", ["CoOp", "CoCoOp", "MaPLe"])
-def test_prompts_of_an_earlier_run_are_a_teacher(method, photos, tmp_path):
-    tuned = tmp_path / "tuned.safetensors"
-    classifier = kdpl.distill(photos, NAMES, method=method, student="demo:student", teacher="demo:teacher",
-                              output=tuned, **QUICK)  # fmt: skip
-    settings = {"device": CPU, "precision": resolve_precision("fp32", CPU)}
-    scale = classifier.model.logit_scale
-    teacher = build_teacher(f"prompts:{tuned}", NAMES, "unused {}", logit_scale=scale, **settings)
-    image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(teacher(image).softmax(-1), classifier.probabilities(image), rtol=1e-4, atol=1e-6)
-    assert not teacher(image).requires_grad
-    output = tmp_path / "student.safetensors"
-    kdpl.distill(photos, NAMES, student="demo:student", teacher=f"prompts:{tuned}", output=output, **QUICK)
-    said = kdpl.load(output, device="cpu").description["teacher"]
-    assert said == {"name": f"prompts:{tuned}", "sha256": sha256_of(tuned)}
-
-
-@pytest.mark.parametrize(
-    "teacher, message",
-    [
-        ("prompts:absent.safetensors", "absent.safetensors"),
-        ("open_clip:ViT-B-32/nothing", "no weights 'nothing'"),
-        ("hf:nothing", "names no repository"),
-    ],
-)
-def test_a_teacher_that_does_not_exist_is_refused_before_anything_is_read(teacher, message, photos):
-    with pytest.raises((ValueError, OSError), match=message):
-        kdpl.distill(photos, NAMES, student="demo:student", teacher=teacher, **QUICK)
-    with pytest.raises(ValueError, match="TEACHER_SCALE is 'mine'; choose from student, own"):
-        kdpl.distill(photos, NAMES, student="demo:student", teacher="demo:teacher", teacher_scale="mine", **QUICK)
 
 
 # Names and weights
@@ -306,75 +219,6 @@ def test_a_text_that_the_tokenizer_would_cut_is_refused(tmp_path):
     assert int(clip.towers.text.end_of_text(tokens)) == 31
     with pytest.raises(ValueError, match="too long for context length 32 tokens"):
         clip.tokenize([" ".join(["a"] * 31)])
-
-
-# Offline
-
-
-@pytest.fixture(scope="module")
-def hub(folder, tmp_path_factory) -> Path:
-    """A cache of the hub that has one model."""
-    home = tmp_path_factory.mktemp("hub")
-    model = home / "hub" / "models--somebody--tiny-clip"
-    shutil.copytree(folder, model / "snapshots" / "abc123")
-    (model / "refs").mkdir()
-    (model / "refs" / "main").write_text("abc123")
-    return home
-
-
-def offline(code: str, **environment: str) -> subprocess.CompletedProcess:
-    """Python without sockets."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "KDPL_", "XDG_"))}
-    return subprocess.run(
-        [sys.executable, "-c", NO_SOCKETS + code], cwd=ROOT, capture_output=True, text=True,
-        env={**clean, "OMP_NUM_THREADS": "1", "KDPL_OFFLINE": "1", **environment},
-    )  # fmt: skip
-
-
-def test_what_is_fetched_into_a_folder_serves_a_machine_without_network(hub, photos, tmp_path):
-    target = tmp_path / "copy"
-    fetch = (
-        f"from kdpl.__main__ import main; sys.exit(main(['fetch', 'hf:somebody/tiny-clip', '--to', {str(target)!r}]))"
-    )
-    done = offline(fetch, HF_HOME=str(hub), HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    moved = target.rename(tmp_path / "moved")
-    sourced = subprocess.run(
-        ["bash", "-c", f"source {moved}/env.sh && env"], capture_output=True, text=True, check=True
-    ).stdout
-    environment = dict(line.split("=", 1) for line in sourced.splitlines() if line.startswith(("HF_", "KDPL_", "XDG_")))
-    learn = f"""
-import kdpl
-output = {str(tmp_path / "prompts.safetensors")!r}
-kdpl.distill({str(photos)!r}, {NAMES!r}, student="hf:somebody/tiny-clip", teacher="demo:teacher", output=output,
-             epochs=1, batch_size=2, device="cpu", progress=False)
-print(kdpl.load(output, device="cpu").description["student"]["source"])
-"""
-    done = offline(learn, **environment, HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert "{'repository': 'somebody/tiny-clip', 'revision': 'abc123'}" in done.stdout
-
-
-def test_offline_all_that_is_missing_is_listed_with_the_command_that_fetches_it(photos, tmp_path):
-    learn = f"""
-import kdpl
-try:
-    kdpl.distill({str(photos)!r}, student="ViT-B/32", teacher="open_clip:ViT-B-16-SigLIP2/webli, hf:somebody/other")
-except ConnectionError as error:
-    print(error)
-"""
-    said = offline(learn, HOME=str(tmp_path), HF_HOME=str(tmp_path / "hf")).stdout
-    for missing in ("ViT-B-32.pt", "open_clip_model.safetensors", "tokenizer.json", "hf:somebody/other: config.json",
-                    "class list of Open Images"):  # fmt: skip
-        assert missing in said, said
-    assert "kdpl fetch ViT-B/32 open_clip:ViT-B-16-SigLIP2/webli hf:somebody/other vocabulary --to FOLDER" in said
-
-
-def test_names_of_the_hub_are_checked_before_anything_is_fetched():
-    check_clip_name("hf:openai/clip-vit-base-patch32")
-    check_clip_name("hf:openai/clip-vit-base-patch32@main")
-    with pytest.raises(ValueError, match="write hf:ORG/NAME"):
-        check_clip_name("hf:clip")
 
 
 def test_pictures_of_any_shape_are_squashed_for_a_student_that_wants_that(folder):

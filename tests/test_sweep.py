@@ -13,74 +13,27 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from safetensors.torch import save_file
 
-import tools.sweep.plan as planning
 from kdpl.methods import METHODS
-from tools.sweep import experiment
-from tools.sweep.__main__ import main, make_engine, parse
+from tools.sweep.__main__ import main
 from tools.sweep.estimates import seconds_of_run
-from tools.sweep.plan import FINISHED, STALE, UNFINISHED, cfg_of, plan, state_of_part, state_of_run
+from tools.sweep.plan import FINISHED, STALE, UNFINISHED, plan, state_of_part, state_of_run
 from tools.sweep.runs import LOG
 from tools.sweep.spec import parse_spec
 
 from .conftest import ROOT
-from .tiny_clip import tiny_clip
-from .tiny_datasets import tiny_split, write_jpeg
+from .small_sweep import arguments_of, records, small_spec, write_root
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    """A data root with EuroSAT and DTD of five classes, and two CLIPs beside them."""
-    root = tmp_path_factory.mktemp("root")
-    for folder, images, split_file in (
-        ("eurosat", "2750", "split_zhou_EuroSAT.json"),
-        ("dtd", "images", "split_zhou_DescribableTextures.json"),
-    ):
-        split = tiny_split(n_classes=4, n_train=3, n_val=1, n_test=3)
-        for n, (path, *_) in enumerate(split["train"] + split["val"] + split["test"]):
-            write_jpeg(root / folder / images / path, n)
-        (root / folder / split_file).write_text(json.dumps(split))
-    for name, seed in (("student", 1), ("teacher", 2)):
-        state = {key: tensor.contiguous() for key, tensor in tiny_clip("vit", seed).state_dict().items()}
-        save_file(state, root / f"{name}.safetensors")
-    return root
-
-
-def small_spec(root: Path, **options: object) -> dict:
-    """A sweep of one training with two tests, and zero-shot CLIP on both: three runs, five records."""
-    return {
-        "protocol": "cross_dataset",
-        "source": "eurosat",
-        "datasets": "dtd",
-        "students": {str(root / "student.safetensors"): ["CoOp"]},
-        "teacher": str(root / "teacher.safetensors"),
-        "settings": ["kdpl", "zeroshot_student"],
-        "epochs": {"CoOp": 2},
-        "seeds": 1,
-        "shots": 2,
-        "threads": 1,
-        "options": {
-            "INPUT.SIZE": "(32, 32)",
-            "DATALOADER.NUM_WORKERS": 0,
-            "DATALOADER.TRAIN_X.BATCH_SIZE": 4,
-            "USE_CUDA": False,
-            **options,
-        },
-    }
+    return write_root(tmp_path_factory.mktemp("root"))
 
 
 def sweep(spec: Mapping, root: Path, output: Path, *flags: str) -> subprocess.CompletedProcess:
     """Run a sweep from a process of its own."""
     command = [sys.executable, "-m", "tools.sweep", *arguments_of(spec, root, output), *flags]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-def arguments_of(spec: Mapping, root: Path, output: Path) -> list[str]:
-    file = output / "spec.yaml"
-    output.mkdir(exist_ok=True)
-    file.write_text(yaml.safe_dump(dict(spec)))
-    return [str(file), "--root", str(root), "--output", str(output)]
 
 
 class Done(NamedTuple):
@@ -99,18 +52,6 @@ def sweep_here(monkeypatch, capfd) -> Callable[..., Done]:
         return Done(code, *capfd.readouterr())
 
     return sweep_here
-
-
-def records(output: Path) -> dict[str, dict]:
-    """What the runs below a folder have found: their records without times, memory and the folders' names."""
-    found = {}
-    for file in sorted(output.rglob("results.json")):
-        name = file.parent.relative_to(output)
-        if not any(part.startswith(".") for part in name.parts):
-            record = json.loads(file.read_text().replace(str(output), "OUTPUT"))
-            del record["phases"]
-            found[str(name)] = record
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -165,25 +106,6 @@ def test_a_dry_run_tells_states_and_times_and_runs_nothing(sweep_here, root, cop
 def test_a_dry_run_refuses_numbers_that_no_run_could_use(flags, sweep_here, root, tmp_path):
     listed = sweep_here(small_spec(root), root, tmp_path, "--dry-run", *flags)
     assert listed.returncode == 2 and listed.stderr.startswith(f"error: {flags[0]} is ") and not listed.stdout
-
-
-def test_a_configuration_is_built_once_for_all_its_seeds(root, tmp_path, monkeypatch):
-    """However many runs there are: a listing of all of them reads few files."""
-    built, build_cfg = [], planning.build_cfg
-    monkeypatch.setattr(planning, "build_cfg", lambda *args: built.append(args) or build_cfg(*args))
-    spec = {"protocol": "base2new", "datasets": "eurosat", "settings": "labels", "source": ""}
-    spec = small_spec(root) | spec | {"seeds": list(range(1, 51)), "shots": [1, 2, 4, 8]}
-    runs = plan(parse_spec(spec), root, tmp_path)
-    assert len(runs) == 200 and len(built) < 5
-    built.clear()
-    found = [cfg_of(part.arguments)[0] for run in runs for part in run.parts]
-    assert len(built) <= 4 * 4  # numbers of shots; a training and three tests
-    assert len({(cfg.SEED, cfg.OUTPUT_DIR) for cfg in found}) == len(found) == 800
-    assert all(cfg.is_frozen() and cfg.SEED == int(cfg.OUTPUT_DIR.rpartition("seed")[2]) for cfg in found)
-    arguments = list(runs[7].parts[0].arguments)
-    arguments[arguments.index("--seed") + 1] = str(2**32)
-    with pytest.raises(ValueError, match="SEED is 4294967296"):
-        cfg_of(tuple(arguments))
 
 
 def test_the_time_of_a_run_is_that_of_the_same_run_with_another_seed(root, swept):
@@ -264,88 +186,6 @@ def test_a_run_that_fails_is_reported_with_the_end_of_its_log(sweep_here, root, 
     done = sweep_here(spec, root, copy)
     assert done.returncode == 1 and "0 runs finished, 2 failed" in done.stderr
     assert "trying again" not in done.stderr and done.stderr.count("unknown sampler 'Shuffled'") >= 2
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"datasets": ["dtd", "dtdd"]}, "configs/datasets/dtdd.yaml .did you mean 'dtd.yaml'"),
-        ({"options": {"OPTIM.LRR": 1}}, "Unknown key 'OPTIM.LRR'"),
-        ({"options": {"OPTIM.LR": "fast"}}, "OPTIM.LR cannot be 'fast'"),
-    ],
-)
-def test_what_would_fail_after_the_training_is_told_before_it(changes, message, root, tmp_path):
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        plan(parse_spec(small_spec(root) | changes), root, tmp_path)
-
-
-def test_a_folder_that_cannot_be_written_to_is_told_before_the_runs(root, tmp_path, capsys):
-    arguments = arguments_of(small_spec(root), root, tmp_path)
-    (tmp_path / "file").touch()
-    assert main([*arguments, "--output", str(tmp_path / "file" / "output")]) == 2
-    told = capsys.readouterr().err
-    assert "Not a directory" in told and "FAILED" not in told
-
-
-@pytest.mark.parametrize("gpus, slots", [(None, 2), (0.5, 4), (0.4, 4), (0, None)])
-def test_runs_share_cards_without_overfilling_one(gpus, slots, monkeypatch, root):
-    monkeypatch.setattr("tools.sweep.__main__.visible_cards", lambda: ["0", "3"])
-    flags = ["spec.yaml"] + (["--gpus", str(gpus)] if gpus is not None else [])
-    engine = make_engine(parse(flags), parse_spec(small_spec(root)), root)
-    assert engine.cards == ([] if slots is None else ["0", "3"])
-    assert engine.slots == (slots or len(os.sched_getaffinity(0)))
-
-
-def test_protocols_share_trainings_and_two_that_disagree_are_refused(root, tmp_path):
-    spec = small_spec(root) | {"seeds": [1, 2]}
-    blocks = [{}, {"protocol": "few_shot", "source": None, "datasets": "eurosat"}]
-    runs = plan(parse_spec(spec | {"blocks": blocks}), root, tmp_path)
-    assert len(runs) == 2 + 2  # two seeds, two zero-shot evaluations
-    blocks[1]["options"] = spec["options"] | {"OPTIM.LR": 0.5}
-    with pytest.raises(ValueError, match="(?s)Two blocks want different runs in .*OPTIM.LR 0.5"):
-        plan(parse_spec(spec | {"blocks": blocks}), root, tmp_path)
-
-
-def test_halves_of_classes_have_the_folders_of_the_script(tmp_path):
-    spec = {"protocol": "base2new", "datasets": "caltech101", "students": {"ViT-B/32": ["CoOp"]}, "seeds": 1}
-    settings = ["labels", "kdpl", "kdpl_ca", "zeroshot_student", "zeroshot_student_generic", "zeroshot_teacher"]
-    runs = plan(parse_spec(spec | {"settings": settings}), tmp_path, tmp_path)
-    where, tests = "caltech101/shots_16", ("test_base", "test_new", "test_all")
-    assert [[str(Path(part.folder).relative_to(tmp_path)) for part in run.parts] for run in runs] == [
-        *(
-            [f"base2new/{part}/{where}/{name}/seed1" for part in ("train_base", *tests)]
-            for name in ("CoOp/vit_b32_ctxv1", "CoOp_KDPL/vit_b32_ctxv1", "CoOp_KDPL/vit_b32_ctxv1__class_agnostic")
-        ),
-        *(
-            [f"base2new/{part}/{where}/ZeroshotCLIP/{name}/seed1" for part in tests]
-            for name in ("ViT-B-32", "ViT-B-32__template_generic", "ViT-L-14")
-        ),
-    ]
-
-
-def test_class_specific_contexts_are_not_tested_on_all_classes(tmp_path):
-    spec = {"protocol": "base2new", "datasets": "dtd", "students": {"ViT-B/32": ["CoOp", "CoCoOp"]}, "seeds": 1}
-    options = {"TRAINER.COOP.CSC": True, "TRAINER.COOP.CTX_INIT": ""}
-    runs = plan(parse_spec(spec | {"settings": ["labels", "kdpl"], "options": options}), tmp_path, tmp_path)
-    assert [len(run.parts) for run in runs] == [3, 4, 3, 4]  # CoOp, CoCoOp, and both with KDPL
-
-
-def test_each_of_several_teachers_is_tested_zero_shot(tmp_path):
-    spec = {"protocol": "base2new", "datasets": "dtd", "students": {"ViT-B/32": ["CoOp"]}, "teacher": "RN50, ViT-L/14"}
-    runs = plan(parse_spec(spec | {"settings": "zeroshot_teacher"}), tmp_path, tmp_path)
-    assert [run.folder.parent.name for run in runs] == ["RN50", "ViT-L-14"]
-
-
-def test_an_experiment_is_a_sweep_of_one_method_beside_zero_shot_clip(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    words = "domain_generalization shapes 3 VPT_KDPL --epochs 2 --class-agnostic --targets shapes_night"
-    block = experiment.block_of(experiment.parse(words.split()))
-    assert (block.source, block.datasets, block.students) == ("shapes", ("shapes_night",), {"demo:student": ("VPT",)})
-    assert block.settings == ("zeroshot_student", "zeroshot_teacher", "kdpl_ca")
-    assert (block.seeds, block.shots, block.epochs, block.cfgs) == ((3,), (16,), {"VPT": 2}, {"VPT": "demo"})
-    assert experiment.block_of(experiment.parse(["few_shot", "shapes", "1"])).shots == (1, 2, 4, 8, 16)
-    with pytest.raises(ValueError, match="base2new takes a single number of shots"):
-        experiment.block_of(experiment.parse(["base2new", "shapes", "1", "--shots", "1", "2"]))
 
 
 @pytest.mark.skipif(

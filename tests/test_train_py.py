@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
 
 import train
 from kdpl.locks import sole_writer
 
 from .conftest import ROOT
-from .tiny_clip import tiny_clip
+from .tiny_clip import save_student_and_teacher
 
 CONFIGS = ROOT / "configs"
 DATASET_FILE = CONFIGS / "datasets" / "caltech101.yaml"
@@ -27,11 +26,7 @@ METHOD_FILE = CONFIGS / "trainers" / "CoOp_KDPL" / "vit_b32_ctxv1.yaml"
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> Path:
     """A folder with a student and a teacher for images of 32 pixels."""
-    folder = tmp_path_factory.mktemp("clips")
-    for name, seed in (("student", 1), ("teacher", 2)):
-        state = {key: tensor.contiguous() for key, tensor in tiny_clip("vit", seed).state_dict().items()}
-        save_file(state, folder / f"{name}.safetensors")
-    return folder
+    return save_student_and_teacher(tmp_path_factory.mktemp("clips"))
 
 
 @pytest.fixture
@@ -51,15 +46,26 @@ def command(data, clips, tmp_path) -> Callable[..., list]:
     return arguments
 
 
-def refused(result: subprocess.CompletedProcess) -> str:
-    """The message of a run that its user could repair."""
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert "Traceback" not in result.stdout + result.stderr
-    assert result.stderr.count("error: ") == 1
-    return result.stderr[result.stderr.index("error: ") :]
+def run_here(arguments: list) -> int:
+    """Run train.py in this process, which has loaded torch already."""
+    return train.main(list(map(str, arguments)))
 
 
-def test_training_evaluation_and_repetition(command, run_train, tmp_path):
+@pytest.fixture
+def refused(capsys) -> Callable[[list], str]:
+    """Run a command line that its user has to fix; returns the message."""
+
+    def refused(arguments: list) -> str:
+        assert run_here(arguments) == 2
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err and said.err.count("error: ") == 1
+        assert "epoch [" not in said.out
+        return said.err[said.err.index("error: ") :]
+
+    return refused
+
+
+def test_training_evaluation_and_repetition(command, run_train, tmp_path, capsys):
     trained = run_train(*command())
     assert trained.returncode == 0, trained.stderr
     check_console(trained.stdout, (tmp_path / "output" / "log.txt").read_text(), tmp_path / "output")
@@ -68,20 +74,19 @@ def test_training_evaluation_and_repetition(command, run_train, tmp_path):
 
     evaluate = ("--eval-only", "--model-dir", tmp_path / "output")
     new = command(*evaluate, pairs=("DATASET.SUBSAMPLE_CLASSES", "new"), output="new")
-    assert run_train(*new).returncode == 0
+    assert run_here(new) == 0
     evaluated = json.loads((tmp_path / "new" / "results.json").read_text())
     assert evaluated["evaluations"][0]["total"] == 4 and evaluated["prompts_sha256"] == record["prompts_sha256"]
 
     base = command(pairs=("DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True"), output="base")
-    trained_on_base = run_train(*base)
-    assert "evaluate: the same command with --eval-only --model-dir" in trained_on_base.stdout
+    assert run_here(base) == 0
+    assert "evaluate: the same command with --eval-only --model-dir" in capsys.readouterr().out
     together = command("--eval-only", "--model-dir", tmp_path / "base", output="all")
-    assert run_train(*together).returncode == 0  # base and new judged together
+    assert run_here(together) == 0  # base and new judged together
     evaluated = json.loads((tmp_path / "all" / "results.json").read_text())["evaluations"][0]
     assert evaluated["subsample"] == "all" and [row["total"] for row in evaluated["per_class"]] == [2, 2, 2, 2]
 
-    again = run_train(*command(output="again"))
-    assert again.returncode == 0
+    assert run_here(command(output="again")) == 0
     assert json.loads((tmp_path / "again" / "results.json").read_text())["prompts_sha256"] == record["prompts_sha256"]
 
 
@@ -106,7 +111,7 @@ def check_console(printed: str, log: str, output: Path) -> None:
 
 def test_an_evaluation_records_calibration_confusion_and_on_request_every_image(command, tmp_path):
     pairs = ("TEST.PER_IMAGE_FILE", "True")
-    assert train.main(list(map(str, command("--eval-only", trainer="CoOp", pairs=pairs)))) == 0
+    assert run_here(command("--eval-only", trainer="CoOp", pairs=pairs)) == 0
     (evaluation,) = json.loads((tmp_path / "output" / "results.json").read_text())["evaluations"]
     assert 0 <= evaluation["ece"] <= 100
     confusion = {(label, predicted): count for label, predicted, count in evaluation["confusion"]}
@@ -124,9 +129,9 @@ def test_an_evaluation_records_calibration_confusion_and_on_request_every_image(
 
 
 def test_deterministic_kernels_are_used_on_request_and_recorded(command, run_train, tmp_path):
-    for name, flags in (("usual", ()), ("fixed", ("--deterministic",))):
-        done = run_train(*command(*flags, output=name))
-        assert done.returncode == 0, done.stderr
+    assert run_here(command(output="usual")) == 0
+    done = run_train(*command("--deterministic", output="fixed"))  # a setting of the whole process
+    assert done.returncode == 0, done.stderr
     usual, fixed = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("usual", "fixed"))
     kernels = {"deterministic": True, "cudnn_benchmark": False, "tf32": False}
     assert fixed["numerics"] == kernels | {"precision": "fp32", "step": "plain"}
@@ -136,7 +141,7 @@ def test_deterministic_kernels_are_used_on_request_and_recorded(command, run_tra
 
 def test_flags_win_over_files_and_pairs_over_flags(command, tmp_path, capsys):
     pairs = ("OPTIM.LR", "0.125", "SEED", "7")
-    assert train.main(list(map(str, command("--no-train", pairs=pairs)))) == 0
+    assert run_here(command("--no-train", pairs=pairs)) == 0
     assert "** Config **" not in capsys.readouterr().out
     config = (tmp_path / "output" / "log.txt").read_text().split("** Config **")[1]
     for setting in (
@@ -157,18 +162,17 @@ def test_help_needs_no_torch():
 
 
 @pytest.mark.parametrize("trainer", ["CoOp_KDPL", "ZeroshotCLIP"])
-def test_transforms_without_normalize_are_refused_with_the_way_to_raw_pixels(trainer, command, tmp_path, capsys):
+def test_transforms_without_normalize_are_refused_with_the_way_to_raw_pixels(trainer, command, refused, tmp_path):
     for flags, pairs in ((("--transforms", "random_flip", "--no-train"), ()), ((), ("INPUT.TRANSFORMS", "[]"))):
-        assert train.main([str(word) for word in command(*flags, pairs=pairs, trainer=trainer)]) == 2
-        assert "without 'normalize': images would reach CLIP unnormalised" in capsys.readouterr().err
+        message = refused(command(*flags, pairs=pairs, trainer=trainer))
+        assert "without 'normalize': images would reach CLIP unnormalised" in message
     assert not (tmp_path / "output").exists()
 
 
 def test_a_vocabulary_that_cannot_be_fetched_is_told_before_anything_is_loaded(command, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("kdpl.distillation.vocabulary.download", no_network)
-    arguments = command(pairs=("TRAINER.KDPL.CLASS_AGNOSTIC", True))
-    assert train.main([str(word) for word in arguments]) == 2
+    assert run_here(command(pairs=("TRAINER.KDPL.CLASS_AGNOSTIC", True))) == 2
     said = capsys.readouterr()
     assert said.err == "error: no network\n" and not said.out
     assert not (tmp_path / "output").exists()
@@ -195,12 +199,9 @@ def no_network(*args: object, **options: object) -> None:
         (("--dataset-config-file", CONFIGS / "datasets/caltech.yaml"), (), ["mean 'caltech101.yaml'", "dtd.yaml"]),
     ],
 )  # fmt: skip
-def test_a_wrong_setting_is_named_with_what_exists(command, capsys, flags, pairs, said):
-    assert train.main(list(map(str, command(*flags, pairs=pairs)))) == 2
-    printed = capsys.readouterr().err
-    assert printed.startswith("error: ") or "\nerror: " in printed
-    for words in said:
-        assert words in printed
+def test_a_wrong_setting_is_named_with_what_exists(command, refused, flags, pairs, said):
+    message = refused(command(*flags, pairs=pairs))
+    assert all(words in message for words in said)
 
 
 @pytest.mark.parametrize(
@@ -212,13 +213,11 @@ def test_a_wrong_setting_is_named_with_what_exists(command, capsys, flags, pairs
         ("OPTIM:\n  MAX_EPOCH: many\n", ["OPTIM.MAX_EPOCH cannot be 'many'; it takes a whole number"]),
     ],
 )
-def test_a_broken_configuration_file_is_named_with_the_fault(tmp_path, capsys, text, said):
+def test_a_broken_configuration_file_is_named_with_the_fault(tmp_path, refused, text, said):
     file = tmp_path / "method.yaml"
     file.write_text(text)
-    assert train.main(["--config-file", str(file)]) == 2
-    printed = capsys.readouterr().err
-    for words in [str(file), *said]:
-        assert words in printed
+    message = refused(["--config-file", file])
+    assert all(words in message for words in [str(file), *said])
 
 
 @pytest.mark.parametrize(
@@ -229,8 +228,8 @@ def test_a_broken_configuration_file_is_named_with_the_fault(tmp_path, capsys, t
         ((), ("TRAINER.KDPL.TEACHR", "x"), ["'TRAINER.KDPL.TEACHR'", "did you mean 'TRAINER.KDPL.TEACHER'", "K_MAX"]),
     ],
 )
-def test_a_name_that_does_not_exist_leaves_nothing_behind(command, run_train, tmp_path, flags, pairs, said):
-    message = refused(run_train(*command(*flags, pairs=pairs)))
+def test_a_name_that_does_not_exist_leaves_nothing_behind(command, refused, tmp_path, flags, pairs, said):
+    message = refused(command(*flags, pairs=pairs))
     assert all(words in message for words in said)
     assert not (tmp_path / "output").exists()
 
@@ -242,11 +241,8 @@ def damaged_data(data: Path, damage: str) -> str:
     if damage == "no folder":
         folder.rename(data / "caltech")
         return str(folder)
-    if damage == "no split":
-        split.unlink()
-        return str(split)
-    if damage == "split cut off":
-        split.write_text(split.read_text()[:200])
+    if "split" in damage:
+        split.unlink() if damage == "no split" else split.write_text(split.read_text()[:200])
         return str(split)
     if damage == "no image":
         image.unlink()
@@ -256,43 +252,36 @@ def damaged_data(data: Path, damage: str) -> str:
 
 
 @pytest.mark.parametrize("damage", ["no folder", "no split", "split cut off", "no image", "image cut off"])
-def test_damaged_data_are_named_before_anything_is_trained(command, run_train, data, damage):
+def test_damaged_data_are_named_before_anything_is_trained_and_in_the_log(command, refused, data, tmp_path, damage):
     named = damaged_data(data, damage)
-    result = run_train(*command())
-    assert named in refused(result)
-    assert "epoch [" not in result.stdout and "Loading CLIP" not in result.stdout
+    assert named in refused(command())
+    log = (tmp_path / "output" / "log.txt").read_text()
+    assert "error: " in log[-800:] and named in log[-800:] and "Loading CLIP" not in log
 
 
-def test_an_error_ends_the_log_too(command, data, tmp_path, capsys):
-    named = damaged_data(data, "no split")
-    assert train.main(list(map(str, command()))) == 2
-    assert "error: " in (last := (tmp_path / "output" / "log.txt").read_text()[-800:]) and named in last
-
-
-def test_a_checkpoint_of_another_method_is_refused_with_both_names(command, run_train, tmp_path):
+def test_a_checkpoint_of_another_method_is_refused_with_both_names(command, refused, tmp_path, capsys):
     maple = ("--config-file", CONFIGS / "trainers" / "MaPLe_KDPL" / "vit_b32_c2_ep5_batch4_2ctx.yaml")
-    assert run_train(*command(*maple, trainer="MaPLe_KDPL", pairs=("OPTIM.MAX_EPOCH", 1))).returncode == 0
-    message = refused(run_train(*command("--eval-only", "--model-dir", tmp_path / "output", output="other")))
+    learn = command(*maple, trainer="MaPLe_KDPL", pairs=("OPTIM.MAX_EPOCH", 1))
+    assert run_here(learn) == 0
+    capsys.readouterr()
+    message = refused(command("--eval-only", "--model-dir", tmp_path / "output", output="other"))
     assert "MultiModalPromptLearner" in message
 
 
-def test_weights_that_cannot_be_fetched_are_named_with_the_ways_to_get_them(command, run_train, tmp_path):
-    missing = {"KDPL_CLIP_CACHE": str(tmp_path / "cache"), "KDPL_CLIP_MIRROR": "http://127.0.0.1:9"}
-    arguments = command("--backbone", "ViT-B/32", pairs=("INPUT.SIZE", "(224,224)"))
-    message = refused(run_train(*arguments, **missing))
-    for words in ("ViT-B-32.pt", str(tmp_path / "cache"), "http://127.0.0.1:9", "run the same command again"):
-        assert words in message
+def test_weights_that_cannot_be_fetched_are_named_with_the_ways_to_get_them(command, refused, tmp_path, monkeypatch):
+    monkeypatch.setenv("KDPL_CLIP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KDPL_CLIP_MIRROR", "http://127.0.0.1:9")
+    message = refused(command("--backbone", "ViT-B/32", pairs=("INPUT.SIZE", "(224,224)")))
+    said = ("ViT-B-32.pt", str(tmp_path / "cache"), "http://127.0.0.1:9", "run the same command again")
+    assert all(words in message for words in said)
     assert [path.name for path in (tmp_path / "cache").rglob("*")] == [".ViT-B-32.pt.lock"]
 
 
 def test_an_interrupted_training_says_that_the_same_command_goes_on(command, tmp_path):
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *map(str, command(pairs=("OPTIM.MAX_EPOCH", 1000)))],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     while process.poll() is None and not (tmp_path / "output" / "resume.pth").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -304,7 +293,7 @@ def test_an_interrupted_training_says_that_the_same_command_goes_on(command, tmp
 def test_two_trainings_do_not_write_into_one_folder(command, tmp_path, capsys):
     output = tmp_path / "output"
     with sole_writer(output, output / ".writer"):
-        assert train.main(list(map(str, command(pairs=("TRAINER.KDPL.PREC", "fp32"))))) == 2
+        assert run_here(command(pairs=("TRAINER.KDPL.PREC", "fp32"))) == 2
     said = capsys.readouterr().err
     assert f"{output} is being written to by process {os.getpid()} on " in said and "another output" in said
     assert sorted(file.name for file in output.iterdir()) == [".writer", ".writer-owner"]

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kdpl.clip import openai
@@ -21,21 +23,29 @@ SIZES = {
 
 
 def tiny_clip(kind: str = "vit", seed: int = 0) -> CLIP:
-    """A frozen CLIP of 4 blocks a tower; vision width 128, text width 64, shared dimension 32."""
+    """A frozen CLIP with 4 blocks per tower, vision width 128, text width 64 and shared dimension 32."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = CLIP(
             embed_dim=32, **SIZES[kind], context_length=77, vocab_size=49408,
             transformer_width=64, transformer_heads=1, transformer_layers=4,
         )  # fmt: skip
-        for parameter in model.parameters():  # CLIP starts its text tower too small for differences to show
+        for parameter in model.parameters():  # CLIP initialises its text tower too small for differences to show
             if parameter.dim() > 1:
                 nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
     return model.eval().requires_grad_(False)
 
 
+def save_student_and_teacher(folder: Path) -> Path:
+    """Save two of them as student.safetensors and teacher.safetensors."""
+    for name, seed in (("student", 1), ("teacher", 2)):
+        state = {key: tensor.contiguous() for key, tensor in tiny_clip("vit", seed).state_dict().items()}
+        save_file(state, folder / f"{name}.safetensors")
+    return folder
+
+
 def loaded(kind: str = "vit", seed: int = 0) -> LoadedCLIP:
-    """The same as the trainers get it, by the name "tiny <kind>"."""
+    """The same in the form that trainers get, with the name "tiny <kind>"."""
     return replace(openai.openai_clip(tiny_clip(kind, seed), f"tiny {kind}", f"{kind}-{seed}"), tokenize=tokenize)
 
 

@@ -1,0 +1,39 @@
+"""A file on a test server, downloaded, and the errors when it cannot be."""
+
+import hashlib
+import random
+
+import pytest
+
+from kdpl.downloads import RemoteFile, download
+
+CONTENT = random.Random(0).randbytes(3_000_000)
+
+
+MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+
+
+def fetch_into(folder, *urls, **facts):
+    file = RemoteFile("a.bin", urls, **{"hash": MD5, **facts})
+    path = folder / "data" / "a.bin"
+    download(file, path)
+    return path
+
+
+def entries(folder):
+    """What is in the folder of the data, but for locks."""
+    return [path.name for path in (folder / "data").iterdir() if not path.name.endswith(".lock")]
+
+
+def refused(folder, *urls, leaves=0, **facts):
+    """The error of a file that cannot be had; nothing of it may have stayed, or as many entries as ``leaves`` says."""
+    with pytest.raises(ConnectionError) as error:
+        fetch_into(folder, *urls, **facts)
+    assert len(entries(folder)) == leaves
+    message = str(error.value)
+    assert (
+        message.startswith("a.bin could not be fetched:")
+        and f"put the file at\n  {folder / 'data' / 'a.bin'}" in message
+    )
+    assert all(f"\n  {url}\n" in message for url in urls)  # the manual route
+    return message

@@ -1,0 +1,102 @@
+"""Downloads that broke off, and what a later run does with the part that had arrived."""
+
+import pytest
+
+from kdpl import downloads
+from tests.fetched_files import CONTENT, entries, fetch_into, refused
+from tests.loopback_server import LoopbackServer
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(downloads, "BACKOFF", 0.01)
+
+
+@pytest.fixture
+def server():
+    with LoopbackServer({"/a.bin": CONTENT, "/b.bin": CONTENT}) as server:
+        yield server
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(server, tmp_path):
+    server.cuts = [1 << 20, 1 << 19]
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert [asked for _, asked in server.requests] == [None, "bytes=1048576-", "bytes=1572864-"]
+
+
+def test_a_server_that_cannot_go_on_in_the_middle_starts_again(server, tmp_path):
+    server.cuts, server.ranges = [1 << 20], False
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+
+
+def test_a_connection_that_always_breaks_is_named(server, tmp_path):
+    server.cuts = [1 << 20] + [0] * 50
+    assert "the connection broke off after 1,048,576 of 3,000,000 bytes" in refused(tmp_path, server.url + "/a.bin")
+
+
+@pytest.mark.parametrize("version", [{"etag": '"v1"'}, {"last_modified": "Mon, 01 Jan 2024 00:00:00 GMT"}])
+def test_a_later_run_goes_on_with_what_an_earlier_one_had(server, tmp_path, version):
+    vars(server).update(version, cuts=[1 << 20] + [0] * 50)
+    with pytest.raises(ConnectionError, match="broke off"):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.cuts = []
+    server.requests.clear()
+    path = fetch_into(tmp_path, server.url + "/a.bin")
+    assert server.requests == [("/a.bin", "bytes=1048576-")]
+    assert path.read_bytes() == CONTENT and entries(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("heeds_if_range", [True, False])
+def test_a_later_run_does_not_go_on_with_another_version(server, tmp_path, heeds_if_range):
+    server.cuts, server.etag, server.heeds_if_range = [1 << 20] + [0] * 50, '"v1"', heeds_if_range
+    server.files["/a.bin"] = bytes(2_000_000)
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.files["/a.bin"], server.cuts, server.etag = CONTENT, [], '"v2"'
+    assert fetch_into(tmp_path, server.url + "/a.bin", hash="").read_bytes() == CONTENT
+
+
+def test_a_file_that_had_arrived_when_the_run_was_killed_is_not_fetched_again(server, tmp_path):
+    server.cuts, server.etag = [len(CONTENT) - 1] + [0] * 50, '"v1"'
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    (part,) = (tmp_path / "data").glob("*.part")
+    part.write_bytes(CONTENT)
+    server.cuts = []
+    server.requests.clear()
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert server.requests == [("/a.bin", "bytes=3000000-")]
+
+
+def test_a_server_that_is_busy_later_costs_nothing_of_what_is_here(server, tmp_path):
+    server.cuts, server.etag, server.statuses = [1 << 20], '"v1"', [200] + [503] * 5
+    with pytest.raises(ConnectionError, match="the server answered 503"):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.requests.clear()
+    assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
+    assert server.requests == [("/a.bin", "bytes=1048576-")]
+
+
+def test_what_an_earlier_run_had_of_another_mirror_goes_when_the_file_is_there(server, tmp_path):
+    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/b.bin")
+    server.cuts = []
+    fetch_into(tmp_path, server.url + "/a.bin")
+    assert entries(tmp_path) == ["a.bin"]
+
+
+def test_what_is_kept_of_a_longer_version_is_thrown_away(server, tmp_path):
+    server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
+    with pytest.raises(ConnectionError):
+        fetch_into(tmp_path, server.url + "/a.bin")
+    server.files["/a.bin"], server.cuts = CONTENT[:5000], []
+    assert fetch_into(tmp_path, server.url + "/a.bin", hash="").read_bytes() == CONTENT[:5000]
+
+
+def test_an_older_file_stays_where_a_new_one_cannot_be_had(server, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.bin").write_text("older")
+    server.files["/a.bin"] = CONTENT[:-1] + b"x"
+    assert "Name another file." in refused(tmp_path, server.url + "/a.bin", leaves=1, by_hand="Name another file.")
+    assert (tmp_path / "data" / "a.bin").read_text() == "older"
