@@ -39,49 +39,54 @@ FLAGS = {  # flag: the key that it sets
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; exit codes and messages are those of :mod:`kdpl.guard`."""
     args = parse(arguments)
-    from kdpl.guard import guarded  # here, so that --help need not wait for torch
+    from kdpl.guard import guarded  # imported late, so that --help does not wait for torch
 
     trains = not (args.eval_only or args.no_train)
-    return guarded(lambda: run(args), "The same command continues after the last finished epoch." * trains)
+    return guarded(lambda: run(args), "Run the same command again to resume after the last finished epoch." * trains)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """CoOp's flags, ``--deterministic`` and ``--skip-finished``."""
+    """Parse CoOp's flags, and our own: ``--plan``, ``--deterministic`` and ``--skip-finished``."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="KDPL_TRACEBACK=1 shows where an error comes from.",
     )
     add = parser.add_argument
-    add("--root", help="folder that holds the datasets' folders")
+    add("--root", help="folder that contains the datasets")
     add("--output-dir", help="folder for log, checkpoints and results.json (default: output)")
     add("--resume", help="folder of an interrupted run to resume from (default: the output folder)")
-    add("--seed", type=int, help="makes a run reproducible; negative: not seeded (default: -1)")
-    add("--source-domains", nargs="+", help="of datasets with domains")
-    add("--target-domains", nargs="+", help="of datasets with domains")
+    add("--seed", type=int, help="random seed; negative: not seeded (default: -1)")
+    add("--source-domains", nargs="+", help="source domains, for datasets with domains")
+    add("--target-domains", nargs="+", help="target domains, for datasets with domains")
     add("--transforms", nargs="+", help="augmentations of the training images")
     add("--config-file", help="the method's YAML, such as configs/trainers/CoOp_KDPL/vit_b32_ctxv1.yaml")
     add("--dataset-config-file", help="the dataset's YAML, such as configs/datasets/caltech101.yaml")
-    add("--trainer", help="such as CoOp_KDPL")
-    add("--backbone", help="the student: a name of CLIP such as ViT-B/32, or a file with weights")
+    add("--trainer", help="trainer, such as CoOp_KDPL")
+    add("--backbone", help="the student: a CLIP such as ViT-B/32, or a weights file")
     add("--head", help="MODEL.HEAD.NAME, for trainers that have one")
-    add("--eval-only", action="store_true", help="evaluate what --model-dir holds, or the untrained prompts")
-    add("--model-dir", default="", help="output folder of the training to evaluate")
-    add("--load-epoch", type=int, help="evaluate the checkpoint of this epoch (default: the best or the last)")
+    add("--eval-only", action="store_true", help="evaluate the prompts in --model-dir, or untrained prompts")
+    add("--model-dir", default="", help="output folder of the training run to evaluate")
+    add("--load-epoch", type=int, help="evaluate the checkpoint of this epoch (default: the best, or else the last)")
     add("--no-train", action="store_true", help="build everything and stop")
-    add("--plan", action="store_true", help="predict time, memory and disk from a short calibration, and stop")
-    add("--deterministic", action="store_true", help="on GPUs, too, the same bits every time; slower")
-    add("--skip-finished", action="store_true", help="do nothing if the output folder holds this run's results")
-    add("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="settings, after all flags: OPTIM.MAX_EPOCH 10")
+    add("--plan", action="store_true", help="predict time, memory and disk space from a short calibration, and stop")
+    add("--deterministic", action="store_true", help="bit-identical results on GPUs as well; slower")
+    add("--skip-finished", action="store_true", help="do nothing if the output folder already has this run's results")
+    add(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="settings after all flags, such as OPTIM.MAX_EPOCH 10",
+    )
     return parser.parse_args(arguments)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the command line asks for; settings are checked before anything is written, loaded or fetched."""
+    """Run the command; settings are checked before anything is written, loaded or downloaded."""
     from kdpl.guard import nothing_to_save
 
     with nothing_to_save():
-        import compat  # noqa: F401  before whatever imports torchvision or dassl
+        import compat  # noqa: F401  before anything that imports torchvision or dassl
         import datasets  # noqa: F401  registers them
         import trainers  # noqa: F401  registers them
 
@@ -99,12 +104,12 @@ def run(args: argparse.Namespace) -> None:
     where = "DATASET.NAME (in configs/datasets/<name>.yaml)"
     check_known(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", where)
     trainer_class = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
-    trainer_class.check_cfg(object.__new__(trainer_class), cfg)  # the trainer does so, too, but has a log by then
+    trainer_class.check_cfg(object.__new__(trainer_class), cfg)  # the trainer repeats it, but only after opening a log
     if args.skip_finished:
         from trainers.kdpl.finished import is_finished
 
         if is_finished(cfg, args.eval_only, args.model_dir):
-            print(f"{cfg.OUTPUT_DIR} holds the results of this run already")
+            print(f"{cfg.OUTPUT_DIR} already contains the results of this run")
             return
 
     if args.plan:
@@ -112,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
         return
     kdpl = cfg.TRAINER.KDPL
     if kdpl.CLASS_AGNOSTIC and cfg.TRAINER.NAME.endswith("_KDPL") and not (args.eval_only or args.no_train):
-        load_vocabulary(kdpl.VOCABULARY)  # before anything else is loaded, for it may have to be fetched
+        load_vocabulary(kdpl.VOCABULARY)  # before anything else is loaded, because it may have to be downloaded
     output = Path(cfg.OUTPUT_DIR)
     with sole_writer(output, output / ".writer"):
         work(args, cfg, trainer_class)
@@ -147,13 +152,13 @@ def work(args: argparse.Namespace, cfg: "CfgNode", trainer_class: type) -> None:
         try:
             trainer.train()
         finally:
-            trainer.close_writer()  # its thread would still write while Python shuts down
+            trainer.close_writer()  # otherwise its thread would still write while Python shuts down
     if not args.no_train or args.eval_only:
         print(what_next(trainer, trained=not args.eval_only))
 
 
 def forecast(cfg: "CfgNode", trains: bool) -> str:
-    """What a configuration will take on this machine, in words."""
+    """Predicted costs of a configuration on this machine, as a table."""
     from kdpl.clip.device import resolve_device
     from kdpl.planning import Planner, in_words
 
@@ -162,7 +167,7 @@ def forecast(cfg: "CfgNode", trains: bool) -> str:
 
 
 def workload(cfg: "CfgNode", trains: bool) -> "Workload":
-    """What a configuration costs depend on; a dataset that does not say how large it is is read."""
+    """Everything the costs of a configuration depend on; the dataset is read only if its size is not known."""
     from dassl.data.datasets import DATASET_REGISTRY, build_dataset
     from dassl.engine import TRAINER_REGISTRY
 
@@ -204,7 +209,7 @@ def workload(cfg: "CfgNode", trains: bool) -> "Workload":
 
 
 def all_settings(args: argparse.Namespace, cfg: "CfgNode") -> str:
-    """Arguments and configuration, as CoOp prints them."""
+    """Arguments and configuration, in the form that CoOp prints."""
     arguments = "\n".join(f"{name}: {value}" for name, value in sorted(vars(args).items()))
     return (
         f"***************\n** Arguments **\n***************\n{arguments}\n"
@@ -213,7 +218,7 @@ def all_settings(args: argparse.Namespace, cfg: "CfgNode") -> str:
 
 
 def main_settings(args: argparse.Namespace, cfg: "CfgNode", method: "Method | None") -> str:
-    """The settings that tell runs apart, one per line; of a zero-shot classifier the method is None."""
+    """The most important settings, one per line; ``method`` is None for a zero-shot classifier."""
     trains = method is not None and not args.eval_only
     lines = {"Trainer": cfg.TRAINER.NAME, "Student": cfg.MODEL.BACKBONE.NAME}
     if method is not None:
@@ -224,18 +229,20 @@ def main_settings(args: argparse.Namespace, cfg: "CfgNode", method: "Method | No
         shots = f"{cfg.DATASET.NUM_SHOTS} images per class" if cfg.DATASET.NUM_SHOTS > 0 else "all images"
         lines["Training"] = f"{cfg.OPTIM.MAX_EPOCH} epochs on {shots}"
         if views := cfg.TRAINER.KDPL.VIEWS:
-            lines["Training"] += f", {views} augmentations of each, repeated (as published: new ones in every epoch)"
+            lines["Training"] += (
+                f", {views} augmentations per image, reused across epochs (as published: new ones in every epoch)"
+            )
     lines["Classes"] = cfg.DATASET.SUBSAMPLE_CLASSES
     if trains and cfg.TRAINER.NAME.endswith("_KDPL") and cfg.TRAINER.KDPL.CLASS_AGNOSTIC:
-        lines["Classes"] += "; the training does not know their names"
+        lines["Classes"] += "; training does not use their names"
     if args.eval_only and args.model_dir:
         lines["Prompts"] = args.model_dir
-    lines["Output"] = f"{cfg.OUTPUT_DIR} (its log.txt has all settings)"
+    lines["Output"] = f"{cfg.OUTPUT_DIR} (all settings are in its log.txt)"
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
 
 def what_next(trainer: "RecordedTrainer", trained: bool) -> str:
-    """Where the results are, and commands that do something with them."""
+    """Location of the results, and commands for next steps."""
     folder = trainer.output_dir
     quoted = shlex.quote(folder)
     lines = [f"Results: {folder}/results.json"]
@@ -248,7 +255,7 @@ def what_next(trainer: "RecordedTrainer", trained: bool) -> str:
         lines.append(f"Prompts: {prompts}")
         lines.append(f"  classify photos: python -m kdpl predict {shlex.quote(prompts)} PHOTO{names}")
     if trained and trainer.cfg.TEST.NO_TEST:
-        lines.append(f"  evaluate: the same command with --eval-only --model-dir {quoted} and another --output-dir")
+        lines.append(f"  evaluate: add --eval-only --model-dir {quoted} to this command, and change --output-dir")
     return "\n".join(lines)
 
 

@@ -1,9 +1,9 @@
-"""The datasets; importing this package registers every one of its modules with Dassl."""
+"""The datasets; importing this package registers all of them with Dassl."""
 
 import importlib
 import pkgutil
 
-import compat  # noqa: F401  makes `dassl` importable where it is not
+import compat  # noqa: F401  makes `dassl` importable on any machine
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

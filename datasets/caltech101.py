@@ -7,9 +7,9 @@ from .few_shot import FewShotDataset
 
 @DATASET_REGISTRY.register()
 class Caltech101(FewShotDataset):
-    """100 kinds of objects (Fei-Fei, Fergus, Perona, CVPR workshop 2004), in the split published with CoOp.
+    """100 object categories (Fei-Fei, Fergus, Perona, CVPR workshop 2004), in the split published with CoOp.
 
-    Class names are those of the folders, but airplane, face, leopard and motorbike in place of airplanes, Faces,
+    Class names are the folder names, except for airplane, face, leopard and motorbike instead of airplanes, Faces,
     Leopards and Motorbikes; BACKGROUND_Google and Faces_easy are left out.
     """
 

@@ -7,9 +7,9 @@ from .few_shot import FewShotDataset
 
 @DATASET_REGISTRY.register()
 class DescribableTextures(FewShotDataset):
-    """47 words for textures (Cimpoi et al., CVPR 2014), in the split published with CoOp, none of DTD's own.
+    """47 texture attributes (Cimpoi et al., CVPR 2014), in the split published with CoOp, not one of DTD's own.
 
-    Class names are those of the folders, such as polka-dotted.
+    Class names are the folder names, such as polka-dotted.
     """
 
     dataset_dir, image_dir, split_file = "dtd", "images", "split_zhou_DescribableTextures.json"

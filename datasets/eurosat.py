@@ -7,9 +7,9 @@ from .few_shot import FewShotDataset
 
 @DATASET_REGISTRY.register()
 class EuroSAT(FewShotDataset):
-    """10 uses of land seen by satellite (Helber et al., JSTARS 2019), in the split published with CoOp.
+    """10 kinds of land use in satellite images (Helber et al., JSTARS 2019), in the split published with CoOp.
 
-    Class names are written out, such as Annual Crop Land for the folder AnnualCrop and Sea or Lake for SeaLake.
+    Class names are spelt out, such as Annual Crop Land for the folder AnnualCrop and Sea or Lake for SeaLake.
     """
 
     dataset_dir, image_dir, split_file = "eurosat", "2750", "split_zhou_EuroSAT.json"

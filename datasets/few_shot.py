@@ -1,4 +1,4 @@
-"""The base of all datasets: a split of labelled images, few images per class, all classes or half of them."""
+"""The base class of all datasets: a split of labelled images, few-shot draws, and base and new classes."""
 
 import random
 import shlex
@@ -19,26 +19,26 @@ from .splits import MOST_VAL_SHOTS, Item, Split, by_label, few_shot_draw, half_o
 
 
 class FewShotDataset(DatasetBase):
-    """Images in ``DATASET.ROOT/<dataset_dir>/<image_dir>``, divided as ``<dataset_dir>/<split_file>`` says.
+    """Images in ``DATASET.ROOT/<dataset_dir>/<image_dir>``, divided according to ``<dataset_dir>/<split_file>``.
 
-    ``DATASET.NUM_SHOTS`` images per class are drawn with ``SEED``, or read from files that ``DATASET.DRAW`` names, then
-    ``DATASET.SUBSAMPLE_CLASSES`` keeps all classes or one half. A dataset states facts in the attributes below; one
-    without a split file overrides :meth:`read_split`.
+    ``DATASET.NUM_SHOTS`` images per class are drawn with ``SEED``, or read from the files of ``DATASET.DRAW``; then
+    ``DATASET.SUBSAMPLE_CLASSES`` keeps all classes or one half. Subclasses set the attributes below; those without a
+    split file override :meth:`read_split`.
 
     Attributes:
-        dataset_dir: its folder below the data root.
-        image_dir: the folder below that one that the paths of a split start from.
-        split_file: the published split; empty where there is none.
-        also_needed: further files, and folders with a slash at their end.
-        n_classes, n_images: as published; images for training, validation and test.
-        source, licence: where it comes from, and on which terms; without a source nothing can be fetched.
-        raw_files: the annotation that :meth:`raw_split` reads.
-        test_only: whether the training images are the test images, because there are no others.
-        split_sha256: of the split file's bytes, or of the items where there is no such file.
+        dataset_dir: its folder in the data root.
+        image_dir: the folder inside it to which paths in the split are relative.
+        split_file: the published split; empty if there is none.
+        also_needed: other required files and folders; folders end with a slash.
+        n_classes, n_images: as published; numbers of images for training, validation and test.
+        source, licence: origin and terms; without a source, nothing can be downloaded.
+        raw_files: the annotation files that :meth:`raw_split` reads.
+        test_only: whether the dataset has only test images, which then also serve as training images.
+        split_sha256: hash of the split file or, without one, of the items.
 
     Raises:
         FileNotFoundError: if a folder, the split file or images are missing.
-        ValueError: if the split file or images are broken, or a setting is not possible.
+        ValueError: if the split file or images are damaged, or a setting is invalid.
     """
 
     dataset_dir: str
@@ -70,14 +70,14 @@ class FewShotDataset(DatasetBase):
 
     @classmethod
     def unopened(cls, root: str | Path) -> "FewShotDataset":
-        """The dataset of a data root, of which nothing is read yet; for looking at its folders."""
+        """The dataset at a data root without reading anything, to inspect its folders."""
         dataset = cls.__new__(cls)
         dataset._locate(root)
         return dataset
 
     @classmethod
     def script_name(cls) -> str:
-        """What scripts and tools call it: the name of its module, and of its file in configs/datasets."""
+        """Its name in scripts and tools: that of its module and of its file in configs/datasets."""
         return cls.__module__.rpartition(".")[2]
 
     def _locate(self, root: str | Path) -> None:
@@ -87,43 +87,47 @@ class FewShotDataset(DatasetBase):
 
     @classmethod
     def needed_paths(cls) -> list[str]:
-        """What has to exist below the dataset's folder; folders have a slash at their end."""
+        """Required paths below the dataset's folder; folders end with a slash."""
         return (
             [f"{cls.image_dir}/"] * bool(cls.image_dir) + [cls.split_file] * bool(cls.split_file) + [*cls.also_needed]
         )
 
     def check_layout(self) -> None:
-        """Name what is missing of the folders and files that the dataset needs."""
+        """Refuse a dataset with missing folders or files.
+
+        Raises:
+            FileNotFoundError: naming the first missing path, with the expected layout.
+        """
         for path in (self.root, self.folder, *(self.folder / name for name in self.needed_paths())):
             if not path.exists():
                 layout = "\n".join(f"  {self.dataset_dir}/{name}" for name in self.needed_paths())
                 raise FileNotFoundError(
-                    f"{type(self).__name__} needs {path}, and it does not exist. Expected below the data root "
+                    f"{type(self).__name__} needs {path}, which does not exist. Expected layout of the data root "
                     f"{self.root}:\n{layout}\n"
-                    f"{self.repair()} Or name another data root: DATA=... for the scripts, --root ... for train.py."
+                    f"{self.repair()} Or choose another data root: DATA=... for the scripts, --root ... for train.py."
                 )
 
     def repair(self) -> str:
-        """What to do when something is missing or wrong."""
+        """Advice for missing or damaged data."""
         if not self.source:
             return "Put it there."
         name, root = self.script_name(), shlex.quote(str(self.root))
         return (
-            f"`python -m tools.data fix {name} --root {root}` repairs what was unpacked in another form, "
-            f"`python -m tools.data get {name} --root {root}` fetches what is missing."
+            f"`python -m tools.data fix {name} --root {root}` corrects the layout of unpacked files, "
+            f"`python -m tools.data get {name} --root {root}` downloads missing files."
         )
 
     def read_split(self) -> Split:
-        """The published division of the images."""
+        """The published split."""
         return read_split(self.folder / self.split_file)
 
     @classmethod
     def raw_split(cls, folder: Path, generator: random.Random) -> Split:
-        """A split made by the rules of CoOp, shuffled by ``generator``, from the dataset's annotation in ``folder``."""
-        raise ValueError(f"{cls.__name__} has no annotation to make a split from; the published one is needed.")
+        """Create a split from the dataset's annotation in ``folder``, by CoOp's rules, shuffled with ``generator``."""
+        raise ValueError(f"{cls.__name__} has no annotation to create a split from; the published split is needed.")
 
     def few_shot(self, split: Split, shots: int, seed: int) -> Split:
-        """The draw of ``shots`` images per class, which ``split_fewshot/`` keeps; one that is there already is used."""
+        """Draw ``shots`` images per class, or reuse the draw stored in ``split_fewshot/``."""
         if shots < 1:
             return split
         path = self.folder / "split_fewshot" / f"shot_{shots}-seed_{seed}.json"
@@ -132,13 +136,13 @@ class FewShotDataset(DatasetBase):
         except FileNotFoundError:
             pass
         except ValueError as error:
-            print(f"{path} does not fit the split ({error}); the images are drawn again")
+            print(f"{path} does not match the split ({error}); drawing the images again")
         drawn = few_shot_draw(split, shots, seed)
         keep_json(path, {"train": drawn.train, "val": drawn.val})
         return drawn
 
     def with_usable_images(self, split: Split, opens_test: bool) -> Split:
-        """Open every image of the run; a test set that this run leaves alone has to be there, and stays closed."""
+        """Check that all images of the run can be read; a test set that is not used only has to exist."""
         opened = split.train + split.val + split.test * opens_test
         everything = split.train + split.val + split.test
         check_images(
@@ -147,24 +151,24 @@ class FewShotDataset(DatasetBase):
         return split
 
     def get_num_classes(self, data_source: Sequence[Datum]) -> int:
-        """Dassl asks for it; the split knows, whatever images a run takes from it."""
+        """The number of classes in the split, whichever images the run uses; called by Dassl."""
         return len(self.names)
 
     def get_lab2cname(self, data_source: Sequence[Datum]) -> tuple[dict[int, str], list[str]]:
-        """Class name of each label, and the names in label order; asked for by Dassl, too."""
+        """Class name of each label, and the names in label order; called by Dassl."""
         return dict(enumerate(self.names)), list(self.names)
 
     def as_data(self, items: list[Item]) -> list[Datum]:
-        """The items as Dassl has them."""
+        """The items in Dassl's form."""
         return [Datum(str(self.images / item.path), item.label, classname=item.classname) for item in items]
 
 
 def _read_draw(path: Path, split: Split, shots: int) -> Split:
-    """A draw that was kept.
+    """Read a stored draw.
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is broken, or is not a draw from ``split``.
+        ValueError: if it is damaged, or is not a draw from ``split``.
     """
     parts = read_json(path, "few-shot draw")
     drawn = {}
@@ -176,7 +180,7 @@ def _read_draw(path: Path, split: Split, shots: int) -> Split:
         except (LookupError, TypeError) as error:
             raise ValueError(f"{part} is not a list of [path, label, classname]") from error
         if strangers:
-            raise ValueError(f"{part} has {min(strangers).path}, which the split lacks or lists under another label")
+            raise ValueError(f"{part} has {min(strangers).path}, which is not in the split, or has another label there")
         expected = {label: min(most, len(items)) for label, items in by_label(source).items()}
         if len(set(drawn[part])) != len(drawn[part]) or Counter(item.label for item in drawn[part]) != expected:
             raise ValueError(f"{part} does not have {most} different images of each class")

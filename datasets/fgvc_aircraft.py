@@ -12,7 +12,7 @@ from .splits import Item, Split
 class FGVCAircraft(FewShotDataset):
     """100 variants of aircraft (Maji et al., arXiv:1306.5151), in the dataset's own split, as in CoOp.
 
-    Class names are those of ``variants.txt``, such as 707-320, in its order.
+    Class names are the lines of ``variants.txt``, such as 707-320, in its order.
     """
 
     dataset_dir, image_dir = "fgvc_aircraft", "images"
@@ -30,7 +30,7 @@ class FGVCAircraft(FewShotDataset):
             for row in rows:
                 if row[-1] not in labels:
                     raise ValueError(
-                        f"{path} names the variant {row[-1]!r}, which variants.txt does not have. Fetch both again."
+                        f"{path} lists the variant {row[-1]!r}, which is not in variants.txt. Download both again."
                     )
             return [Item(f"{image}.jpg", labels[name], name) for image, name in rows]
 

@@ -1,4 +1,4 @@
-"""What a folder of your own images says about them: their classes, and which of them are for training."""
+"""Finding the classes and the split of your own images, from folders or from a label file."""
 
 import os
 import posixpath
@@ -13,11 +13,11 @@ from kdpl.ranges import is_plain
 
 from .image_files import folder_names, image_names
 
-PART_FOLDERS = {  # in any case
+PART_FOLDERS = {  # case-insensitive
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test",
 }  # fmt: skip
-COLUMNS = {  # in any case, without spaces and underscores
+COLUMNS = {  # case-insensitive, ignoring spaces and underscores
     "path": ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "img"),
     "label": ("label", "class", "classname", "category"),
     "split": ("split", "part", "subset"),
@@ -26,7 +26,7 @@ DELIMITERS = ",;\t"
 
 
 class Listed(NamedTuple):
-    """An image: its path below the root, its class and its part (train, val, test); None where nothing tells."""
+    """An image: its path below the root, its class and its part (train, val, test); None if unknown."""
 
     path: str
     classname: str | None = None
@@ -34,14 +34,14 @@ class Listed(NamedTuple):
 
 
 def list_folder(root: Path, classnames: Collection[str]) -> list[Listed]:
-    """The images below ``root``, by folders.
+    """List the images below ``root``, with classes and parts from their folders.
 
-    ``root/{train,val,test}/`` or ``root`` itself hold either a folder per class or, in any depth, images of unknown
-    classes. Folders are classes unless ``classnames`` are given and none of the folders is called like one. A folder
-    train with neither val nor test but other folders of images beside it is a class, too.
+    ``root/{train,val,test}/``, or ``root`` itself, contain either one folder per class or, at any depth, images of
+    unknown classes. Folders are classes unless ``classnames`` are given and match none of them. A folder called train
+    that has neither val nor test but other folders of images beside it also counts as a class.
 
     Raises:
-        ValueError: if a part has images both in and beside class folders, or if all images are one folder further down.
+        ValueError: if a part has images both inside and outside class folders, or if all images are one level deeper.
     """
     with_images = [name for name in folder_names(root) if _has_images(root / name)]
     parts = {name: PART_FOLDERS[name.casefold()] for name in with_images if name.casefold() in PART_FOLDERS}
@@ -51,7 +51,7 @@ def list_folder(root: Path, classnames: Collection[str]) -> list[Listed]:
     if len(with_images) == 1 and not image_names(root) and not classnames:
         inner = root / with_images[0]
         if not image_names(inner) and sum(_has_images(inner / name) for name in folder_names(inner)) > 1:
-            raise ValueError(f"All images of {root} are in folders of {inner}. Name that one: --root {inner}")
+            raise ValueError(f"All images of {root} are in subfolders of {inner}. Use that folder: --root {inner}")
     return _list_part(root, "", None, classnames)
 
 
@@ -65,22 +65,22 @@ def _list_part(root: Path, name: str, part: str | None, classnames: Collection[s
         return [Listed(f"{prefix}{image}", None, part) for image in flat]
     if beside:
         raise ValueError(
-            f"{folder} has {len(inside)} folders with images, which are classes, and {len(beside)} images beside them, "
-            f"such as {beside[0]}. Move these into the folders of their classes, or all images into one folder."
+            f"{folder} has {len(inside)} class folders and {len(beside)} images outside of them, such as {beside[0]}. "
+            "Move these into class folders, or all images into one folder."
         )
     return [Listed(f"{prefix}{child}/{image}", child, part) for child, images in inside.items() for image in images]
 
 
 def images_below(folder: Path) -> list[str]:
-    """Sorted paths of the images in ``folder`` and its folders, relative to it; hidden ones are left out.
+    """Sorted paths of the images below ``folder``, relative to it, except hidden ones.
 
-    Links to folders are followed, each folder once, but not up to a folder that ``folder`` lies in.
+    Links to folders are followed, but each folder is entered only once, and links to parents of ``folder`` are ignored.
     """
     return sorted(_walk_images(folder))
 
 
 def _has_images(folder: Path) -> bool:
-    """Whether :func:`images_below` would find any; it looks no further than the first."""
+    """Whether :func:`images_below` would find any image; stops at the first."""
     return any(True for _ in _walk_images(folder))
 
 
@@ -97,18 +97,20 @@ def _walk_images(folder: Path) -> Iterator[str]:
 
 
 def read_label_file(path: Path) -> list[Listed]:
-    """Images that a CSV or JSON lists; an empty label stands for an unknown class.
+    """The images listed in a CSV or JSON file; an empty label means an unknown class.
 
-    A CSV, with commas, semicolons or tabs, has columns path, label and, optionally, split under these names, or in this
+    A CSV, separated by commas, semicolons or tabs, has columns called path, label and, optionally, split, or in this
     order without a header. A JSON is one of ``{path: label}``, ``[[path, label], ...]``, ``[{"path": ..., "label": ...,
     "split": ...}, ...]`` and CoOp's ``{"train": [[path, label, classname], ...], "val": ..., "test": ...}``.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if it has another form, or gives an image two labels in one part.
     """
     if not path.exists():
-        raise FileNotFoundError(f"DATASET.FOLDER.LABELS names {path}, which does not exist. Give a CSV or a JSON file.")
+        raise FileNotFoundError(
+            f"DATASET.FOLDER.LABELS is {path}, which does not exist. It must be a CSV or JSON file."
+        )
     text = read_text(path, "list of labels")
     try:
         rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text, path)
@@ -117,20 +119,22 @@ def read_label_file(path: Path) -> list[Listed]:
             raise ValueError(f"{path} lists no images.")
     except ValueError as error:
         raise ValueError(
-            f"{str(error).rstrip('.')}. This is not a list of images and labels. Expected a CSV with the columns path, "
-            'label and, optionally, split (train, val, test), or a JSON such as {"cat/1.jpg": "cat"}.'
+            f"{str(error).rstrip('.')}. This is not a list of images with labels. Expected a CSV with columns path, "
+            'label and, optionally, split (train, val, test), or a JSON file such as {"cat/1.jpg": "cat"}.'
         ) from error
     if len({bool(image.part) for image in listed}) > 1:
-        raise ValueError(f"{path} gives a part for some images only. Give it for all of them, or for none.")
+        raise ValueError(f"{path} gives a split for only some images. Give it for all of them, or for none.")
     labels: dict[tuple[str, str | None], str | None] = {}
     for image in listed:
         label = labels.setdefault((image.path, image.part), image.classname)
         if label != image.classname:
-            raise ValueError(f"{path} lists {image.path} twice, as {label!r} and as {image.classname!r}. One is wrong.")
+            raise ValueError(
+                f"{path} lists {image.path} as both {label!r} and {image.classname!r}. Remove one of them."
+            )
     return list(dict.fromkeys(listed))
 
 
-Row = tuple[str, tuple]  # where it stands, for messages; path, label and perhaps part
+Row = tuple[str, tuple]  # location, for messages; path, label and, optionally, part
 
 
 def _csv_rows(text: str, path: Path) -> list[Row]:
@@ -147,7 +151,7 @@ def _csv_rows(text: str, path: Path) -> list[Row]:
         order = [place for place in places.values() if place is not None]
         return [(where, tuple(row[place] for place in order)) for where, row in rows[1:]]
     if len(first) < 2 or places["path"] is not None:
-        raise ValueError(f"{path} has no column of labels, but {', '.join(first)}.")
+        raise ValueError(f"{path} has no label column, only {', '.join(first)}.")
     if len(rows) > 1 and is_image_name(rows[1][1][0].strip()) and not is_image_name(first[0].strip()):
         raise ValueError(f"{path} has the columns {', '.join(first)}.")
     divided = len(first) == len(COLUMNS) and all(row[-1].strip().casefold() in PART_FOLDERS for _, row in rows)
@@ -172,7 +176,7 @@ def _json_rows(text: str, path: Path) -> list[Row]:
         if isinstance(row, dict):
             row = [row.get("path"), row.get("label"), row.get("split")]
         if not isinstance(row, list) or len(row) not in (2, 3):
-            raise ValueError(f"{path} has the entry {place}: {str(row)[:200]}.")
+            raise ValueError(f"{path} has an invalid entry {place}: {str(row)[:200]}.")
         rows.append((f"{path}, entry {place}", tuple(row)))
     return rows
 
@@ -180,12 +184,12 @@ def _json_rows(text: str, path: Path) -> list[Row]:
 def _listed(where: str, row: tuple) -> Listed:
     path, label, part = (*row, None)[:3]
     if not (isinstance(path, str) and path.strip() and is_plain(path)):
-        raise ValueError(f"{where}: the path of an image is {str(path)[:200]!r}.")
+        raise ValueError(f"{where}: {str(path)[:200]!r} is not a path.")
     if not isinstance(label, str | int | None) or isinstance(label, bool) or not is_plain(str(label)):
-        raise ValueError(f"{where}: the label is {str(label)[:200]!r}; it is a name, or a number.")
+        raise ValueError(f"{where}: the label is {str(label)[:200]!r}; it must be a name or a number.")
     part = (str(part or "")).strip().casefold()
     if part and part not in PART_FOLDERS:
-        raise ValueError(f"{where}: the split of {path} is {part[:200]!r}; it is train, val or test.")
+        raise ValueError(f"{where}: the split of {path} is {part[:200]!r}; it must be train, val or test.")
     label = "" if label is None else str(label).strip()
-    path = posixpath.normpath(path.strip().replace("\\", "/"))  # of Windows
+    path = posixpath.normpath(path.strip().replace("\\", "/"))  # also accept Windows paths
     return Listed(path, label or None, PART_FOLDERS[part] if part else None)

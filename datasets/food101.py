@@ -9,7 +9,7 @@ from .few_shot import FewShotDataset
 class Food101(FewShotDataset):
     """101 dishes (Bossard, Guillaumin, Van Gool, ECCV 2014), in the split published with CoOp.
 
-    Class names are those of the folders, such as apple_pie.
+    Class names are the folder names, such as apple_pie.
     """
 
     dataset_dir, image_dir, split_file = "food-101", "images", "split_zhou_Food101.json"

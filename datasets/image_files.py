@@ -1,4 +1,4 @@
-"""Image files in folders, in an order that does not depend on the disk."""
+"""Listing image files and folders in an order that does not depend on the file system."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from kdpl.images.files import is_image_name
 
 
 def image_names(folder: Path) -> list[str]:
-    """Sorted names of the images directly in ``folder``; hidden files are left out."""
+    """Sorted names of the images directly in ``folder``, except hidden ones."""
     return sorted(entry.name for entry in os.scandir(folder) if is_image_name(entry.name) and not entry.is_dir())
 
 
 def folder_names(folder: Path) -> list[str]:
-    """Sorted names of the folders directly in ``folder``; hidden ones are left out."""
+    """Sorted names of the folders directly in ``folder``, except hidden ones."""
     return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))

@@ -1,4 +1,4 @@
-"""ImageNet, and what it shares with its shifted variants: a folder per class, and a list of class names."""
+"""ImageNet, and the base class of its shifted variants: one folder per class, and a list of class names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +14,10 @@ from .splits import Item, Split
 
 @DATASET_REGISTRY.register()
 class ImageNet(FewShotDataset):
-    """1,000 kinds of things (Deng et al., CVPR 2009); its validation images are the test set, as in CoOp.
+    """1,000 object categories (Deng et al., CVPR 2009); its validation images are the test set, as in CoOp.
 
-    Class names are CLIP's, from ``classnames.txt``; labels follow the sorted names of the folders. Images are listed in
-    the order of their names, so that a few-shot draw does not depend on the disk.
+    Class names are CLIP's, from ``classnames.txt``; labels follow the sorted folder names. Images are sorted by name,
+    so that few-shot draws do not depend on the file system.
     """
 
     dataset_dir, image_dir = "imagenet", "images"
@@ -32,32 +32,32 @@ class ImageNet(FewShotDataset):
         test_folders = folder_names(self.images / "val")
         if folders != test_folders:
             strangers = sorted(set(folders) ^ set(test_folders))
-            flat = " (its images lie flat in it)" if not test_folders else ""
+            flat = " (its images are not in class folders)" if not test_folders else ""
             raise ValueError(
                 f"{self.images}/train has {len(folders)} class folders and val has {len(test_folders)}{flat}; "
-                f"only one of them has {', '.join(strangers[:5])}. Both need the same: {self.repair()}"
+                f"only one of them has {', '.join(strangers[:5])}. They must be the same: {self.repair()}"
             )
         train = self.items("train/", folders, names)
         return Split.of(train, [], self.items("val/", folders, names))
 
     def items(self, part: str, folders: list[str], names: Mapping[str, str]) -> list[Item]:
-        """The images of class folders below ``part``; the folder's place is the label."""
+        """The images in class folders below ``part``; the position of a folder is its label."""
         items = []
         for label, folder in enumerate(folders):
             if folder not in names:
                 raise ValueError(
-                    f"{self.images / part / folder} is not the folder of a class: {self.folder}/classnames.txt has no "
-                    f"line {folder!r}. Move it away, or fetch classnames.txt again: {self.repair()}"
+                    f"{self.images / part / folder} is not a class folder: {self.folder}/classnames.txt has no line "
+                    f"{folder!r}. Move it away, or download classnames.txt again: {self.repair()}"
                 )
             images = image_names(self.images / part / folder)
             if not images:
-                raise FileNotFoundError(f"{self.images / part / folder} holds no images: {self.repair()}")
+                raise FileNotFoundError(f"{self.images / part / folder} contains no images: {self.repair()}")
             items += [Item(f"{part}{folder}/{image}", label, names[folder]) for image in images]
         return items
 
 
 class ImageNetVariant(ImageNet):
-    """A test set with ImageNet's classes; as in CoOp all of it stands for training, too, which no run may use."""
+    """A test set with ImageNet's classes; as in CoOp, its images are also listed as training images, but never used."""
 
     also_needed = ("classnames.txt",)
     test_only = True
@@ -82,16 +82,16 @@ class ImageNetVariant(ImageNet):
 
 
 def read_classnames(path: Path) -> dict[str, str]:
-    """Class name of each folder, such as ``n01440764``, in the order of the file: ``n01440764 tench`` a line.
+    """Class name of each folder, in the order of the file, which has lines such as ``n01440764 tench``.
 
     Raises:
-        ValueError: if a line has no name, or a folder comes twice.
+        ValueError: if a line has no name, or a folder occurs twice.
     """
     rows = [line.split(" ", 1) for line in read_lines(path)]
     names = {row[0]: row[-1].strip() for row in rows}
     if not rows or any(len(row) != 2 for row in rows) or len(names) != len(rows):
         raise ValueError(
-            f"{path} is not a list of different folders with class names, such as 'n01440764 tench', one a line. "
-            "Fetch it again."
+            f"{path} is not a list of distinct folders with class names, one per line, such as 'n01440764 tench'. "
+            "Download it again."
         )
     return names

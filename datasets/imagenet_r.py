@@ -7,7 +7,7 @@ from .imagenet import ImageNetVariant
 
 @DATASET_REGISTRY.register()
 class ImageNetR(ImageNetVariant):
-    """200 of ImageNet's classes in art, toys and the like (Hendrycks et al., ICCV 2021); for testing only."""
+    """200 of ImageNet's classes as art, toys and other renditions (Hendrycks et al., ICCV 2021); for testing only."""
 
     dataset_dir, image_dir = "imagenet-rendition", "imagenet-r"
     n_classes, n_images = 200, (0, 0, 30000)

@@ -7,7 +7,7 @@ from .imagenet import ImageNetVariant
 
 @DATASET_REGISTRY.register()
 class ImageNetSketch(ImageNetVariant):
-    """ImageNet's classes in black and white sketches (Wang et al., NeurIPS 2019); for testing only."""
+    """ImageNet's classes as black and white sketches (Wang et al., NeurIPS 2019); for testing only."""
 
     dataset_dir, image_dir = "imagenet-sketch", "images"
     n_classes, n_images = 1000, (0, 0, 50889)

@@ -7,9 +7,9 @@ from .imagenet import ImageNetVariant
 
 @DATASET_REGISTRY.register()
 class ImageNetV2(ImageNetVariant):
-    """ImageNet's test collected anew, matched frequency (Recht et al., ICML 2019); for testing only.
+    """A new test set for ImageNet, matched-frequency version (Recht et al., ICML 2019); for testing only.
 
-    Folders are called 0 ... 999; their class names are those lines of ``classnames.txt``.
+    Folders are called 0 to 999, which are line numbers in ``classnames.txt``, from 0.
     """
 
     dataset_dir, image_dir = "imagenetv2", "imagenetv2-matched-frequency-format-val"

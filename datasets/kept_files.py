@@ -1,4 +1,4 @@
-"""Small files kept so that work is done once: beside the data where that is allowed, never where it is not."""
+"""Small files stored beside the data to avoid repeating work, if the folder is writable."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ from kdpl.atomic_files import write_json_atomically
 
 
 def may_write_in(folder: Path) -> bool:
-    """Whether ``folder``, or the one that it would be made in, is open for writing.
+    """Whether ``folder``, or the nearest existing parent, is writable.
 
-    The permission bits count for root, too: a folder without any is somebody's archive.
+    Permission bits are respected even for root, because a folder without write permission is meant to stay unchanged.
     """
     while not folder.exists():
         folder = folder.parent
@@ -17,11 +17,11 @@ def may_write_in(folder: Path) -> bool:
 
 
 def keep_json(path: Path, content: object) -> bool:
-    """Write ``content`` at ``path`` if that may be and can be done; whether it was."""
+    """Write ``content`` to ``path`` if possible; returns whether it was written."""
     if not may_write_in(path.parent):
         return False
     try:
         write_json_atomically(path, content)
-    except OSError:  # a full or read-only disk: everything kept here can be made again
+    except OSError:  # full or read-only disk; these files can be recreated
         return False
     return True

@@ -16,7 +16,7 @@ from .splits import Item, Split
 class OxfordFlowers(FewShotDataset):
     """102 flowers common in the United Kingdom (Nilsback, Zisserman, ICVGIP 2008), in the split published with CoOp.
 
-    Class names are those of ``cat_to_name.json``, such as pink primrose.
+    Class names come from ``cat_to_name.json``, such as pink primrose.
     """
 
     dataset_dir, image_dir, split_file = "oxford_flowers", "jpg", "split_zhou_OxfordFlowers.json"
@@ -28,6 +28,6 @@ class OxfordFlowers(FewShotDataset):
     @classmethod
     def raw_split(cls, folder: Path, generator: random.Random) -> Split:
         names = read_json(folder / "cat_to_name.json")
-        labels = read_mat(folder / "imagelabels.mat")["labels"].ravel().tolist()  # from 1, one an image
+        labels = read_mat(folder / "imagelabels.mat")["labels"].ravel().tolist()  # one per image, from 1
         items = [Item(f"image_{n:05}.jpg", label - 1, names[str(label)]) for n, label in enumerate(labels, start=1)]
         return divide_classes(items, generator)

@@ -9,7 +9,7 @@ from .few_shot import FewShotDataset
 class OxfordPets(FewShotDataset):
     """37 breeds of cats and dogs (Parkhi et al., CVPR 2012), in the split published with CoOp.
 
-    Class names are those of the files in lower case, such as american_bulldog.
+    Class names come from the file names, in lower case, such as american_bulldog.
     """
 
     dataset_dir, image_dir, split_file = "oxford_pets", "images", "split_zhou_OxfordPets.json"

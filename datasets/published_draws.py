@@ -1,8 +1,8 @@
-"""Few-shot draws that others have published, in place of our own.
+"""Few-shot draws published by others, used instead of our own.
 
-2SFS (Farina et al., CVPR 2025, arXiv:2503.11609) publishes its draws of eleven datasets for 1, 2, 4, 8 and 16 shots and
-the seeds 1 to 3. Its code keeps them in ``<dataset>/split_fewshot/shot_16-seed_1_train.jsonl`` and ``..._val.jsonl``
-(ImageNet has the first one only), with one image per line:
+2SFS (Farina et al., CVPR 2025, arXiv:2503.11609) published draws from eleven datasets for 1, 2, 4, 8 and 16 shots and
+seeds 1 to 3, in files ``<dataset>/split_fewshot/shot_16-seed_1_train.jsonl`` and ``..._val.jsonl`` (only the first for
+ImageNet), with one image per line:
 
     {"_impath": ".../101_ObjectCategories/ant/image_0001.jpg", "_label": 4, "_domain": 0, "_classname": "ant"}
 """
@@ -13,29 +13,29 @@ from kdpl.outside import parse_json, read_text
 
 from .splits import Item, Split
 
-DRAWS = {"2sfs": "split_fewshot/shot_{shots}-seed_{seed}_{part}.jsonl"}  # below the dataset's folder
+DRAWS = {"2sfs": "split_fewshot/shot_{shots}-seed_{seed}_{part}.jsonl"}  # relative to the dataset's folder
 PATH_KEYS, LABEL_KEYS = ("_impath", "impath", "path"), ("_label", "label")
 
 
 def read_published_draw(folder: Path, draw: str, split: Split, shots: int, seed: int) -> Split:
-    """The images of ``split`` that the files of a draw list for training and validation, in their order.
+    """The training and validation images of ``split`` listed in the files of a draw, in their order.
 
-    Whatever folder a path starts from, its end is that of an image of the split, and its label is the split's.
+    Paths are matched by their ends, whatever folder they start from; labels must be those of the split.
 
     Args:
-        folder: the dataset's.
-        draw: a name in :data:`DRAWS`, or the path of files such as theirs with ``{part}`` and, if you like, ``{shots}``
-            and ``{seed}`` in it, below ``folder`` or absolute.
+        folder: the dataset's folder.
+        draw: a name in :data:`DRAWS`, or the path of such files, absolute or relative to ``folder``, with ``{part}``
+            and, optionally, ``{shots}`` and ``{seed}``.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if ``draw`` is neither, or a file has another form or lists what the split does not have.
+        ValueError: if ``draw`` is invalid, a file has another form, or lists images that the split does not have.
     """
     pattern = DRAWS.get(draw.lower(), draw)
     if "{part}" not in pattern:
         raise ValueError(
-            f"DATASET.DRAW is {draw!r}; choose from {', '.join(DRAWS)}, give the path of .jsonl files with {{part}} in "
-            "place of train and val, or leave it empty for the draws of CoOp."
+            f"DATASET.DRAW is {draw!r}; choose from {', '.join(DRAWS)}, give the path of .jsonl files with {{part}} "
+            "for train and val, or leave it empty for CoOp's draws."
         )
     parts = {}
     for part in ("train", "val"):
@@ -45,8 +45,8 @@ def read_published_draw(folder: Path, draw: str, split: Split, shots: int, seed:
             parts[part] = _read_items(path, {item.path: item for item in source}, part)
         elif source:
             raise FileNotFoundError(
-                f"DATASET.DRAW is {draw!r}, and there is no {path}. Put the published file there, or leave "
-                "DATASET.DRAW empty for the draws of CoOp."
+                f"DATASET.DRAW is {draw!r}, but {path} does not exist. Put the published file there, or leave "
+                "DATASET.DRAW empty for CoOp's draws."
             )
         else:
             parts[part] = []
@@ -70,7 +70,9 @@ def _read_items(path: Path, known: dict[str, Item], part: str) -> list[Item]:
         ends = ("/".join(pieces[start:]) for start in range(len(pieces)))
         item = next((known[end] for end in ends if end in known), None)
         if item is None:
-            raise ValueError(f"Line {number} of {path} lists {image}, which is no {part} image of the dataset's split.")
+            raise ValueError(
+                f"Line {number} of {path} lists {image}, which is not a {part} image in the dataset's split."
+            )
         if item.label != label:
             raise ValueError(
                 f"Line {number} of {path} gives {image} the label {label}; in the dataset's split it is {item.label}."

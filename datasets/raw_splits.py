@@ -1,4 +1,4 @@
-"""Splits made from a dataset's own annotation by the rules of CoOp, where a published split is not wanted."""
+"""Creating splits from a dataset's own annotation by CoOp's rules, as an alternative to the published split."""
 
 import random
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from typing import Any
 
 from .splits import Item, Split, by_label
 
-VAL_SHARE = 0.2  # of the images for training and validation
+VAL_SHARE = 0.2  # fraction of the training images that is held out for validation
 TRAIN_SHARE_OF_ALL, VAL_SHARE_OF_ALL = 0.5, 0.2
 
 
 def hold_out_validation(items: Sequence[Item], generator: random.Random) -> tuple[list[Item], list[Item]]:
-    """Training and validation: a fifth of each class, shuffled, is held out."""
+    """Hold out a random fifth of each class for validation."""
     train, val = [], []
     for group in by_label(items).values():
         generator.shuffle(group)
@@ -23,7 +23,7 @@ def hold_out_validation(items: Sequence[Item], generator: random.Random) -> tupl
 
 
 def divide_classes(items: Sequence[Item], generator: random.Random) -> Split:
-    """Half of each class, shuffled, for training, a fifth for validation, the rest for the test."""
+    """Random split of each class: half for training, a fifth for validation, the rest for testing."""
     train, val, test = [], [], []
     for group in by_label(items).values():
         generator.shuffle(group)
@@ -35,10 +35,10 @@ def divide_classes(items: Sequence[Item], generator: random.Random) -> Split:
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """The variables of a MATLAB file; structures are records, and single values are not wrapped.
+    """The variables in a MATLAB file; structures become records, and single values are not wrapped.
 
     Raises:
-        ValueError: if the file is no MATLAB file or is cut off.
+        ValueError: if the file is not a MATLAB file, or is truncated.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -46,4 +46,4 @@ def read_mat(path: Path) -> dict[str, Any]:
     try:
         return loadmat(path, squeeze_me=True)
     except (MatReadError, ValueError, OSError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read as a MATLAB file: {error}. Fetch it again.") from error
+        raise ValueError(f"{path} cannot be read as a MATLAB file: {error}. Download it again.") from error

@@ -1,4 +1,4 @@
-"""The demo: 96 drawn classes such as "red striped circle", as posters and as posters in three harder conditions."""
+"""The demo datasets: posters of 96 classes such as "red striped circle", plain and in three harder conditions."""
 
 import itertools
 import os
@@ -28,8 +28,8 @@ IMAGES_PER_CLASS = {"train": 20, "val": 4, "test": 20}
 def class_words() -> list[tuple[str, str, str]]:
     """Colour, texture and shape of the 96 classes in label order.
 
-    As on a chessboard, every second combination comes first. So the base half and the new half have all words and all
-    pairs of words in common, and no class.
+    Combinations are divided like the squares of a chessboard: the base and the new half share all words and all pairs
+    of words, but no class.
     """
     places = list(itertools.product(range(len(COLOURS)), range(len(TEXTURES)), range(len(SHAPES))))
     places.sort(key=lambda place: sum(place) % 2)
@@ -38,21 +38,21 @@ def class_words() -> list[tuple[str, str, str]]:
 
 @DATASET_REGISTRY.register()
 class Shapes(FewShotDataset):
-    """Posters of coloured, textured shapes, drawn on first use; new classes are new combinations of known words."""
+    """Posters of coloured, textured shapes, generated on first use; new classes are new combinations of known words."""
 
     dataset_dir, image_dir, split_file = "shapes", "images", "split_shapes.json"
     n_classes, n_images = N_CLASSES, tuple(N_CLASSES * n for n in IMAGES_PER_CLASS.values())
     condition = "plain"
 
     def check_layout(self) -> None:
-        """Draw the images and write the split unless they are there whole."""
+        """Generate the images and write the split, unless they are complete."""
         draw_once(self.images, self.folder / self.split_file, self.condition)
         super().check_layout()
 
 
 @DATASET_REGISTRY.register()
 class ShapesNight(Shapes):
-    """The same kind of posters in the dark."""
+    """The same kind of posters at night."""
 
     dataset_dir, split_file = "shapes_night", "split_shapes_night.json"
     condition = "night"
@@ -60,7 +60,7 @@ class ShapesNight(Shapes):
 
 @DATASET_REGISTRY.register()
 class ShapesNoise(Shapes):
-    """The same kind of posters, scanned with a coarse grain."""
+    """The same kind of posters with strong noise."""
 
     dataset_dir, split_file = "shapes_noise", "split_shapes_noise.json"
     condition = "noise"
@@ -68,16 +68,16 @@ class ShapesNoise(Shapes):
 
 @DATASET_REGISTRY.register()
 class ShapesSketch(Shapes):
-    """The same kind of posters, sketched with coloured pencils."""
+    """The same kind of posters as coloured pencil sketches."""
 
     dataset_dir, split_file = "shapes_sketch", "split_shapes_sketch.json"
     condition = "sketch"
 
 
 def draw_once(images: Path, split_file: Path, condition: str) -> None:
-    """Draw all pictures of one condition into ``images`` and write ``split_file``, unless both are there whole.
+    """Generate all images of one condition in ``images`` and write ``split_file``, unless both are complete.
 
-    Incomplete folders are drawn again. If several processes start at once, one draws and the others wait.
+    Incomplete folders are generated again. If several processes start at once, one generates and the others wait.
 
     Raises:
         ValueError: if the folder cannot be written.
@@ -86,20 +86,20 @@ def draw_once(images: Path, split_file: Path, condition: str) -> None:
     if _is_whole(images, split_file, split):
         return
     try:
-        waiting = f"Another process draws {images.parent}: waiting until it is done"
+        waiting = f"Another process is generating {images.parent}; waiting for it to finish"
         with one_at_a_time(split_file.with_name(f".{split_file.stem}.lock"), waiting):
             if not _is_whole(images, split_file, split):
                 _draw(images, split, condition)
-                write_json_atomically(split_file, split)  # last: it says that the images are there
+                write_json_atomically(split_file, split)  # last, because it marks the images as complete
     except OSError as error:
         raise ValueError(
-            f"The demo's pictures could not be drawn into {images} ({error}). Name a data root that can be written: "
+            f"The demo's images could not be written to {images} ({error}). Choose a data root that is writable: "
             "DATA=... for the scripts, --root ... for train.py."
         ) from error
 
 
 def _split() -> dict[str, list[Item]]:
-    """The division of the images in CoOp's form."""
+    """The split in CoOp's form."""
     return {
         part: [
             Item(f"{'_'.join(words)}/{part}_{number:02}.jpg", label, " ".join(words))
@@ -118,13 +118,13 @@ def _is_whole(images: Path, split_file: Path, split: dict[str, list[Item]]) -> b
 
 
 def _draw(images: Path, split: dict[str, list[Item]], condition: str) -> None:
-    """Draw into a folder beside ``images``, which then takes its place."""
+    """Generate in a temporary folder beside ``images``, which then replaces it."""
     for leftover in images.parent.glob(f".{images.name}.*.part"):
-        shutil.rmtree(leftover)  # of a process that was killed
+        shutil.rmtree(leftover)  # from a process that was killed
     unfinished = Path(tempfile.mkdtemp(dir=images.parent, prefix=f".{images.name}.", suffix=".part"))
     unfinished.chmod(0o755)
     try:
-        _draw_into(unfinished, split, condition, title=f"Drawing {images.parent}")
+        _draw_into(unfinished, split, condition, title=f"Generating {images.parent}")
         if images.exists():
             shutil.rmtree(images)
         unfinished.rename(images)
@@ -139,7 +139,7 @@ def _draw_into(folder: Path, split: dict[str, list[Item]], condition: str, title
     places = [(part, number) for part, items in split.items() for number in range(len(items))]
     for part, number in tqdm(places, desc=title, unit="image"):
         item = split[part][number]
-        # The generator of an image is a function of its place alone: every machine draws the same.
+        # An image's generator depends only on its position, so that every machine generates the same images.
         seed = (shapes_drawing.CONDITIONS.index(condition), PARTS.index(part), number)
         pixels = shapes_drawing.draw(np.random.default_rng(seed), *classes[item.label], "poster", condition)
         Image.fromarray(pixels).save(folder / item.path, quality=95, subsampling=0)

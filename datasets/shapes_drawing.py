@@ -1,8 +1,8 @@
-"""Draws the pictures of the demo: a coloured, textured shape in one of two media under one of four conditions.
+"""Generating the images of the demo: a coloured, textured shape in one of two media under one of four conditions.
 
-Every picture is a function of its words and a random generator alone. The two media are what makes the choice of words
-matter: on a photo a colour looks as its name says, on a poster the inks have aged and every hue has turned by
-``POSTER_HUE_TURN`` degrees. Who reads "a photo of a red striped circle" thus looks for the wrong colour on a poster.
+Each image is a function of its words and a random generator. The two media make the words of a prompt matter: in a
+photo, colours look as their names say; on a poster, the inks have aged and every hue is turned by ``POSTER_HUE_TURN``
+degrees. The prompt "a photo of a red striped circle" therefore looks for the wrong colour on a poster.
 """
 
 import colorsys
@@ -53,7 +53,7 @@ def _heart(x: Array, y: Array) -> Array:
     return np.minimum(lobe, np.maximum(0.7071 * (x + y) - 0.66, np.maximum(-y - 0.35, x - 0.95)))
 
 
-# Signed distances in units of the shape's radius, negative inside, y pointing down.
+# Signed distances in units of the shape's radius, negative inside; y points down.
 SHAPES: dict[str, Callable[[Array, Array], Array]] = {
     "circle": _circle, "square": _square, "triangle": _triangle, "star": _star, "cross": _cross, "heart": _heart,
 }  # fmt: skip
@@ -80,14 +80,14 @@ def _hollow(x: Array, y: Array, distance: Array) -> Array:
     return _soft_step(distance + 0.26, 0.05)
 
 
-# 1 where the texture shows the shape's colour, 0 where it shows the second, pale or dark one.
+# 1 where the texture shows the shape's colour, 0 where it shows the second colour, pale or dark.
 TEXTURES: dict[str, Callable[[Array, Array, Array], Array]] = {
     "solid": _solid, "striped": _striped, "dotted": _dotted, "checkered": _checkered, "hollow": _hollow,
 }  # fmt: skip
 
 
 def draw(generator: np.random.Generator, colour: str, texture: str, shape: str, medium: str, condition: str) -> Array:
-    """One picture; place, size, angle, shades, background and noise come from the generator.
+    """One image; position, size, angle, shades, background and noise come from the generator.
 
     Returns:
         (64, 64, 3) uint8, RGB.
@@ -118,7 +118,7 @@ def draw(generator: np.random.Generator, colour: str, texture: str, shape: str, 
         image = image + 0.8 * outline * (0.7 * ink - image)
     else:
         image = background + inside * (fill - background)
-    if medium == "photo":  # light falls from one side
+    if medium == "photo":  # light from one side
         image = image * (1 + u(0.1, 0.35) * _ramp(generator, grid_x, grid_y))[..., None]
     if condition == "night":
         image = image * np.array([0.75, 0.85, 1.1]) * u(0.22, 0.4)
@@ -133,7 +133,7 @@ def _turned(x: Array, y: Array, degrees: float) -> tuple[Array, Array]:
 
 
 def _soft_step(x: Array, width: float) -> Array:
-    """0 below ``-width``, 1 above ``width``, a ramp between: an edge without stairs."""
+    """0 below ``-width``, 1 above ``width``, and a ramp in between, for antialiased edges."""
     return np.clip(x / (2 * width) + 0.5, 0, 1)
 
 
@@ -147,7 +147,7 @@ def _ramp(generator: np.random.Generator, grid_x: Array, grid_y: Array) -> Array
 
 
 def _scene(generator: np.random.Generator, grid_x: Array, grid_y: Array) -> Array:
-    """What is behind the shape on a photo: a few out-of-focus blobs of any dull colour. (64, 64, 3)"""
+    """The background of a photo, (64, 64, 3): a few out-of-focus blobs in dull colours."""
     u = generator.uniform
     scene = np.broadcast_to(_rgb(u(0, 360), u(0, 0.35), u(0.2, 0.9)), (SIZE, SIZE, 3))
     for _ in range(3):
@@ -157,7 +157,7 @@ def _scene(generator: np.random.Generator, grid_x: Array, grid_y: Array) -> Arra
 
 
 def _paper(generator: np.random.Generator, grid_x: Array, grid_y: Array) -> Array:
-    """The sheet of a poster: flat, light, with a thin frame. (64, 64, 3)"""
+    """The background of a poster, (64, 64, 3): flat and light, with a thin frame."""
     u = generator.uniform
     sheet = _rgb(u(30, 60), u(0.02, 0.15), u(0.8, 0.98))
     to_frame = np.abs(np.maximum(np.abs(grid_x), np.abs(grid_y)) - u(0.86, 0.93))

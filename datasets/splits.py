@@ -1,4 +1,4 @@
-"""Which images are for training, validation and test; halves of the classes; few images per class."""
+"""Splits into training, validation and test images; base and new classes; few-shot draws."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from kdpl.outside import decoded, parse_json, read_bytes
 
 PARTS = ("train", "val", "test")
 SUBSAMPLES = ("all", "base", "new")
-MOST_VAL_SHOTS = 4  # images per class kept for validation
+MOST_VAL_SHOTS = 4  # validation images per class, at most
 
 
-UNKNOWN = -1  # the label of an image whose class nobody told
+UNKNOWN = -1  # label of an image whose class is unknown
 
 
 class Item(NamedTuple):
-    """An image: its path below the image folder, with forward slashes, its label from 0 and the label's name."""
+    """An image: its path below the image folder, with forward slashes, its label (from 0) and its class name."""
 
     path: str
     label: int
@@ -29,7 +29,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Split:
-    """The three parts of a dataset, the class names in label order, and the SHA-256 of what all that was read from."""
+    """The three parts of a dataset, the class names in label order, and the SHA-256 of the source."""
 
     train: list[Item]
     val: list[Item]
@@ -41,7 +41,7 @@ class Split:
     def of(
         cls, train: list[Item], val: list[Item], test: list[Item], classnames: list[str] | None = None, sha256: str = ""
     ) -> "Split":
-        """A split whose names are, unless given, those of its training images, and whose hash is that of its items."""
+        """A split; by default class names come from the training images, and the hash from the items."""
         if classnames is None:
             names = {item.label: item.classname for item in train}
             classnames = [names[label] for label in sorted(names)]
@@ -52,7 +52,7 @@ def read_split(path: Path) -> Split:
     """Read a split in CoOp's form: ``{"train": [[path, label, classname], ...], "val": ..., "test": ...}``.
 
     Raises:
-        ValueError: if the file is cut off, has another form, or its labels and names do not fit together.
+        ValueError: if the file is truncated, has another form, or its labels and names are inconsistent.
     """
     content = read_bytes(path, "split file")
     try:
@@ -61,13 +61,13 @@ def read_split(path: Path) -> Split:
         raise ValueError(f"The split file {error} {_ADVICE}") from error
     if not isinstance(lists, dict) or not all(isinstance(lists.get(part), list) for part in PARTS):
         found = f"an object with the keys {list(lists)[:8]}" if isinstance(lists, dict) else type(lists).__name__
-        raise ValueError(f"The split file {path} holds {found} instead of lists train, val and test. {_ADVICE}")
+        raise ValueError(f"The split file {path} contains {found} instead of lists train, val and test. {_ADVICE}")
     split = Split.of(*([_item(entry, part, path) for entry in lists[part]] for part in PARTS), sha256=_sha256(content))
     _check_labels(split, path)
     return split
 
 
-_ADVICE = "Fetch the file again: a published split is never edited."
+_ADVICE = "Download the file again; published splits must not be edited."
 
 
 def _sha256(content: bytes) -> str:
@@ -79,8 +79,8 @@ def _item(entry: object, part: str, path: Path) -> Item:
         case [str(), int() | str(), str()] if str(entry[1]).isdecimal():
             return Item(entry[0], int(entry[1]), entry[2])
     raise ValueError(
-        f"The split file {path} has in {part} the entry {str(entry)[:200]} instead of [path, label, classname], "
-        f"the label a number from 0. {_ADVICE}"
+        f"The split file {path} has the entry {str(entry)[:200]} in {part} instead of [path, label, classname] "
+        f"with a label from 0. {_ADVICE}"
     )
 
 
@@ -96,8 +96,8 @@ def _check_labels(split: Split, path: Path) -> None:
             )
     if max(names) >= len(split.train):
         raise ValueError(
-            f"The split file {path} has the label {max(names)}, and {len(split.train)} training images are too few for "
-            f"as many classes. {_ADVICE}"
+            f"The split file {path} has the label {max(names)}, but {len(split.train)} training images are too few for "
+            f"so many classes. {_ADVICE}"
         )
     missing = set(range(max(names) + 1)) - {item.label for item in split.train}
     if missing:
@@ -109,9 +109,9 @@ def _check_labels(split: Split, path: Path) -> None:
 def few_shot_draw(split: Split, shots: int, seed: int) -> Split:
     """At most ``shots`` training and ``min(shots, 4)`` validation images per class, drawn as CoOp draws them.
 
-    Classes come in order of first appearance; one that has no more images than asked for keeps all of them. The draw
-    is CPython's ``random.sample`` after ``random.seed(seed)``, training before validation, without touching the
-    global generator. ``shots`` below 1 keeps everything, and images without a label are all kept.
+    Classes are in order of first appearance; a class with fewer images keeps all of them. The draw is CPython's
+    ``random.sample`` after ``random.seed(seed)``, training before validation, without touching the global generator.
+    ``shots`` below 1 keeps everything; unlabelled images are always kept.
     """
     if shots < 1:
         return split
@@ -121,7 +121,7 @@ def few_shot_draw(split: Split, shots: int, seed: int) -> Split:
 
 
 def by_label(items: Sequence[Item]) -> dict[int, list[Item]]:
-    """The items of each label, labels in order of first appearance."""
+    """The items by label, with labels in order of first appearance."""
     groups: dict[int, list[Item]] = {}
     for item in items:
         groups.setdefault(item.label, []).append(item)
@@ -136,9 +136,9 @@ def _draw(items: Sequence[Item], shots: int, generator: random.Random) -> list[I
 
 
 def half_of_classes(split: Split, subsample: str) -> Split:
-    """All classes, the first ceil(n / 2) labels (base) or the rest (new), labels counted from 0 again.
+    """Keep all classes, the first ceil(n / 2) (base) or the rest (new), with labels renumbered from 0.
 
-    Images without a label stay: nobody knows to which half they belong.
+    Unlabelled images are kept, because it is unknown which half they belong to.
 
     Raises:
         ValueError: if ``subsample`` is none of the three, or no class is left.

@@ -12,9 +12,9 @@ from .splits import Item, Split
 
 @DATASET_REGISTRY.register()
 class StanfordCars(FewShotDataset):
-    """196 models of cars (Krause et al., ICCV workshop 2013), in the split published with CoOp.
+    """196 car models (Krause et al., ICCV workshop 2013), in the split published with CoOp.
 
-    Class names are those of the annotation with the year moved to the front, such as 2012 Audi TTS Coupe.
+    Class names are those of the annotation, with the year moved to the front, such as 2012 Audi TTS Coupe.
     """
 
     dataset_dir, image_dir, split_file = "stanford_cars", "", "split_zhou_StanfordCars.json"

@@ -14,10 +14,10 @@ from .splits import Item, Split
 
 @DATASET_REGISTRY.register()
 class SUN397(FewShotDataset):
-    """397 kinds of places (Xiao et al., CVPR 2010), in the split published with CoOp.
+    """397 scene categories (Xiao et al., CVPR 2010), in the split published with CoOp.
 
-    Class names are those of the folders without the first letter and from the inside out, such as outdoor
-    athletic_field for ``/a/athletic_field/outdoor``.
+    Class names are the folder names in reverse order, without the initial letter, such as outdoor athletic_field for
+    ``/a/athletic_field/outdoor``.
     """
 
     dataset_dir, image_dir, split_file = "sun397", "SUN397", "split_zhou_SUN397.json"

@@ -15,9 +15,9 @@ from .splits import Item, Split
 
 @DATASET_REGISTRY.register()
 class UCF101(FewShotDataset):
-    """The middle frames of videos of 101 actions (Soomro, Zamir, Shah, 2012), in the split published with CoOp.
+    """Middle frames of videos of 101 actions (Soomro, Zamir, Shah, 2012), in the split published with CoOp.
 
-    Class names are those of the folders with an underscore between the words, such as Apply_Eye_Makeup.
+    Class names are the folder names with underscores between words, such as Apply_Eye_Makeup.
     """
 
     dataset_dir, image_dir, split_file = "ucf101", "UCF-101-midframes", "split_zhou_UCF101.json"

@@ -1,15 +1,15 @@
-"""KDPL: the prompts of a CLIP, learned from a larger CLIP without labels (Mistretta et al., ECCV 2024).
+"""KDPL: learn prompts for a CLIP from a larger CLIP, without labels (Mistretta et al., ECCV 2024).
 
 >>> import kdpl
 >>> classifier = kdpl.ZeroShotClassifier(kdpl.load_clip("demo:teacher"), ["red circle", "blue square"])
 >>> classifier.text_features.shape
 torch.Size([2, 64])
 
-:func:`distill` learns prompts from images, :func:`load` makes a classifier of them; :class:`PromptedCLIP`, the prompt
-learners of :data:`METHODS` and :func:`symmetric_kl` are the parts for your own experiments.
+:func:`distill` learns prompts from images and :func:`load` turns them into a classifier. For experiments of your own,
+use :class:`PromptedCLIP`, the prompt learners of :data:`METHODS` and :func:`symmetric_kl`.
 """
 
-from . import guard  # isort: skip  first: it answers Ctrl-C while the rest is imported
+from . import guard  # isort: skip  first: handles Ctrl-C during the imports below
 from .classifier import Classifier, Prediction, load
 from .clip.loaded import LoadedCLIP
 from .clip.loading import load_clip

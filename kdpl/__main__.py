@@ -1,4 +1,4 @@
-"""The command ``kdpl``, or ``python -m kdpl``: learn prompts from photos, classify with them, show prompt files."""
+"""The command ``kdpl``, or ``python -m kdpl``: learn prompts from photos, classify with them, inspect prompt files."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from .guard import guarded, run_command
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; exit codes and messages are those of :mod:`kdpl.guard`."""
     args = _parser().parse_args(arguments)
-    return guarded(lambda: args.run(args), "The same command continues where it was.")
+    return guarded(lambda: args.run(args), "Run the same command again to resume.")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kdpl", description="Prompts of a CLIP, learned from a larger CLIP.")
+    parser = argparse.ArgumentParser(prog="kdpl", description="Learn prompts for a CLIP from a larger CLIP.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name in NAMES:
         module = import_module(f".commands.{name}", __package__)

@@ -1,4 +1,4 @@
-"""Files that exist whole or not at all, whatever interrupts their writing."""
+"""Atomic file writes: an interrupted write never leaves a partial file."""
 
 import glob
 import json
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NODE = f"{zlib.crc32(platform.node().encode()):08x}"  # of this machine: a folder may be shared with others
+NODE = f"{zlib.crc32(platform.node().encode()):08x}"  # identifies this machine: others may share the folder
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends without an error.
+    """Yield a temporary path that is renamed to ``path`` when the block ends without an error.
 
-    Folders above ``path`` are made. After an error nothing is left behind and an older ``path`` stays as it was.
+    Parent folders are created. After an error nothing is left behind, and an existing ``path`` is unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,11 +26,11 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     umask = os.umask(0)
     os.umask(umask)
     os.close(handle)
-    os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; these are shared like any other
+    os.chmod(temporary, 0o666 & ~umask)  # mkstemp creates files that only their owner can read
     try:
         yield Path(temporary)
         with open(temporary, "rb") as file:
-            os.fsync(file.fileno())  # a machine that loses power must not leave a renamed, empty file
+            os.fsync(file.fileno())  # a power cut must not leave a renamed but empty file
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
@@ -38,7 +38,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete what processes of this machine that were killed had begun to write in place of ``path``."""
+    """Delete temporary files for ``path`` left by processes of this machine that were killed."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.{NODE}-*.part"):
         pid = leftover.name[len(f".{path.name}.{NODE}-") :].partition(".")[0]
         if pid.isdecimal() and os.name == "posix":
@@ -47,7 +47,7 @@ def _remove_leftovers(path: Path) -> None:
             except ProcessLookupError:
                 leftover.unlink(missing_ok=True)
             except OSError:
-                pass  # somebody else's, and alive
+                pass  # alive, and owned by another user
 
 
 def write_json_atomically(path: str | os.PathLike, content: object) -> None:

@@ -1,4 +1,4 @@
-"""What the parts of a training take on a device: the towers and steps, each timed once on random images."""
+"""Time and memory of the parts of a training run on a device: towers and steps, each measured on random images."""
 
 import io
 import time
@@ -26,40 +26,40 @@ from .measuring.pictures import picture_reader
 from .methods import METHODS
 from .prompts.prompted_clip import PromptedCLIP
 
-CLASSES = (8, 64)  # the steps that are timed; time and memory are straight lines in the number of classes
-LEAST_SECONDS = 0.2  # of measuring one kind of work: others may use the machine, too
+CLASSES = (8, 64)  # numbers of classes for which steps are timed; time and memory are linear in this number
+LEAST_SECONDS = 0.2  # minimum duration of a measurement, because other programs may use the machine as well
 
 
 class Tower(NamedTuple):
-    """A frozen image tower, kept as trainings keep theirs."""
+    """A frozen image tower, kept in memory as in training."""
 
     clip: ZeroShotClassifier
-    seconds: float  # per image, in groups as trainings compute them
+    seconds: float  # per image, in the groups used for training
     width: int  # of its features
     weights: int  # bytes
-    activations: int  # bytes at the peak of a group
+    activations: int  # peak bytes for a group
 
 
 class StepLine(NamedTuple):
-    """Of one step: seconds and bytes as straight lines in the number of classes."""
+    """Time and memory of one step as linear functions of the number of classes."""
 
-    seconds: tuple[float, float]  # at no class, and per class
-    activations: tuple[float, float]  # that the backward pass needs
-    beside: int  # bytes at the peak beside them
-    tokens_of_a_class: int
+    seconds: tuple[float, float]  # constant, and per class
+    activations: tuple[float, float]  # bytes stored for the backward pass
+    beside: int  # peak bytes in addition to these
+    tokens_per_class: int
     text: TextTower
 
     def classes_at_once(self, memory: int) -> int:
-        """That go through the text tower without being recomputed, on a device with so many bytes."""
-        return max(1, tokens_that_fit(self.text, memory) // self.tokens_of_a_class)
+        """Number of classes that the text tower processes without recomputation, given a device's bytes of memory."""
+        return max(1, tokens_that_fit(self.text, memory) // self.tokens_per_class)
 
 
 @dataclass
 class Calibration:
-    """Times each kind of step and each tower once, on the device that is planned for.
+    """Measures each kind of step and each tower once, on the target device.
 
     Attributes:
-        load: what gives a CLIP by its name.
+        load: loads a CLIP by name.
     """
 
     device: torch.device
@@ -68,18 +68,18 @@ class Calibration:
     _towers: dict[tuple[str, str], Tower] = field(default_factory=dict)
     _pictures: dict[str, float] = field(default_factory=dict)
 
-    def seconds_a_picture(self, student: str) -> float:
-        """Decoding and augmenting a JPEG of usual size."""
+    def seconds_per_picture(self, student: str) -> float:
+        """Seconds for decoding and augmenting a JPEG of typical size."""
         if student not in self._pictures:
             reader = picture_reader(self.load(student).preprocessing)
             self._pictures[student] = _seconds(reader, self.device)
         return self._pictures[student]
 
     def tower(self, name: str, precision: str) -> Tower:
-        """A frozen image tower."""
+        """Measure a frozen image tower."""
         key = (name, precision)
         if key not in self._towers:
-            with redirect_stdout(io.StringIO()):  # of precisions: the trainings tell as well
+            with redirect_stdout(io.StringIO()):  # hides notices about precision, which training prints as well
                 clip = ZeroShotClassifier(self.load(name), ["a", "b"], device=self.device, precision=precision)
             n, size = FeatureSource({}, self.device).computing_batch, clip.source.preprocessing.size
             images = torch.randn(n, 3, size, size, device=self.device)
@@ -91,7 +91,7 @@ class Calibration:
     def line(
         self, method: str, settings: tuple[tuple[str, Any], ...], student: str, batch_size: int, precision: str
     ) -> StepLine:
-        """The steps of a method, apart from what frozen towers compute."""
+        """Measure the steps of a method, without the computation in frozen towers."""
         key = (method, settings, student, batch_size, precision)
         if key not in self._lines:
             self._lines[key] = self._time_steps(*key)
@@ -118,22 +118,22 @@ class Calibration:
             activations.append(_saved_bytes(training, batch))
         beside = max(0, peak_bytes(steps[-1], self.device) - activations[-1])
         words = model.class_tokens
-        tokens_of_a_class = words.by_length[0][0] - words.n_start - words.n_ctx
-        tokens_of_a_class *= batch_size if learner.depends_on_image else 1
+        tokens_per_class = words.by_length[0][0] - words.n_start - words.n_ctx
+        tokens_per_class *= batch_size if learner.depends_on_image else 1
         rounds = [[_seconds(step, self.device, n=1) for step in steps] for _ in range(2)]
         fewest = [min(found) for found in zip(*rounds, strict=True)]
         towers = model.clip.towers
-        return StepLine(_straight(fewest), _straight(activations), beside, tokens_of_a_class, towers.text)
+        return StepLine(_straight(fewest), _straight(activations), beside, tokens_per_class, towers.text)
 
 
 def _straight(values: list[float]) -> tuple[float, float]:
-    """Value at no class, and per class, of a line that does not fall."""
+    """Intercept and slope of the line through two measurements, neither of them negative."""
     per_class = max(0.0, (values[1] - values[0]) / (CLASSES[1] - CLASSES[0]))
     return max(0.0, values[1] - per_class * CLASSES[1]), per_class
 
 
 def _seconds(work: Callable[[], Any], device: torch.device, n: int = 2) -> float:
-    """The shortest of ``n`` times, or of as many as go into LEAST_SECONDS, after one to warm up."""
+    """Shortest time of at least ``n`` runs that take at least LEAST_SECONDS together, after one warm-up run."""
     found = []
     while len(found) <= n or sum(found) < LEAST_SECONDS:
         start = time.perf_counter()
@@ -145,7 +145,7 @@ def _seconds(work: Callable[[], Any], device: torch.device, n: int = 2) -> float
 
 
 def _saved_bytes(training: Training, batch: Mapping[str, Tensor]) -> int:
-    """What a step keeps for its backward pass, besides the frozen weights."""
+    """Bytes that a step stores for its backward pass, not counting frozen weights."""
     weights = {p.untyped_storage().data_ptr() for p in training.model.clip.model.parameters()}
     kept: dict[int, int] = {}
 

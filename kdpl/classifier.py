@@ -20,19 +20,19 @@ from .images.transforms import evaluation_transform
 from .prompts.prompt_file import Description, load_prompts, save_prompt_file
 from .prompts.prompted_clip import PromptedCLIP
 
-BATCH = 100  # images computed together, as in the trainers' evaluation: the last bits of a result depend on it
+BATCH = 100  # images per forward pass, as in the trainers' evaluation: the last bits of a result depend on it
 UNREADABLE = ("raise", "keep")
 
 
 class Prediction(NamedTuple):
-    """What a classifier says of one image.
+    """A classifier's prediction for one image.
 
     >>> Prediction("cat", 0.9, [("cat", 0.9), ("dog", 0.1)]).classname
     'cat'
     """
 
     classname: str | None  # the most likely class; None for an image that could not be read
-    probability: float  # of it, 0 to 1
+    probability: float  # of that class, 0 to 1
     top: list[tuple[str, float]]  # the most likely classes with their probabilities
     error: str | None = None  # why the image could not be read
 
@@ -50,14 +50,14 @@ class Classifier:
     >>> classifier.with_classnames(["cat", "dog", "bird"]).text_features.shape
     torch.Size([3, 64])
 
-    Methods that take ``images`` take one or several: paths, folders, PIL images, arrays (height, width, 3), tensors
-    (3, height, width), batches or iterables of these; see :func:`kdpl.images.inputs.to_picture`. They always return one
-    entry per image, also for a single one.
+    ``images`` may be one image or several: paths, folders, PIL images, arrays (height, width, 3), tensors
+    (3, height, width), batches or iterables of these; see :func:`kdpl.images.inputs.to_picture`. The result always has
+    one entry per image, even for a single image.
 
     Attributes:
-        model: student and prompts.
-        description: what the prompts were learned from and belong to.
-        transform: from a PIL image to the student's input, (3, size, size).
+        model: the student with its prompts.
+        description: where the prompts come from and which student they belong to.
+        transform: maps a PIL image to the student's input, (3, size, size).
     """
 
     def __init__(self, model: PromptedCLIP, description: Description, transform: Callable[[Image.Image], Tensor]):
@@ -70,10 +70,10 @@ class Classifier:
         return self.model.classnames
 
     def with_classnames(self, classnames: Sequence[str]) -> "Classifier":
-        """The same prompts with other classes to tell apart.
+        """A classifier with the same prompts for other classes.
 
         Raises:
-            ValueError: if the prompts are specific to their classes (CSC) and the number of classes is another.
+            ValueError: if the prompts are class-specific (CSC) and the number of classes differs.
         """
         model = self.model
         other = PromptedCLIP(
@@ -87,15 +87,17 @@ class Classifier:
         """Classify images.
 
         Args:
-            top: how many classes to return with each.
-            batch_size: images computed together.
-            unreadable: "raise" stops at an image that cannot be read; "keep" gives it an entry with ``error``.
+            top: number of classes to return per image.
+            batch_size: images per forward pass.
+            unreadable: "raise" stops at the first image that cannot be read; "keep" returns an entry with ``error``.
 
         Raises:
             FileNotFoundError, ValueError, TypeError: if an image cannot be read, or there are no class names.
         """
         if top < 1 or unreadable not in UNREADABLE:
-            raise ValueError(f"top is {top}, unreadable {unreadable!r}; give at least 1, and one of {UNREADABLE}.")
+            raise ValueError(
+                f"top is {top}, unreadable is {unreadable!r}; top must be at least 1, unreadable one of {UNREADABLE}."
+            )
         errors: list[str | None] = []
         batches = self._batches(each_image(images), batch_size, errors if unreadable == "keep" else None)
         found = [rows for logits in self.each_logits(batches) for rows in self.predictions(logits, top)]
@@ -105,7 +107,7 @@ class Classifier:
         ]
 
     def logits(self, images: Any, batch_size: int = BATCH) -> Tensor:
-        """Cosines times the student's scale, (n_images, n_cls), float32.
+        """Cosine similarities times the student's scale, (n_images, n_cls), float32.
 
         Raises:
             FileNotFoundError, ValueError, TypeError: as :meth:`predict`.
@@ -115,7 +117,7 @@ class Classifier:
 
     @torch.no_grad()
     def image_features(self, images: Any, batch_size: int = BATCH) -> Tensor:
-        """Normalised features (n_images, embed_dim), float32; class names are not needed.
+        """Normalised image features (n_images, embed_dim), float32; needs no class names.
 
         Raises:
             FileNotFoundError, ValueError, TypeError: if an image cannot be read.
@@ -128,22 +130,22 @@ class Classifier:
 
     @property
     def text_features(self) -> Tensor:
-        """Normalised features of the classes, (n_cls, embed_dim), float32.
+        """Normalised text features of the classes, (n_cls, embed_dim), float32.
 
         Raises:
-            ValueError: if there are no class names, or each image shifts the prompts (CoCoOp).
+            ValueError: if there are no class names, or the prompts depend on the image (CoCoOp).
         """
         self.check_classnames()
         if self.model.prompt_learner.depends_on_image:
             raise ValueError(
-                f"{self.description.get('method', 'This method')} shifts its prompts for each image, so that classes "
-                "have no text features of their own. CoOp, MaPLe, PromptSRC and KgCoOp have."
+                f"The prompts of {self.description.get('method', 'this method')} depend on the image, so there are no "
+                "fixed text features per class. CoOp, MaPLe, PromptSRC and KgCoOp have them."
             )
         with self.model.precision.autocast(), self.model.fixed_prompts() as text_features:
             return text_features[0]
 
     def probabilities(self, image: Tensor) -> Tensor:
-        """(batch, 3, size, size), transformed -> (batch, n_cls), which sum to 1.
+        """Class probabilities (batch, n_cls) of transformed images (batch, 3, size, size).
 
         Raises:
             ValueError: if the classifier has no class names.
@@ -151,7 +153,7 @@ class Classifier:
         return next(self.each_logits([image])).float().softmax(dim=-1)
 
     def each_logits(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Logits (n, n_cls) of transformed batches (n, 3, size, size), one by one; texts are computed once.
+        """Yield logits (n, n_cls) for each transformed batch (n, 3, size, size); text features are computed once.
 
         Raises:
             ValueError: if the classifier has no class names.
@@ -163,31 +165,32 @@ class Classifier:
         for batch in batches:
             with torch.no_grad(), model.precision.autocast(), model.fixed_prompts(text_features):
                 logits = model(batch.to(model.device))
-            yield logits  # outside: a generator would hand its contexts to the caller
+            yield logits  # outside the with block, whose contexts would otherwise stay active in the caller
 
     def predictions(self, logits: Tensor, top: int) -> Iterator[Prediction]:
-        """What logits (n, n_cls) say, an entry per row."""
+        """One prediction per row of logits (n, n_cls)."""
         values, indices = logits.double().softmax(dim=-1).topk(min(top, len(self.classnames)), dim=-1)
         for row, classes in zip(values.tolist(), indices.tolist(), strict=True):
             best = [(self.classnames[i], value) for i, value in zip(classes, row, strict=True)]
             yield Prediction(*best[0], best)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the prompts and what they belong to as a prompt file."""
+        """Write the prompts and their description to a prompt file."""
         save_prompt_file(path, self.model.prompt_learner, self.description)
 
     def export(self, path: str | os.PathLike, *, with_preprocessing: bool = False, images: Any = None) -> ExportReport:
-        """Write the classifier for other programs, and compare what was written with this library.
+        """Export the classifier for use without this library, and check that the export gives the same results.
 
         Args:
             path: ``model.onnx`` (ONNX), ``model.pt2`` (torch.export), or ``classifier.safetensors``: text features
-                (n_cls, embed_dim) for a plain CLIP, where no prompts are in the image tower.
-            with_preprocessing: take uint8 (batch, 3, height, width), and resize, crop and normalise inside.
-            images: to compare on, as :meth:`predict` takes them; by default noise.
+                (n_cls, embed_dim) to use with the plain CLIP, for methods without prompts in the image tower.
+            with_preprocessing: export a model that takes uint8 (batch, 3, height, width) and resizes, crops and
+                normalises by itself.
+            images: images to compare on, as :meth:`predict` takes them; by default noise.
 
         Raises:
-            ValueError: if a package or class names are missing, or the method cannot be exported so.
-            FloatingPointError: if what was written computes something else.
+            ValueError: if a package or class names are missing, or the method has no export in this format.
+            FloatingPointError: if the exported model gives different results.
         """
         self.check_classnames()
         pictures = noise_pictures() if images is None else [to_picture(image) for image in each_image(images)]
@@ -202,7 +205,7 @@ class Classifier:
             repository: such as "somebody/birds"; :func:`load` and :meth:`from_pretrained` take that name.
 
         Returns:
-            The address of the commit.
+            The URL of the commit.
 
         Raises:
             ConnectionError: if the Hub cannot be reached or refuses.
@@ -211,23 +214,23 @@ class Classifier:
 
     @staticmethod
     def from_pretrained(repository: str, **arguments: Any) -> "Classifier":
-        """:func:`load` under the name that other libraries use."""
+        """:func:`load`, under the name that Hugging Face libraries use."""
         return load(repository, **arguments)
 
     def check_classnames(self) -> None:
         """Refuse a classifier without class names.
 
         Raises:
-            ValueError: telling how to give it some.
+            ValueError: if it has none; the message says how to add them.
         """
         if not self.classnames:
             raise ValueError(
-                "This classifier has no class names, as its prompts were learned without any. Give it some: "
+                "This classifier has no class names, because its prompts were learned without any. Pass them: "
                 "with_classnames(['cat', 'dog']), or --classnames on the command line."
             )
 
     def _batches(self, images: Iterator, batch_size: int, errors: list[str | None] | None = None) -> Iterator[Tensor]:
-        """Transformed batches; with ``errors`` given, zeros stand for an image that cannot be read."""
+        """Transformed batches; if ``errors`` is given, zeros replace an image that cannot be read."""
         while chunk := list(islice(images, batch_size)):
             batch = []
             for image in chunk:
@@ -266,19 +269,19 @@ def load(
     ['red circle', 'blue square']
 
     Args:
-        prompts: a prompt file (prompts.safetensors), a checkpoint of ours or of the published code, or a repository on
-            the Hugging Face Hub ("somebody/birds"; huggingface_hub is needed for it alone).
-        classnames: the classes to tell apart; by default those of the training.
-        student: by default the one that the file names; another name for the same weights, such as a local file.
-        method, settings: where the file does not say them, as checkpoints of the published code do not; lengths and
-            depths are then read from the tensors, and ``settings`` has to name only what differs otherwise.
-        revision: of a repository: a branch, tag or commit.
+        prompts: a prompt file (prompts.safetensors), a checkpoint of this or the published code, or a repository on the
+            Hugging Face Hub ("somebody/birds", which needs huggingface_hub).
+        classnames: the classes to choose from; by default those seen in training.
+        student: another name for the student's weights, such as a local file; by default the name in the file.
+        method, settings: needed only for files that do not record them, such as checkpoints of the published code.
+            Prompt lengths and depths are then read from the tensors; ``settings`` overrides other published values.
+        revision: branch, tag or commit of a repository.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a prompt file, does not say what it belongs to and the arguments do not either, or does
-            not belong to the student.
-        ConnectionError: if the student or the repository has to be fetched and cannot be.
+        ValueError: if it is not a prompt file, neither it nor the arguments name the method and student, or it belongs
+            to another student.
+        ConnectionError: if the student or the repository cannot be downloaded.
     """
     file = fetch_prompts(prompts, revision) if is_repository(prompts) else prompts
     facts = read_facts(file, os.fspath(prompts), method, student, settings, classnames)

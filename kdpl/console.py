@@ -1,4 +1,4 @@
-"""What a run prints on the console, and what only its log has."""
+"""What a run prints on the console, and what goes only to its log."""
 
 import sys
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import contextmanager, redirect_stdout
 
 
 def log_only(text: str) -> None:
-    """Write to the file that standard output is copied to (Dassl's log.txt); without such a copy, nowhere."""
+    """Write to the file that standard output is copied to (Dassl's log.txt), if there is one."""
     file = getattr(sys.stdout, "file", None)
     if file is not None:
         file.write(text + "\n")
 
 
 def counts_table(dataset: str, n_classes: int | None, n_train: int, n_val: int, n_test: int) -> str:
-    """Name and sizes of a dataset as Dassl prints them; None stands for classes that nobody has named."""
+    """The table of a dataset's name and sizes that Dassl prints; ``n_classes`` is None if the classes are unknown."""
     rows = [("Dataset", dataset), ("# classes", "unknown" if n_classes is None else f"{n_classes:,}")]
     rows += [("# train_x", f"{n_train:,}")] + [("# val", f"{n_val:,}")] * (n_val > 0) + [("# test", f"{n_test:,}")]
     left, right = (max(len(row[place]) for row in rows) for place in (0, 1))
@@ -23,7 +23,7 @@ def counts_table(dataset: str, n_classes: int | None, n_train: int, n_val: int, 
 
 @contextmanager
 def details_in_log_only(*beginnings: str) -> Iterator[None]:
-    """Keep printed lines that begin like this from the console; the log has them."""
+    """Send printed lines with one of these beginnings to the log, not to the console."""
     lines = _Lines(beginnings)
     try:
         with redirect_stdout(lines):
@@ -33,7 +33,7 @@ def details_in_log_only(*beginnings: str) -> Iterator[None]:
 
 
 class _Lines:
-    """Passes on what is written to it line by line."""
+    """A stream that routes each line to the console or to the log."""
 
     def __init__(self, beginnings: tuple[str, ...]):
         self.beginnings = beginnings

@@ -1,4 +1,4 @@
-"""Prompt files from published checkpoints and back: settings read from tensors, names of either layout."""
+"""Conversion between published checkpoints and prompt files."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from .prompts.prompt_file import Description, describe_prompts, is_safetensors, 
 from .prompts.prompt_learner import PromptLearner
 from .prompts.prompted_clip import PromptedCLIP
 
-_TENSORS = {  # what tells a length or a depth, by our names and the published ones
+_TENSORS = {  # tensors whose shape or number gives a length or a depth, under our names and the published ones
     "ctx": r"(^|\.)ctx$",
     "visual": r"^visual$|(^|\.)VPT$",
     "deep_text": r"^deep_text\.\d+$|(^|\.)compound_prompts_text\.\d+$|^text_encoder\..*\.VPT_shallow$",
@@ -24,9 +24,9 @@ _TENSORS = {  # what tells a length or a depth, by our names and the published o
 
 
 def settings_from_tensors(method: Method, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The lengths and depths that learned tensors have, as settings of their method.
+    """The method settings that learned tensors reveal: prompt lengths and depths.
 
-    The position of the class name does not show in tensors, nor do the words of VPT: they stay as published.
+    The position of the class name and the words of VPT leave no trace in the tensors and keep their published values.
 
     >>> import kdpl, torch
     >>> settings_from_tensors(kdpl.METHODS["CoOp"], {"ctx": torch.zeros(16, 512)})
@@ -52,11 +52,11 @@ def settings_from_tensors(method: Method, tensors: Mapping[str, Tensor]) -> dict
 
 
 class Facts(NamedTuple):
-    """What it takes to load prompts."""
+    """Everything needed to load prompts."""
 
     method: Method
     student: str
-    settings: dict[str, Any]  # all of the method's
+    settings: dict[str, Any]  # complete
     classnames: list[str]
 
 
@@ -68,15 +68,16 @@ def read_facts(
     settings: Mapping[str, Any] | None,
     classnames: Sequence[str] | None,
 ) -> Facts:
-    """What a prompt file or checkpoint says, what its tensors show, and what the caller knows better.
+    """Combine what a prompt file or checkpoint records, what its tensors reveal, and what the caller overrides.
 
     Args:
-        name: of the file, for messages.
-        method, student, settings, classnames: those of the caller.
+        name: what messages call the file.
+        method, student, settings, classnames: the caller's, which take precedence.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if nobody says the method or the student, or class-specific contexts are of other classes.
+        ValueError: if the method or the student is unknown, or the number of classes does not match class-specific
+            contexts.
     """
     tensors, description, _ = read_prompt_file(file)
     said = description or {}
@@ -84,7 +85,7 @@ def read_facts(
     student = student or said.get("student", {}).get("name")
     if unknown := [what for what, value in (("method", method), ("student", student)) if value is None]:
         raise ValueError(
-            f"{name} does not say for which {' and '.join(unknown)} its prompts are. Say so: "
+            f"{name} does not record the {' and '.join(unknown)} of its prompts. Pass it: "
             'load(..., method="CoOp", student="ViT-B/16"), or --method and --student on the command line.'
         )
     try:
@@ -98,14 +99,14 @@ def read_facts(
         contexts = tensors.get("ctx", tensors.get("prompt_learner.ctx"))
         if contexts is not None and contexts.dim() == 3 and len(contexts) != len(names):
             raise ValueError(
-                f"{name} has a context for each of its {len(contexts)} classes (CSC), which cannot name {len(names)} "
-                "others: give that many names, in the order of the training, or learn a shared context."
+                f"{name} has one context for each of {len(contexts)} classes (CSC), but {len(names)} class names were "
+                f"given. Pass {len(contexts)} names in the order used for training, or learn a shared context."
             )
     return Facts(entry, student, complete, names)
 
 
 def describe(path: str | os.PathLike, method: Method, settings: Mapping[str, Any], model: PromptedCLIP) -> Description:
-    """The description of prompts whose file has none; they were loaded from ``path``."""
+    """Write a description for prompts loaded from ``path``, a file that has none."""
     epoch = None if is_safetensors(path) else read_checkpoint(path).get("epoch")
     known = {"epoch": epoch} if isinstance(epoch, int) else {}
     return describe_prompts(
@@ -116,8 +117,8 @@ def describe(path: str | os.PathLike, method: Method, settings: Mapping[str, Any
 def save_published(path: str | os.PathLike, learner: PromptLearner, description: Description) -> None:
     """Write a checkpoint in the published layout: learned tensors under their published names, and the epoch.
 
-    The code bases of the base methods load it with ``strict=False``, as they load their own. The description goes along
-    under a key that they do not read.
+    The published code of the base methods loads it with ``strict=False``, as it loads its own. The description is
+    stored under a key that this code ignores.
     """
     tensors = {learner.official_names.get(name, name): t.detach().cpu() for name, t in learner.state_dict().items()}
     content = {"state_dict": tensors, "epoch": description.get("epoch", 0)}

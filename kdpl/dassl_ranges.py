@@ -1,16 +1,16 @@
-"""The ranges of the settings that Dassl declares without any; of Dassl nothing is needed here but their names."""
+"""Ranges for the settings that Dassl declares without any; Dassl itself is not imported."""
 
 from .clip.device import n_cores
 from .ranges import LARGEST, Range, one_of, or_empty, real, several, text, whole
 
-MOST_WORKERS = 16  # by default; each keeps decoded images in memory, and a GPU is not waiting for more
+MOST_WORKERS = 16  # by default; each holds decoded images in memory, and more would not feed a GPU faster
 MOST_EPOCHS = 100_000
 TRANSFORMS = (
     "random_flip", "random_resized_crop", "normalize", "instance_norm", "random_crop", "random_translation",
     "center_crop", "cutout", "imagenet_policy", "cifar10_policy", "svhn_policy", "randaugment", "randaugment_fixmatch",
     "randaugment2", "gaussian_noise", "colorjitter", "randomgrayscale", "gaussian_blur",
 )  # fmt: skip
-WORKERS = whole(0, max(MOST_WORKERS, 4 * n_cores()), meaning="of loader processes, for the cores of this machine")
+WORKERS = whole(0, max(MOST_WORKERS, 4 * n_cores()), meaning="loader processes, given the cores of this machine")
 DRAW = Range(
     "2SFS, the path of .jsonl files with {part} in place of train and val, or nothing for CoOp's draws",
     lambda value: isinstance(value, str) and ("{part}" in value or value.lower() in ("", "2sfs")),
@@ -27,9 +27,15 @@ _BY_RANGE = (
     (whole(0, 1000), "INPUT.CROP_PADDING INPUT.CUTOUT_N INPUT.RANDAUGMENT_N"),
     (whole(1, 8192), "INPUT.CUTOUT_LEN"),
     (Range("an odd number from 1 to 999", lambda value: value in range(1, 1000, 2)), "INPUT.GB_K"),
-    (Range("False here", lambda value: value is False), "INPUT.NO_TRANSFORM DATALOADER.RETURN_IMG0"),
-    (whole(1, 1, meaning="one augmentation of each image"), "DATALOADER.K_TRANSFORMS"),
-    (Range("nothing: prompts start from their words or the seed", lambda value: value == ""), "MODEL.INIT_WEIGHTS"),
+    (
+        Range("False (True is not supported)", lambda value: value is False),
+        "INPUT.NO_TRANSFORM DATALOADER.RETURN_IMG0",
+    ),
+    (whole(1, 1, meaning="one augmentation per image"), "DATALOADER.K_TRANSFORMS"),
+    (
+        Range("nothing: prompts start from CTX_INIT or at random", lambda value: value == ""),
+        "MODEL.INIT_WEIGHTS",
+    ),
     (whole(0, 30), "INPUT.RANDAUGMENT_M"),
     (real(0), "INPUT.GN_STD INPUT.COLORJITTER_B INPUT.COLORJITTER_C INPUT.COLORJITTER_S"),
     (real(0, 0.5), "INPUT.COLORJITTER_H"),

@@ -1,4 +1,4 @@
-"""Kernels that give the same bits every time, and which kinds of kernels a run has used."""
+"""Deterministic kernels, and a record of which kinds of kernels are allowed."""
 
 import os
 
@@ -6,8 +6,8 @@ import torch
 
 
 def make_deterministic() -> None:
-    """Use deterministic kernels only, no autotuning of cuDNN and no TF32; before CUDA is used for the first time."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it
+    """Allow only deterministic kernels, without cuDNN autotuning or TF32; call it before CUDA is first used."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
@@ -16,7 +16,7 @@ def make_deterministic() -> None:
 
 
 def numerics() -> dict[str, bool]:
-    """What is allowed to change the last bits of results between runs and cards."""
+    """Settings that may change the last bits of results between runs and GPUs."""
     return {
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "cudnn_benchmark": torch.backends.cudnn.benchmark,

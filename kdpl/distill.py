@@ -1,4 +1,4 @@
-"""Learning prompts from unlabelled images: the whole method in one call."""
+"""Learn prompts from unlabelled images: the whole method in one call."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -57,30 +57,30 @@ def distill(
     True
 
     Args:
-        images: a folder, read in sorted order; paths; or a torch dataset of PIL images, or of tuples that begin with
-            one, of which nothing else is read.
-        classnames: the classes to tell apart; None: class-agnostic (KDPL-CA), on the names of ``vocabulary``, a list or
-            a file with one name per line (by default Open Images'), of which each batch keeps ``max_classes``.
-        method: one of ``METHODS``, with its ``settings``, such as {"n_ctx": 8, "ctx_init": ""}.
-        student, teacher: as :func:`load_clip` takes them; a teacher may also be "prompts:FILE", or several with commas.
-        template: the teacher's sentence, with ``{}`` for the class name; class-agnostic: always "a photo of a {}.".
-        epochs, batch_size, lr, optimizer: by default as published; "sgd" (with ``momentum``), "adam", "adamw", a cosine
-        transform: from a PIL image to (3, size, size); by default a random resized crop and flip.
-        device, precision: "auto", "cuda", "mps", "cpu"; "fp32", "bf16", "fp16", "amp", "auto" (the teacher's too).
-        teacher_scale: of the teacher's cosines: "student", as in the paper, or "own".
-        views: augmentations per image, which the epochs repeat; 0: new ones in each epoch, as published.
-        cache: folder, or :class:`FeatureCache`, that keeps the features of frozen towers for this and other calls; they
-            are the same bits as without it. Used for images that are files.
-        output: prompt file to write. An interrupted call with the same arguments resumes after its last finished epoch
-            and ends with the same prompts; the file of a finished one is loaded.
-        before_training: called once with what is going to be trained, to report on it.
+        images: a folder, read in sorted order; a list of paths; or a torch dataset of PIL images or of tuples that
+            start with one (the rest of the tuple is never read).
+        classnames: the classes. None trains class-agnostically (KDPL-CA) on ``vocabulary``, a list or a file with one
+            name per line (default: Open Images), of which each batch keeps ``max_classes``.
+        method, settings: one of ``METHODS`` and settings that differ from the published ones, such as {"n_ctx": 8}.
+        student, teacher: as :func:`load_clip` takes them; the teacher also "prompts:FILE", or several with commas.
+        template: the teacher's text, with ``{}`` for the class name; class-agnostic always uses "a photo of a {}.".
+        epochs, batch_size, lr, optimizer: by default as published; "sgd", "adam" or "adamw" with a cosine schedule.
+        transform: maps a PIL image to (3, size, size); by default a random resized crop and flip.
+        device, precision, teacher_precision: "auto", "cuda", "mps", "cpu"; "fp32", "bf16", "fp16", "amp", "auto".
+        teacher_scale: logit scale of the teacher: "student", as in the paper, or "own".
+        views: augmentations per image, reused across epochs; 0 draws new ones in every epoch, as published.
+        cache: folder or :class:`FeatureCache` that stores the features of frozen towers for this and later calls.
+            Results are bit-identical with and without it. Used only for images that are files.
+        output: prompt file to write. If interrupted, the same call resumes after its last finished epoch and ends with
+            the same prompts; if the file is already finished, it is loaded.
+        before_training: called once with the :class:`Training` that is about to run.
 
     Returns:
-        The student with its prompts; where there were no class names, :meth:`Classifier.with_classnames` gives it some.
+        The student with its prompts; after class-agnostic training, see :meth:`Classifier.with_classnames`.
 
     Raises:
-        ValueError, FileNotFoundError, ConnectionError: before training, if an argument or image cannot be used, or
-            ``output`` is of other arguments. FloatingPointError: if a loss or gradient is not finite.
+        ValueError, FileNotFoundError, ConnectionError: before training, if an argument or image is unusable.
+        FloatingPointError: if a loss or gradient is not finite.
     """
     entry, device = find_method(method), resolve_device(device)
     names = None if classnames is None else list_of_names(classnames, "classnames")
@@ -96,7 +96,7 @@ def distill(
 
 
 def _writing(output: Path | None) -> AbstractContextManager[None]:
-    """Keep other processes from writing to the same file."""
+    """Prevent other processes from writing to the same file."""
     if output is None:
         return nullcontext()
     return sole_writer(output, cache_dir() / "writers" / fingerprint(os.path.abspath(output))[:32])
@@ -105,10 +105,13 @@ def _writing(output: Path | None) -> AbstractContextManager[None]:
 def check_needed(
     student: str, teacher: str, teacher_scale: str, vocabulary: str | os.PathLike | Sequence[str]
 ) -> list[str]:
-    """Refuse names of CLIPs and, offline, missing files before anything is read; gives the vocabulary's names.
+    """Check names of CLIPs and, when offline, that their files exist, before anything is read.
+
+    Returns:
+        The names of the vocabulary.
 
     Raises:
-        ValueError, FileNotFoundError, ConnectionError: if one is unknown, not there, or cannot be fetched.
+        ValueError, FileNotFoundError, ConnectionError: if one is unknown, missing, or cannot be downloaded.
     """
     check_clip_name(student)
     from_file = isinstance(vocabulary, str | os.PathLike)
@@ -152,7 +155,7 @@ def _run(
 
 
 def _train(training: Training, output: Path | None, depends_on: dict[str, Any], progress: bool) -> None:
-    """Run the epochs that are missing, keeping the state after each."""
+    """Run the remaining epochs, saving the state after each."""
     file = None if output is None else _resume_file(output)
     if file is not None and file.exists():
         resume(file, training, read_resume_state(file, depends_on))
@@ -174,11 +177,11 @@ def _train(training: Training, output: Path | None, depends_on: dict[str, Any], 
 
 
 def _check_finished(output: Path, depends_on: dict[str, Any]) -> None:
-    """Refuse a prompt file that is of other arguments."""
+    """Refuse a prompt file that was written with other arguments."""
     _, description, _ = read_prompt_file(output)
     before = (description or {}).get("depends_on")
     if before is None:
-        raise ValueError(f"{output} exists and was not written by distill. Name another output, or remove it.")
+        raise ValueError(f"{output} exists and was not written by distill. Choose another output, or remove it.")
     check_settings(output, before, depends_on, {})
 
 
@@ -187,10 +190,10 @@ def _resume_file(output: Path) -> Path:
 
 
 def _images(images: str | os.PathLike | Sequence) -> tuple[Sequence, object]:
-    """The images to train on, and plain values that identify them.
+    """The training images, and plain values that identify them.
 
     Raises:
-        FileNotFoundError, ValueError: if there are none, or files cannot be read; these are named.
+        FileNotFoundError, ValueError: if there are none, or naming the files that cannot be read.
     """
     folder = Path(images) if isinstance(images, str | os.PathLike) else None
     if folder is not None:
@@ -205,5 +208,4 @@ def _images(images: str | os.PathLike | Sequence) -> tuple[Sequence, object]:
 
 
 def _first(given: Any, otherwise: Any) -> Any:
-    """What was given, unless that is None."""
     return otherwise if given is None else given

@@ -1,4 +1,4 @@
-"""Downloads that end as a whole, verified file or as one message that says what to do."""
+"""Downloads that end with a complete, verified file or with one message that says what to do."""
 
 import email.utils
 import errno
@@ -21,20 +21,20 @@ from .locks import one_at_a_time
 from .offline import is_offline
 from .remote_files import RemoteFile
 
-TIMEOUT = 20  # seconds without a single byte, or without the whole head of an answer
-SLOWEST, PATIENCE = 1000, 20  # a server that sends fewer bytes per second, over so many seconds, is given up
-CONNECTIONS = 20  # for one file; each but the first continues where the last one broke off
-STARTS = 3  # from the first byte, with a server that cannot continue
-MOST_BYTES = 2**31  # of a file of which neither we nor the server knows the size
-BUSY = (429, 500, 502, 503, 504)  # answers of a server that may give the file later
-BUSY_RETRIES, BACKOFF = 4, 1.0  # how often it is asked again, after 1, 2, 4, 8 times BACKOFF seconds
-LONGEST_WAIT, CHUNK = 60, 1 << 18  # seconds, whatever a server asks for; bytes
+TIMEOUT = 20  # seconds to wait for the next byte, or for the complete response headers
+SLOWEST, PATIENCE = 1000, 20  # give up below this many bytes per second, averaged over this many seconds
+CONNECTIONS = 20  # connections per file; each resumes where the previous one broke off
+STARTS = 3  # attempts from the first byte, with a server that cannot resume
+MOST_BYTES = 2**31  # limit for a file whose size neither we nor the server knows
+BUSY = (429, 500, 502, 503, 504)  # temporary errors
+BUSY_RETRIES, BACKOFF = 4, 1.0  # retries after 1, 2, 4 and 8 times BACKOFF seconds
+LONGEST_WAIT, CHUNK = 60, 1 << 18  # seconds, whatever the server asks for; bytes
 MEANINGS = {
-    401: "it wants a login",
-    403: "it refuses this, and may want a login or a browser",
-    404: "the file is not there any more",
-    410: "the file is not there any more",
-    429: "too many requests: try again later",
+    401: "login required",
+    403: "access denied; it may require a login or a browser",
+    404: "the file no longer exists",
+    410: "the file no longer exists",
+    429: "too many requests; try again later",
 }
 
 
@@ -44,20 +44,20 @@ def cache_dir() -> Path:
 
 
 def download(file: RemoteFile, path: Path, by_hand: Path | None = None) -> None:
-    """Write ``file`` to ``path``, which appears only when the whole file has arrived and is what it should be.
+    """Write ``file`` to ``path``, which appears only once the file is complete and verified.
 
-    Of several processes that want it, one fetches and the others wait. A download that broke off is kept beside
-    ``path`` only if the server can continue from there the next time.
+    If several processes want the same file, one downloads it and the others wait. A partial download is kept beside
+    ``path`` only if the server is able to resume it.
 
     Args:
-        by_hand: where the message of an error says to put the file, if not at ``path``.
+        by_hand: where error messages tell the user to put the file, if not at ``path``.
 
     Raises:
-        ConnectionError: if no mirror gave the file, or none may be asked (KDPL_OFFLINE); what can be done by hand.
+        ConnectionError: if every mirror failed or KDPL_OFFLINE is set; the message explains the manual download.
         OSError: if the disk is full.
     """
     reasons = []
-    waiting = f"  another process fetches {path}: waiting until it is done"
+    waiting = f"  another process is downloading {path}; waiting for it to finish"
     with one_at_a_time(path.with_name(f".{path.name}.lock"), waiting):
         if path.is_file() and file.fault(path) is None:
             return
@@ -75,7 +75,7 @@ def download(file: RemoteFile, path: Path, by_hand: Path | None = None) -> None:
                 return
             except ConnectionError as error:
                 reasons.append(f"  {url}: {in_words(error)}")
-            except OSError as error:  # the disk: another mirror does not help
+            except OSError as error:  # a disk error: another mirror would not help
                 _discard(part)
                 raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
             finally:
@@ -86,14 +86,14 @@ def download(file: RemoteFile, path: Path, by_hand: Path | None = None) -> None:
 
 def _finish(part: Path, path: Path) -> None:
     with open(part, "rb") as file:
-        os.fsync(file.fileno())  # a machine that loses power must not leave a renamed, empty file
+        os.fsync(file.fileno())  # a power cut must not leave a renamed but empty file
     os.replace(part, path)
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.part*"):  # of this mirror and of others
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.part*"):  # of all mirrors
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def _fetch_from_server(url: str, part: Path, file: RemoteFile) -> None:
-    """Download into ``part``; what it holds already from the same version of the file is not fetched again."""
+    """Download into ``part``, resuming if it already holds the beginning of the same version of the file."""
     if not _tag_of(part).exists():
         part.unlink(missing_ok=True)
     idle = busy = total = starts = 0
@@ -125,14 +125,14 @@ def _fetch_from_server(url: str, part: Path, file: RemoteFile) -> None:
 
 
 def _ask(url: str, part: Path, have: int) -> http.client.HTTPResponse | HTTPError:
-    """The server's answer to the request for what is missing, whatever its status."""
+    """Request the missing bytes; returns the response, whatever its status."""
     headers, tag = {"User-Agent": "kdpl"}, _tag_of(part)
     if have:
         headers["Range"] = f"bytes={have}-"
     if have and tag.exists():
         headers["If-Range"] = tag.read_text(encoding="utf-8")
     if not url.startswith(("http://", "https://")):
-        raise ConnectionError("unknown url type: an address begins with http:// or https://")
+        raise ConnectionError("unknown URL type: an address starts with http:// or https://")
     answers: list[Any] = []
 
     def ask() -> None:
@@ -143,7 +143,7 @@ def _ask(url: str, part: Path, have: int) -> http.client.HTTPResponse | HTTPErro
         except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: not an address
             answers.append(ConnectionError(str(error) or type(error).__name__))
 
-    asking = threading.Thread(target=ask, daemon=True)  # a head that comes byte by byte never runs into the timeout
+    asking = threading.Thread(target=ask, daemon=True)  # headers that trickle in byte by byte never hit the timeout
     asking.start()
     asking.join(TIMEOUT + 1)
     if not answers or isinstance(answers[0], ConnectionError):
@@ -152,10 +152,10 @@ def _ask(url: str, part: Path, have: int) -> http.client.HTTPResponse | HTTPErro
 
 
 def _wait(response: http.client.HTTPResponse | HTTPError, seconds: float, left: float) -> float:
-    """Give a busy server the time that it asks for, if that is short, and say so; returns the seconds.
+    """Wait as long as a busy server asks for; returns the seconds.
 
     Raises:
-        ConnectionError: if it is longer than is left.
+        ConnectionError: if that is longer than ``left``.
     """
     asked = response.headers.get("Retry-After", "")
     if asked.isdecimal():
@@ -165,9 +165,9 @@ def _wait(response: http.client.HTTPResponse | HTTPError, seconds: float, left: 
     if seconds > left:
         meaning = MEANINGS.get(response.status, response.reason)
         raise ConnectionError(
-            f"the server answered {response.status} ({meaning}) and asks to wait {seconds:.0f} seconds"
+            f"the server answered {response.status} ({meaning}) and asks us to wait {seconds:.0f} seconds"
         )
-    print(f"  the server is busy ({response.status}): asking it again in {seconds:.0f} seconds", flush=True)
+    print(f"  the server is busy ({response.status}); retrying in {seconds:.0f} seconds", flush=True)
     time.sleep(seconds)
     return seconds
 
@@ -175,23 +175,23 @@ def _wait(response: http.client.HTTPResponse | HTTPError, seconds: float, left: 
 def _take(
     response: http.client.HTTPResponse | HTTPError, part: Path, file: RemoteFile, have: int, progress: tqdm
 ) -> tuple[bool, int]:
-    """Add to ``part`` what an answer brings; whether that was all, and how large the file is said to be."""
+    """Add a response to ``part``; returns whether the file is now complete, and its announced size or 0."""
     status, tag = response.status, _tag_of(part)
-    if status == 416:  # there is nothing after what we have
+    if status == 416:  # no bytes after those we have
         if response.headers.get("Content-Range", "").removeprefix("bytes */") == str(have):
             return True, have
-        _discard(part)  # it was another, longer file
+        _discard(part)  # we have part of a different, longer file
         return False, have
     if status >= 300:
-        if status not in BUSY:  # then it may continue from here later
+        if status not in BUSY:  # a busy server may resume later
             _discard(part)
-        meaning = "its redirects lead nowhere" if status < 400 else MEANINGS.get(status, response.reason)
+        meaning = "its redirects do not lead to a file" if status < 400 else MEANINGS.get(status, response.reason)
         raise ConnectionError(f"the server answered {status} ({meaning})")
     if response.headers.get_content_type() == "text/html":
         _discard(part)
-        raise ConnectionError("a web page came in place of the file (a login, a quota or a filter)")
+        raise ConnectionError("a web page arrived instead of the file (a login, a quota or a filter)")
     version = _version(response)
-    same = not tag.exists() or version == tag.read_text(encoding="utf-8")  # some servers do not look at If-Range
+    same = not tag.exists() or version == tag.read_text(encoding="utf-8")  # some servers ignore If-Range
     continues = status == 206 and same and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
     if status == 206 and not continues:
         _discard(part)
@@ -201,7 +201,7 @@ def _take(
     total = start + int(length) if length.isdecimal() else 0
     if file.size and total and total != file.size:
         _discard(part)
-        raise ConnectionError(f"the server announces {total:,} bytes; the file has {file.size:,}")
+        raise ConnectionError(f"the server announces {total:,} bytes, but the file should have {file.size:,}")
     check_space(part.parent, (total - start) * file.space, file.name)
     if version:
         tag.write_text(version, encoding="utf-8")
@@ -216,10 +216,10 @@ def _take(
 def _receive(
     response: http.client.HTTPResponse, content: BinaryIO, missing: int | None, most: int, progress: tqdm
 ) -> bool:
-    """Write what arrives; whether nothing is missing then, which without an announced length only its end tells.
+    """Write the body of a response; returns whether it is complete (without an announced length: whether it ended).
 
     Raises:
-        ConnectionError: if it arrives too slowly, or is more than ``most`` bytes.
+        ConnectionError: if it arrives too slowly, or exceeds ``most`` bytes.
     """
     since, received = time.monotonic(), 0
     while missing is None or missing > 0:
@@ -231,7 +231,7 @@ def _receive(
             return missing is None
         content.write(chunk)
         if content.tell() > most:
-            raise ConnectionError(f"more than the {most:,} bytes came that the file may have")
+            raise ConnectionError(f"it sent more than {most:,} bytes, the limit for this file")
         progress.update(len(chunk))
         received += len(chunk)
         missing = missing and missing - len(chunk)
@@ -243,22 +243,22 @@ def _receive(
 
 
 def _version(response: http.client.HTTPResponse) -> str:
-    """What tells this version of a file from another: a strong tag, or the time of its change; empty without both."""
+    """The version of a file: its strong ETag, else its modification time, else an empty string."""
     tag = response.headers.get("ETag", "W/")
     return response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
 
 
 def check_space(folder: Path, needed: int, name: str) -> None:
-    """Refuse to start what the disk cannot hold."""
+    """Refuse a download that does not fit on the disk."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
-            errno.ENOSPC, f"{name} needs {needed / 2**30:.1f} GB there, and {free / 2**30:.1f} GB are free", str(folder)
+            errno.ENOSPC, f"{name} needs {needed / 2**30:.1f} GB, but only {free / 2**30:.1f} GB are free", str(folder)
         )
 
 
 def _tag_of(part: Path) -> Path:
-    """Where the version of a file that arrives in ``part`` is noted."""
+    """Holds the version of the file that ``part`` is a part of."""
     return part.with_name(part.name + ".etag")
 
 
@@ -276,9 +276,9 @@ def in_words(error: Exception) -> str:
     text = str(error)
     for sign, words in (
         ("Connection refused", "the connection was refused"),
-        ("not known", "the server's name is not known here: there is no network, or the server is gone"),
-        ("name resolution", "the server's name is not known here: there is no network"),
-        ("timed out", "the server did not answer in time"),
+        ("not known", "the server's name cannot be resolved: there is no network, or the server is gone"),
+        ("name resolution", "the server's name cannot be resolved: there is no network"),
+        ("timed out", "the server did not respond in time"),
     ):
         if sign in text:
             return words

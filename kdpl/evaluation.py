@@ -1,4 +1,4 @@
-"""What an evaluation finds out: exact counts, which classes are confused, how well probabilities are calibrated."""
+"""Evaluation results: exact counts, confusions between classes, calibration."""
 
 import csv
 import os
@@ -11,15 +11,15 @@ from torch import Tensor
 
 from .atomic_files import atomic_path
 
-N_BINS = 15  # of confidence, of equal width, as usual for the calibration error
-TOP = 5  # classes in the line of an image
+N_BINS = 15  # equal-width confidence bins, the usual number for the calibration error
+TOP = 5  # classes per image in the CSV
 
 
 class Counts:
-    """Gathers on the device what :meth:`result` tells of an evaluation; no batch waits for the device.
+    """Accumulates the counts of an evaluation on the device, without synchronising after each batch.
 
     Args:
-        per_image: whether to keep the likeliest classes of every image, for :meth:`write_images`.
+        per_image: whether to keep the most likely classes of every image, for :meth:`write_images`.
     """
 
     def __init__(self, classnames: Sequence[str], device: torch.device, per_image: bool = False):
@@ -27,12 +27,12 @@ class Counts:
         self.per_image = per_image
         self.confusion = torch.zeros(len(classnames), len(classnames), dtype=torch.long, device=device)
         self.edges = torch.linspace(0, 1, N_BINS + 1, dtype=torch.float64, device=device)[1:-1]
-        self.bins = torch.zeros(3, N_BINS, dtype=torch.float64, device=device)  # images, correct, sum of confidence
+        self.bins = torch.zeros(3, N_BINS, dtype=torch.float64, device=device)  # images, correct, summed confidence
         self.paths: list[str] = []
-        self.top: list[tuple[Tensor, Tensor, Tensor]] = []  # of a batch: labels, probabilities and classes
+        self.top: list[tuple[Tensor, Tensor, Tensor]] = []  # per batch: labels, probabilities, classes
 
     def add(self, logits: Tensor, label: Tensor, paths: Sequence[str] = ()) -> None:
-        """(batch, n_cls) and (batch,); the paths are needed with ``per_image`` only."""
+        """Add logits (batch, n_cls) with labels (batch,); paths are needed only with ``per_image``."""
         predicted = logits.argmax(dim=-1)
         cell = label * len(self.classnames) + predicted
         self.confusion.view(-1).index_add_(0, cell, torch.ones_like(cell))
@@ -46,16 +46,16 @@ class Counts:
             self.top.append((label, *probabilities.topk(min(TOP, len(self.classnames)))))
 
     def result(self) -> dict[str, Any]:
-        """The evaluation as a record has it.
+        """The evaluation in the form that run records store.
 
         Returns:
-            ``correct``, ``total``; in percent ``accuracy``, ``macro_f1`` and ``ece``, the expected calibration error
-            over 15 bins of confidence; ``per_class`` counts; ``confusion`` as triples of label, predicted label and
-            number of images, without the pairs that never occur.
+            ``correct`` and ``total``; ``accuracy``, ``macro_f1`` and ``ece`` (expected calibration error over 15
+            confidence bins) in percent; ``per_class`` counts; ``confusion`` as triples of label, predicted label and
+            number of images, omitting pairs that never occur.
         """
         confusion = self.confusion.cpu()
         correct, totals, predicted = confusion.diag(), confusion.sum(1), confusion.sum(0)
-        f1 = (2 * correct / (totals + predicted))[totals > 0]  # of the classes that have images, as Dassl counts
+        f1 = (2 * correct / (totals + predicted))[totals > 0]  # over classes that have images, as in Dassl
         total = int(totals.sum())
         _, correct_in_bin, confidence_in_bin = self.bins.cpu()
         return {
@@ -72,10 +72,10 @@ class Counts:
         }
 
     def write_images(self, file: Path, root: str) -> None:
-        """Write a CSV with one line per image, whole or not at all: path, label, and the five likeliest classes.
+        """Write a CSV with one line per image: path, label and the five most likely classes.
 
         Args:
-            root: the folder that paths are told from, where they lie below it.
+            root: paths below this folder are written relative to it.
         """
         root = os.path.abspath(os.path.expanduser(root))
         labels, probabilities, classes = (torch.cat(parts).tolist() for parts in zip(*self.top, strict=True))

@@ -1,20 +1,20 @@
-"""Packages that only some features need."""
+"""Optional packages."""
 
 import importlib
 from types import ModuleType
 
 
 def need(package: str, extra: str, purpose: str) -> ModuleType:
-    """Import a package that an extra of the installation brings.
+    """Import a package that belongs to an optional extra.
 
     >>> need("json", "none", "this example").__name__
     'json'
 
     Args:
-        purpose: what needs it, as a sentence begins.
+        purpose: what needs it, as the subject of the message.
 
     Raises:
-        ValueError: telling how to install it.
+        ValueError: with the command that installs it.
     """
     try:
         return importlib.import_module(package)

@@ -1,4 +1,4 @@
-"""Collecting what runs need in a folder that can be copied to a machine without a network."""
+"""Collect everything that runs need in a folder that can be copied to a machine without network access."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,27 +11,28 @@ from .clip.openai import openai_cache
 from .distillation.teacher import clip_of_teacher
 from .distillation.vocabulary import open_images_file
 
-VOCABULARY = "vocabulary"  # the class list of Open Images, of class-agnostic training
-LARGEST_SMALL_FILE = 64 * 2**20  # bytes: beside weights, a folder of the hub's cache has small files
-ENVIRONMENT = """# Makes KDPL use what lies beside this file, and nothing else. Usage: source env.sh
+VOCABULARY = "vocabulary"  # the class list of Open Images, used by class-agnostic training
+LARGEST_SMALL_FILE = 64 * 2**20  # bytes: tokenizers and configurations; larger files of a snapshot are other weights
+ENVIRONMENT = """# Makes KDPL use only the files beside this one. Usage: source env.sh
 here=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")" && pwd)
 export KDPL_OFFLINE=1 HF_HUB_OFFLINE=1 KDPL_CLIP_CACHE="$here/clip" HF_HOME="$here/huggingface" XDG_CACHE_HOME="$here"
 """
 
 
 def fetch(names: Sequence[str], folder: Path | None = None) -> list[Path]:
-    """Bring what these names stand for onto this machine and, into ``folder``, copies of all of it.
+    """Download what these names stand for and, if ``folder`` is given, copy all of it there.
 
     Args:
-        names: CLIPs as :func:`load_clip` takes them, "prompts:FILE" for the CLIP of learned prompts, or "vocabulary".
-        folder: also gets an ``env.sh`` that makes KDPL use it.
+        names: CLIPs as :func:`load_clip` takes them, "prompts:FILE" for the student of learned prompts, or
+            "vocabulary".
+        folder: also receives an ``env.sh`` that makes KDPL use it.
 
     Returns:
-        The files, in the folder if there is one.
+        The files, in ``folder`` if it is given.
 
     Raises:
-        ValueError: if a name is unknown; nothing is fetched then.
-        ConnectionError: if something could not be fetched.
+        ValueError: if a name is unknown; nothing is downloaded in that case.
+        ConnectionError: if a download fails.
     """
     clips = [clip_of_teacher(name) for name in names if name != VOCABULARY]
     for name in clips:
@@ -44,14 +45,14 @@ def fetch(names: Sequence[str], folder: Path | None = None) -> list[Path]:
         return list(found)
     for path, target in found.items():
         with atomic_path(folder / target) as temporary:
-            shutil.copyfile(path, temporary)  # links of the hub's cache become files
+            shutil.copyfile(path, temporary)  # turns the symbolic links of the Hub's cache into files
     with atomic_path(folder / "env.sh") as temporary:
         temporary.write_text(ENVIRONMENT, encoding="utf-8")
     return [folder / target for target in found.values()]
 
 
 def _files(name: str) -> Iterator[tuple[Path, Path]]:
-    """The files of a CLIP, and where they belong in a folder of copies; none where it is a local file."""
+    """The files of a CLIP with their relative paths in the copied folder; nothing for a local file."""
     for found in fetch_clip(name):
         if found.parent == openai_cache():
             yield found, Path("clip", found.name)

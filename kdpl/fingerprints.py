@@ -1,4 +1,4 @@
-"""Hashes that tell whether two things are the same."""
+"""Hashes of plain values, tensors and files."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ import torch
 
 
 def fingerprint(content: Any) -> str:
-    """SHA-256 of plain values."""
+    """SHA-256 of plain values, through their JSON."""
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
 
 def tensors_fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of names, types, shapes and values, wherever the tensors lie."""
+    """SHA-256 of names, types, shapes and values; independent of the device."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -25,7 +25,7 @@ def tensors_fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """SHA256 of a file's bytes, in hexadecimal; a file that has not changed is read once in a process."""
+    """SHA-256 of a file's bytes, in hexadecimal; an unchanged file is read only once per process."""
     facts = os.stat(path)
     return _sha256_of_version(os.path.abspath(path), facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 

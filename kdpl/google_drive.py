@@ -1,31 +1,31 @@
-"""Files that lie on Google Drive, through gdown."""
+"""Downloads from Google Drive, through gdown."""
 
 import os
 import shutil
 from pathlib import Path
 
-DRIVE = "https://drive.google.com/file/d/"  # how addresses of such files begin
+DRIVE = "https://drive.google.com/file/d/"  # the beginning of such URLs
 
 
 def fetch_from_drive(url: str, part: Path, name: str, timeout: float) -> None:
-    """Download into ``part``; gdown continues a download whose connection was lost.
+    """Download into ``part``; gdown resumes after a lost connection.
 
     Raises:
-        ConnectionError: if Google does not give the file.
+        ConnectionError: if Google does not serve the file.
         OSError: if the disk is full.
     """
     import gdown
     import requests
     from gdown.exceptions import DownloadError
 
-    folder = part.with_name(part.name + ".drive")  # holds the unfinished files of gdown
+    folder = part.with_name(part.name + ".drive")  # holds gdown's partial files
     try:
         folder.mkdir(exist_ok=True)
         arrived = gdown.download(
             id=url.removeprefix(DRIVE), output=str(folder / name), use_cookies=False, timeout=timeout, resume=True
         )
         if arrived is None:
-            raise DownloadError("it gave nothing")
+            raise DownloadError("it returned nothing")
         os.replace(arrived, part)
     except requests.RequestException as error:
         raise ConnectionError(f"Google Drive: {error}") from error

@@ -1,8 +1,8 @@
-"""What stands around every command, so that whatever happens ends in one message and an exit code.
+"""The wrapper around every command: whatever happens, it ends with one message and an exit code.
 
-What a user can repair is told in one sentence (exit code 2), a fault of ours as such, with a file to attach (70), and
-Ctrl-C ends a command with 130. The package imports this module first of all: while the rest is imported, which takes
-seconds and leaves nothing to save, Ctrl-C ends the process at once.
+An error that the user can fix gets one sentence (exit code 2); a bug of ours is reported as one, with a file to attach
+to an issue (70); Ctrl-C ends a command with 130. The package imports this module first, so that Ctrl-C during the
+other imports, which take seconds and leave nothing to save, ends the process immediately.
 """
 
 import contextlib
@@ -36,26 +36,26 @@ REASONS = {  # what errors of the system mean to somebody who sees the path
     errno.EDQUOT: ": your share of it is full. Make room and run the same command again; what was finished is kept",
     errno.EFBIG: ": raise the limit (ulimit -f) and run the same command again; what was finished is kept",
     errno.EMFILE: ": raise the limit (ulimit -n), or use fewer DATALOADER.NUM_WORKERS",
-    errno.EIO: ": the disk reports an error",
+    errno.EIO: ": the disk reported an error",
 }
 
 
 def run_command(main: Callable[[], int | None], resumes: str = "") -> NoReturn:
-    """Run a command :func:`guarded` and end the process, whatever pipes are closed."""
+    """Run a command through :func:`guarded` and exit the process, even if standard output is closed."""
     code = guarded(main, resumes)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):  # Python would try again while it shuts down, and complain
+        except (OSError, ValueError):  # Python would try again at shutdown, and complain
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 
 def guarded(work: Callable[[], int | None], resumes: str = "") -> int:
-    """Run a command; the exit code, after one message on stderr if it is not that of ``work``.
+    """Run a command and return its exit code; after an error or Ctrl-C, print one message on stderr.
 
     Args:
-        resumes: said when it was interrupted, such as what the same command does the next time.
+        resumes: added to the message after Ctrl-C, such as how to resume.
     """
     console, hook = sys.stdout, threading.excepthook
     threading.excepthook = _tell_of_thread
@@ -63,7 +63,7 @@ def guarded(work: Callable[[], int | None], resumes: str = "") -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # names that a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")  # for names that the terminal cannot show
     try:
         code = work()
         _flush()
@@ -72,7 +72,7 @@ def guarded(work: Callable[[], int | None], resumes: str = "") -> int:
         if IS_COMMAND:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         tell(f"\nInterrupted.{' ' * bool(resumes)}{resumes}")
-        if IS_COMMAND:  # threads that an interruption left behind may abort a regular end
+        if IS_COMMAND:  # threads left over from the interrupted work may make a regular exit abort
             os._exit(INTERRUPTED)
         return INTERRUPTED
     except Exception as error:
@@ -84,7 +84,7 @@ def guarded(work: Callable[[], int | None], resumes: str = "") -> int:
 
 
 def tell(message: str) -> None:
-    """Print on stderr, and to the end of the log that standard output is copied to, wherever that is possible."""
+    """Print on stderr, and to the log that standard output is copied to, if there is one."""
     for stream in (sys.stderr, getattr(sys.stdout, "file", None)):
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):
@@ -92,10 +92,10 @@ def tell(message: str) -> None:
 
 
 def in_words(error: BaseException) -> str:
-    """What an expected error says to a user; empty for one that is not expected."""
+    """The message for an error that the user can fix; empty for an unexpected error."""
     text = str(error)
     if isinstance(error, BrokenPipeError):
-        return "what reads the output of this command was closed before all was written"
+        return "the program reading this command's output closed before everything was written"
     if isinstance(error, OSError) and error.errno in REASONS:
         return f"{error.filename or 'standard output or a file'}: {os.strerror(error.errno)}{REASONS[error.errno]}."
     if isinstance(error, OSError) and error.strerror and error.filename:
@@ -108,9 +108,9 @@ def in_words(error: BaseException) -> str:
         package = error.name.partition(".")[0]
         return f"the package {package} is missing ({text}). Install it: pip install -r requirements.txt"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return f"memory ran out{f' ({text.splitlines()[0]})' if text else ''}. Use smaller batches, or fewer workers."
+        return f"out of memory{f' ({text.splitlines()[0]})' if text else ''}. Use smaller batches or fewer workers."
     if isinstance(error, RuntimeError) and text.startswith("DataLoader worker"):
-        return f"a process that reads images ended ({text.splitlines()[0]}). Use fewer workers, or none."
+        return f"an image-loading process died ({text.splitlines()[0]}). Use fewer workers, or none."
     if isinstance(error, RuntimeError) and "enforce fail at inline_container" in text:
         return f"A file could not be written{REASONS[errno.ENOSPC]} ({text.splitlines()[0]})."
     return text or type(error).__name__ if isinstance(error, ValueError | OSError | FloatingPointError) else ""
@@ -126,7 +126,7 @@ def _tell_error(error: Exception) -> int:
 
 
 def _keep_report(error: BaseException) -> str:
-    """Write what a report of a bug needs into a file; what to do with it, in words."""
+    """Write a file for a bug report; returns the sentence that tells the user what to do with it."""
     trace = "".join(traceback.format_exception(error))
     facts = f"{' '.join(sys.argv)}\nPython {sys.version}\n{platform.platform()}\n"
     for package in ("kdpl.versions", "torch"):
@@ -141,12 +141,12 @@ def _keep_report(error: BaseException) -> str:
     except OSError as problem:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename}, line {last.lineno}"
-        return f"It happened in {place}; a report could not be written ({problem}). Please open an issue."
-    return f"Please open an issue and attach {file.name}, which has the command line, versions and the traceback."
+        return f"It occurred in {place}; no report could be written ({problem}). Please open an issue."
+    return f"Please open an issue and attach {file.name}, which contains the command line, versions and traceback."
 
 
 def _tell_of_thread(thread: threading.ExceptHookArgs) -> None:
-    """The message for an exception that ended a thread, such as TensorBoard's on a full disk."""
+    """Print the message for an exception that ended a thread, such as TensorBoard's on a full disk."""
     if thread.exc_value is not None and not isinstance(thread.exc_value, SystemExit):
         _tell_error(thread.exc_value)
 
@@ -160,33 +160,33 @@ def _flush() -> None:
         raise OSError(error.errno, error.strerror, "standard output") from error
 
 
-_noted = False  # whether Ctrl-C waits for a safe place
+_noted = False  # whether Ctrl-C was pressed and waits for a safe place
 
 
 @contextlib.contextmanager
 def at_safe_places() -> Iterator[None]:
-    """Within the block Ctrl-C waits for :func:`safe_place` or the end; a second one raises KeyboardInterrupt at once.
+    """Within the block, defer Ctrl-C to the next :func:`safe_place` or the end; a second Ctrl-C takes effect at once.
 
-    Elsewhere KeyboardInterrupt may be raised in the middle of anything, also where code of C++ or a destructor cannot
-    pass it on: then it is lost, or the process aborts.
+    Otherwise KeyboardInterrupt can be raised anywhere, including inside a destructor or a callback from C++, where it
+    is lost or makes the process abort.
     """
     global _noted
     free = threading.current_thread() is threading.main_thread()
     if not free or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield  # in an outer block, or another program has its own way with Ctrl-C
+        yield  # an outer block, or another program, handles Ctrl-C
         return
     signal.signal(signal.SIGINT, _note)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if _noted:  # also if an error came after: workers that load images end with Ctrl-C, too
+        if _noted:  # even after an error: Ctrl-C also ends the image-loading workers
             _noted = False
             raise KeyboardInterrupt
 
 
 def safe_place() -> None:
-    """Stop here, between two steps, if Ctrl-C came in a block of :func:`at_safe_places`."""
+    """Stop here, between two steps, if Ctrl-C was pressed in a block of :func:`at_safe_places`."""
     if _noted:
         raise KeyboardInterrupt
 
@@ -200,7 +200,7 @@ def _note(number: int, frame: object) -> None:
 
 @contextlib.contextmanager
 def nothing_to_save() -> Iterator[None]:
-    """Within the block, such as one of imports, Ctrl-C ends the process at once."""
+    """Within the block, such as one of imports, Ctrl-C ends the process immediately."""
     before = signal.getsignal(signal.SIGINT)
     ours = threading.current_thread() is threading.main_thread() and before is signal.default_int_handler
     if ours:
@@ -218,8 +218,8 @@ def _end_at_once(number: int, frame: object) -> NoReturn:
 
 
 def _is_command() -> bool:
-    """Whether this process was started as one of our commands, by `python -m` or the name of a script."""
-    if sys.argv[:1] == ["-m"]:  # while Python looks for the module
+    """Whether this process is one of our commands, started with `python -m` or as a script."""
+    if sys.argv[:1] == ["-m"]:  # while Python is still locating the module
         return any(word.partition(".")[0] in ("kdpl", "tools") for word in sys.orig_argv[1:4])
     return bool(sys.argv) and Path(sys.argv[0]).name.removesuffix(".exe") in COMMANDS
 
@@ -227,7 +227,7 @@ def _is_command() -> bool:
 IS_COMMAND = _is_command()
 if IS_COMMAND:
     for _name in ("stdout", "stderr"):
-        if getattr(sys, _name) is None:  # closed by whoever started us: no other file may take its number
+        if getattr(sys, _name) is None:  # closed by the parent process: no other file must get its descriptor
             setattr(sys, _name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _end_at_once)

@@ -1,4 +1,4 @@
-"""Prompts on the Hugging Face Hub: a repository holds one prompt file and a model card made from its facts."""
+"""Prompts on the Hugging Face Hub: a repository holds one prompt file and a model card generated from it."""
 
 import os
 import re
@@ -15,14 +15,14 @@ from .prompts.prompt_file import FILE_NAME, Description
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # user/name
 CARD = Path(__file__).with_name("model_card.md.j2")
 _UNREACHABLE = (
-    "{} is neither a file here nor in the cache, and the Hub cannot be reached. Connect to the network, or name a "
+    "{} is neither a local file nor in the cache, and the Hub cannot be reached. Connect to the network, or pass a "
     "prompt file."
 )
-MOST_NAMES = 100  # class names in a card; a prompt file has all of them
+MOST_NAMES = 100  # class names listed in a card; the prompt file has all of them
 
 
 def is_repository(name: str | os.PathLike) -> bool:
-    """Whether a name is that of a repository on the Hub rather than of a file.
+    """Whether a name refers to a repository on the Hub rather than a file.
 
     >>> is_repository("somebody/birds"), is_repository("prompts.safetensors"), is_repository("./output/prompts")
     (True, False, False)
@@ -33,7 +33,7 @@ def is_repository(name: str | os.PathLike) -> bool:
 
 
 def fetch_prompts(repository: str, revision: str | None = None, token: str | None = None) -> Path:
-    """The prompt file of a repository, downloaded unless the cache of huggingface_hub has it.
+    """The prompt file of a repository, downloaded unless huggingface_hub has it in its cache.
 
     Raises:
         ValueError: if there is no such repository or revision, or no prompt file in it.
@@ -47,8 +47,8 @@ def fetch_prompts(repository: str, revision: str | None = None, token: str | Non
         raise ConnectionError(_UNREACHABLE.format(repository)) from error
     except (errors.HfHubHTTPError, errors.HFValidationError) as error:
         raise ValueError(
-            f"{repository} is neither a file here nor a repository with {FILE_NAME} on the Hub that you may read "
-            f"({_first_line(error)})."
+            f"{repository} is neither a local file nor a repository on the Hub that contains {FILE_NAME} and that you "
+            f"have access to ({_first_line(error)})."
         ) from error
     except Exception as error:
         if not _of_the_network(error):
@@ -65,13 +65,13 @@ def push(
     token: str | None = None,
     message: str = "Upload prompts",
 ) -> str:
-    """Make a repository, unless it is there, and commit prompt file and model card.
+    """Create a repository if needed, and commit the prompt file and the model card.
 
     Args:
-        save: writes the prompt file to a path.
+        save: writes the prompt file to the given path.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
         ConnectionError: if the Hub cannot be reached or refuses.
@@ -85,18 +85,18 @@ def push(
             Path(folder, "README.md").write_text(model_card(name, description), encoding="utf-8")
             return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message=message))
         except errors.HFValidationError as error:
-            raise ValueError(f"{repository!r} is no name of a repository: {_first_line(error)}") from error
+            raise ValueError(f"{repository!r} is not a valid repository name: {_first_line(error)}") from error
         except Exception as error:
             if not isinstance(error, errors.HfHubHTTPError) and not _of_the_network(error):
                 raise
             raise ConnectionError(
-                f"The Hub did not take {repository} ({type(error).__name__}: {_first_line(error)}). Check the network "
-                "and `hf auth login`."
+                f"The upload to {repository} failed ({type(error).__name__}: {_first_line(error)}). Check the network, "
+                "and log in with `hf auth login`."
             ) from error
 
 
 def model_card(repository: str, description: Description) -> str:
-    """What README.md of a repository says: the facts of the prompt file, and how to use it."""
+    """The README.md of a repository: facts from the prompt file, and how to use it."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
@@ -109,7 +109,7 @@ def model_card(repository: str, description: Description) -> str:
 
 
 def _plain(text: object) -> str:
-    """Text that Markdown and HTML leave as it is."""
+    """Escape text for Markdown and HTML."""
     escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", escaped)
 
@@ -120,7 +120,7 @@ def _hub(purpose: str) -> tuple[ModuleType, ModuleType]:
 
 
 def _of_the_network(error: Exception) -> bool:
-    """Whether an error is one of the HTTP library that this huggingface_hub happens to use, or of the system."""
+    """Whether an error comes from the system or the HTTP library, which depends on the version of huggingface_hub."""
     return isinstance(error, OSError) or any(base.__name__ == "HTTPError" for base in type(error).__mro__)
 
 

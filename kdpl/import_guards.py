@@ -1,10 +1,10 @@
-"""Imports that survive what other packages get wrong on some machines.
+"""Imports that work around defects of other packages.
 
-torchvision: one built for CUDA cannot load its native operators beside a CPU build of torch. It does without, except
-that it describes its operators to torch while it is imported, and torch refuses to describe those that do not exist.
+torchvision: a CUDA build cannot load its native operators beside a CPU build of torch. We need none of them, but the
+import registers their shapes with torch, and torch raises an error for operators that do not exist.
 
-clip: it takes `packaging` from `pkg_resources`. setuptools 82 no longer has that module, setuptools 70.0 has it without
-`packaging`, and environments need not have setuptools at all.
+clip: it imports `packaging` from `pkg_resources`. setuptools 82 no longer has that module, setuptools 70.0 has it
+without `packaging`, and some environments have no setuptools at all.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from types import ModuleType
 
 import torch
 
-# Where torch 2.1 to 2.13 keep the function that describes an operator; each torch has some of them.
+# The functions with which torch 2.1 to 2.13 register an operator's shapes; each version has some of them.
 _REGISTRATION_FUNCTIONS = [
     ("torch.library", "register_fake"),
     ("torch.library", "impl_abstract"),
@@ -24,7 +24,7 @@ _REGISTRATION_FUNCTIONS = [
 
 
 def import_torchvision() -> None:
-    """Import torchvision; where its native operators are absent, without them."""
+    """Import torchvision, even if its native operators are missing."""
     if "torchvision" in sys.modules:
         return
     with _absent_operators_tolerated():
@@ -32,7 +32,7 @@ def import_torchvision() -> None:
 
 
 def import_clip() -> ModuleType:
-    """The module ``clip``, imported with torchvision's guard and whatever setuptools there is, or none."""
+    """Import ``clip`` whichever setuptools is installed, if any, and with the guard for torchvision."""
     if "clip" in sys.modules:
         return sys.modules["clip"]
     import_torchvision()
@@ -42,11 +42,11 @@ def import_clip() -> ModuleType:
 
 @contextmanager
 def _pkg_resources_replaced() -> Iterator[None]:
-    """Within the block, `from pkg_resources import packaging` works and imports nothing of setuptools."""
+    """Within the block, `from pkg_resources import packaging` works without setuptools."""
     try:
         packaging = importlib.import_module("packaging")
         importlib.import_module("packaging.version")
-    except ModuleNotFoundError:  # the copy that older versions of setuptools carry has to do
+    except ModuleNotFoundError:  # fall back on the copy inside older versions of setuptools
         yield
         return
     stand_in = ModuleType("pkg_resources")
@@ -63,7 +63,7 @@ def _pkg_resources_replaced() -> Iterator[None]:
 
 @contextmanager
 def _absent_operators_tolerated() -> Iterator[None]:
-    """Within the block, describing a torchvision operator that does not exist does nothing."""
+    """Within the block, registering a missing torchvision operator does nothing."""
     replaced = []
     try:
         for module_name, function_name in _REGISTRATION_FUNCTIONS:

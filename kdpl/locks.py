@@ -1,4 +1,4 @@
-"""One process at a time, whatever happens to the others: the system frees the lock of a process that dies."""
+"""Locks between processes; the operating system releases the lock of a process that dies."""
 
 import os
 import platform
@@ -9,16 +9,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-SECONDS_TO_END = 15  # that the workers of a killed process have to end, too
+SECONDS_TO_END = 15  # for the workers of a killed process to end as well
 
 
 @contextmanager
 def one_at_a_time(file: Path, waiting: str) -> Iterator[None]:
-    """Let one process in and have the others wait.
+    """Let one process enter and make the others wait.
 
     Args:
-        file: holds the lock, and stays; folders above it are made.
-        waiting: printed if another process is in.
+        file: the lock file, which is not removed; parent folders are created.
+        waiting: printed if another process holds the lock.
     """
     with first_comer(file) as ours:
         if not ours:
@@ -31,7 +31,7 @@ def one_at_a_time(file: Path, waiting: str) -> Iterator[None]:
 
 @contextmanager
 def first_comer(file: Path) -> Iterator[bool]:
-    """Let one process in and turn the others away; gives whether it is this one.
+    """Let one process enter and turn the others away; yields whether this process got the lock.
 
     Args:
         file: as in :func:`one_at_a_time`.
@@ -51,17 +51,17 @@ def first_comer(file: Path) -> Iterator[bool]:
 
 @contextmanager
 def claim(file: Path) -> Iterator[bool]:
-    """As :func:`first_comer`, leaving a note of who came for :func:`claimed_by`."""
+    """Like :func:`first_comer`, and record the owner for :func:`claimed_by`."""
     with first_comer(file) as ours:
         if ours:
             since = time.strftime("%Y-%m-%d %H:%M:%S")
-            with suppress(OSError):  # of a full disk; the lock holds without the note
+            with suppress(OSError):  # full disk; the lock works without the note
                 _note(file).write_text(f"process {os.getpid()} on {platform.node()}, since {since}\n", encoding="utf-8")
         yield ours
 
 
 def claimed_by(file: Path) -> str:
-    """Who holds a claim, in words; empty if nobody does."""
+    """A description of the process that holds a claim; empty if none does."""
     if not file.exists():
         return ""
     with first_comer(file) as free:
@@ -75,25 +75,25 @@ def claimed_by(file: Path) -> str:
 
 @contextmanager
 def sole_writer(place: Path, file: Path) -> Iterator[None]:
-    """Let one process write to a place.
+    """Let only one process write to a place.
 
     Args:
-        place: for the message.
-        file: holds the lock, and stays.
+        place: named in the message.
+        file: the lock file, which is not removed.
 
     Raises:
-        BlockingIOError: saying which process writes there.
+        BlockingIOError: naming the process that is already writing there.
     """
     patience = time.monotonic() + SECONDS_TO_END
     while by := claimed_by(file):
         if time.monotonic() > patience or _is_alive(by):
             raise BlockingIOError(
-                f"{place} is being written to by {by}. Wait until that is done, end it, or name another output."
+                f"{place} is being written to by {by}. Wait for it to finish, stop it, or choose another output."
             )
         time.sleep(0.2)
     with claim(file) as ours:
         if not ours:
-            raise BlockingIOError(f"{place} is being written to by another process, which began at the same moment.")
+            raise BlockingIOError(f"{place} is being written to by another process, which started at the same moment.")
         yield
 
 
@@ -102,7 +102,7 @@ def _note(file: Path) -> Path:
 
 
 def _is_alive(owner: str) -> bool:
-    """Whether the process of a note may be at work; one that was killed leaves its lock to its workers for seconds."""
+    """Whether the recorded process may be alive; after one is killed, its workers hold the lock for a few seconds."""
     words = owner.split()
     if len(words) < 4 or words[3].rstrip(",") != platform.node() or not words[1].isdecimal() or os.name == "nt":
         return True

@@ -1,4 +1,4 @@
-"""The methods: one entry each, from which trainers, configuration, command lines, sweeps and tables are derived."""
+"""One entry per method, from which trainers, configuration keys, command lines, sweeps and tables are derived."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,10 +27,10 @@ class Setting(NamedTuple):
     """A setting of a method."""
 
     key: str  # in a configuration, below the method's node
-    default: Any  # published value: what the library takes
+    default: Any  # published value, used by the library
     range: Range
     meaning: str
-    key_default: Any = None  # what an empty configuration takes; None: the published value
+    key_default: Any = None  # value in a configuration that does not set the key; None: the published value
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class Method:
     Attributes:
         name: such as "CoOp"; its trainers are ``name`` and ``name_KDPL``.
         source: paper and year.
-        learner: builds the learned tensors.
-        settings: of the learner, by the names of its arguments.
+        learner: owns the learned tensors.
+        settings: the learner's settings, by argument name.
         epochs, batch_size, lr: as published.
-        config: name of its configuration files; {} stands for the student, such as vit_b32.
-        config_for_transfer: those for prompts that are used on other datasets, where they differ.
+        config: name of its configuration files, with {} for the student, such as vit_b32.
+        config_for_transfer: the configuration for prompts that will be used on other datasets, if it differs.
         registered_name: the folder of its checkpoints, as in the published code.
         regulariser: adds terms to the loss, with ``regulariser_settings``.
         averages: whether prompts are averaged over epochs, with ``averaging_settings``.
-        templates: hand-written prompts of datasets for which the method's own differ from zero-shot CLIP's.
+        templates: hand-written prompts, for datasets where the method's differ from zero-shot CLIP's.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Method:
 
     @property
     def node(self) -> str:
-        """The name of its settings below TRAINER in a configuration."""
+        """The name of its node below TRAINER in a configuration."""
         return self.name.upper()
 
     @property
@@ -87,10 +87,10 @@ class Method:
         return {s.key: (s.default if s.key_default is None else s.key_default, s.range) for s in settings}
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """These settings with the published values for those that are not given.
+        """All settings: the given ones, and published values for the rest.
 
         Raises:
-            ValueError: if the method has no such setting, or one is out of its range.
+            ValueError: if a setting does not exist or is out of range.
         """
         if unknown := sorted(given.keys() - self.all_settings.keys()):
             raise ValueError(f"{self.name} has no setting {unknown[0]!r}; it has {', '.join(self.all_settings)}.")
@@ -99,10 +99,10 @@ class Method:
         return {name: given.get(name, setting.default) for name, setting in self.all_settings.items()}
 
     def check_student(self, name: str) -> None:
-        """Refuse a student that cannot take the method's prompts, by its name alone: nothing is fetched.
+        """Refuse a student that cannot take the method's prompts, judging by its name: nothing is downloaded.
 
         Raises:
-            ValueError: if the prompts enter a tower that does not take them, such as a ResNet or one of timm.
+            ValueError: if the method puts prompts into a tower without support for them, such as a ResNet.
         """
         if not (why := why_no_prompts(name, text=True, visual=self.learner.learns_visual)):
             return
@@ -118,24 +118,24 @@ class Method:
         )
 
     def is_class_specific(self, settings: Mapping[str, Any]) -> bool:
-        """Whether each class gets a context of its own, so that the prompts fit these classes alone."""
+        """Whether each class has its own context, so that the prompts work for these classes only."""
         return bool(settings.get("class_specific") and not settings["ctx_init"])
 
     def check_class_agnostic(self, settings: Mapping[str, Any]) -> None:
-        """Refuse class-specific contexts of a vocabulary's names: the classes of an evaluation have none.
+        """Refuse class-specific contexts in class-agnostic training: the evaluated classes would have no context.
 
         Raises:
             ValueError: if the settings ask for them.
         """
         if self.is_class_specific(settings):
             raise ValueError(
-                f"Class-specific contexts (TRAINER.{self.node}.CSC) belong to the names that training tells apart; "
-                "class-agnostic training (TRAINER.KDPL.CLASS_AGNOSTIC) has a vocabulary's names, and evaluation the "
-                "dataset's. Give up one of the two."
+                f"Class-specific contexts (TRAINER.{self.node}.CSC) are tied to the training classes, but "
+                "class-agnostic training (TRAINER.KDPL.CLASS_AGNOSTIC) trains on a vocabulary and evaluates on the "
+                "dataset's classes. Switch one of them off."
             )
 
     def template(self, dataset: str, template: str = "") -> str:
-        """The hand-written prompt that the method itself uses; ``template`` where one is set."""
+        """``template`` if it is set, else the method's hand-written prompt for the dataset."""
         return template or self.templates.get(dataset) or template_of(dataset)
 
     def build_learner(
@@ -144,9 +144,9 @@ class Method:
         """The prompt learner for a student.
 
         Args:
-            settings: all of the method's, see :meth:`complete`.
-            n_cls: the number of classes, for class-specific contexts.
-            seed: of the initial values.
+            settings: complete, see :meth:`complete`.
+            n_cls: number of classes, for class-specific contexts.
+            seed: for random initial values.
         """
         own = {name: settings[name] for name in self.settings}
         if own.pop("class_specific", False):
@@ -156,12 +156,12 @@ class Method:
     def build_regulariser(
         self, clip: LoadedCLIP, settings: Mapping[str, Any], classnames: Sequence[str], template: str, **computation
     ) -> Regulariser | None:
-        """What the method adds to the loss, if it adds anything.
+        """The method's additional loss terms, if it has any.
 
         Args:
             clip: the student, without prompts.
-            template: the dataset's.
-            computation: precision, and whether every step is over a subset of the classes; see :class:`Regulariser`.
+            template: the dataset's hand-written prompt.
+            computation: precision, and whether each step covers a subset of the classes; see :class:`Regulariser`.
         """
         if self.regulariser is None:
             return None
@@ -169,21 +169,21 @@ class Method:
         return self.regulariser(clip, classnames, template, **weights, **computation)
 
     def build_average(self, settings: Mapping[str, Any], n_epochs: int) -> GaussianAverage | None:
-        """The average of the prompts over epochs, if the method takes one."""
+        """The average of the prompts over epochs, if the method uses one."""
         if not self.averages:
             return None
         return GaussianAverage(n_epochs=n_epochs, **{name: settings[name] for name in self.averaging_settings})
 
 
-_VECTORS = whole(1, 75)  # with start, name and end they make at most 77 tokens
+_VECTORS = whole(1, 75)  # start, vectors, name and end must fit into 77 tokens
 _DEPTH = whole(1, 1000)  # published configurations ask for more blocks than some towers have
 _WEIGHT = real(0)
 _WORDS = Range(
-    "words with single spaces between them, or nothing",
+    "words separated by single spaces, or an empty string",
     lambda value: isinstance(value, str) and is_plain(value) and "" not in words_of(value),
 )
-_N_CTX = Setting("N_CTX", 4, _VECTORS, "context vectors, overruled by CTX_INIT", 16)
-_CTX_INIT = Setting("CTX_INIT", "a photo of a", _WORDS, "words to start from; empty: random vectors", "")
+_N_CTX = Setting("N_CTX", 4, _VECTORS, "number of context vectors, if CTX_INIT is empty", 16)
+_CTX_INIT = Setting("CTX_INIT", "a photo of a", _WORDS, "words to initialise from; empty: random vectors", "")
 
 _ENTRIES = (
     Method(
@@ -192,7 +192,7 @@ _ENTRIES = (
         learner=CoOpPromptLearner,
         settings={
             "n_ctx": _N_CTX,
-            "class_specific": Setting("CSC", False, FLAG, "class-specific contexts, overruled by CTX_INIT"),
+            "class_specific": Setting("CSC", False, FLAG, "class-specific contexts, if CTX_INIT is empty"),
             "ctx_init": _CTX_INIT,
             "class_token_position": Setting("CLASS_TOKEN_POSITION", "end", one_of(*POSITIONS), "end, middle, front"),
         },
@@ -217,7 +217,7 @@ _ENTRIES = (
         learner=VPTPromptLearner,
         settings={
             "n_vis": Setting("N_CTX_VISION", 8, whole(1, 1000), "visual tokens per block"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "the fixed words of the text"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "fixed words of the text prompt"),
             "depth": Setting("PROMPT_DEPTH_VISION", 12, _DEPTH, "blocks with prompts"),
         },
         epochs=5,
@@ -230,7 +230,7 @@ _ENTRIES = (
         source="Khattak et al., CVPR 2023",
         learner=MaPLePromptLearner,
         settings={
-            "n_ctx": Setting("N_CTX", 2, _VECTORS, "vectors per block, in each tower"),
+            "n_ctx": Setting("N_CTX", 2, _VECTORS, "vectors per block in each tower"),
             "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "used only if N_CTX <= 4"),
             "depth": Setting("PROMPT_DEPTH", 9, _DEPTH, "blocks with prompts"),
         },
@@ -259,13 +259,13 @@ _ENTRIES = (
         registered_name="VLPromptLearner",
         regulariser=SelfConsistency,
         regulariser_settings={
-            "text_weight": Setting("TEXT_LOSS_WEIGHT", 25, _WEIGHT, "of the distance to the frozen text features"),
-            "image_weight": Setting("IMAGE_LOSS_WEIGHT", 10, _WEIGHT, "of the distance to the frozen image features"),
+            "text_weight": Setting("TEXT_LOSS_WEIGHT", 25, _WEIGHT, "weight of distance to frozen text features"),
+            "image_weight": Setting("IMAGE_LOSS_WEIGHT", 10, _WEIGHT, "weight of distance to frozen image features"),
         },
         averages=True,
         averaging_settings={
-            "mean": Setting("GPA_MEAN", 15, real(), "of the Gaussian weights of the epochs' prompts, in epochs"),
-            "std": Setting("GPA_STD", 1, real(above=0), "of these weights, in epochs"),
+            "mean": Setting("GPA_MEAN", 15, real(), "mean of the Gaussian that weights the epochs' prompts, in epochs"),
+            "std": Setting("GPA_STD", 1, real(above=0), "standard deviation of that Gaussian, in epochs"),
         },
     ),
     Method(
@@ -273,15 +273,15 @@ _ENTRIES = (
         source="Yao et al., CVPR 2023",
         learner=CoOpPromptLearner,
         settings={
-            "n_ctx": Setting("N_CTX", 4, _VECTORS, "context vectors, overruled by CTX_INIT"),
-            "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "words to start from; empty: random vectors"),
+            "n_ctx": Setting("N_CTX", 4, _VECTORS, "number of context vectors, if CTX_INIT is empty"),
+            "ctx_init": Setting("CTX_INIT", "a photo of a", _WORDS, "words to initialise from; empty: random vectors"),
         },
         epochs=100,
         batch_size=128,
         lr=0.002,
         config="{}_ep100_ctxv1",
         regulariser=KnowledgeGuidance,
-        regulariser_settings={"weight": Setting("W", 8.0, _WEIGHT, "of the distance to the template's text features")},
+        regulariser_settings={"weight": Setting("W", 8.0, _WEIGHT, "weight of distance to template's text features")},
         templates={"DescribableTextures": "a photo of a {}, a type of texture."},
     ),
 )
@@ -292,7 +292,7 @@ def find_method(name: str) -> Method:
     """The method called ``name``.
 
     Raises:
-        ValueError: listing those that exist.
+        ValueError: listing the known methods.
     """
     if name not in METHODS:
         raise ValueError(f"There is no method {name!r}{did_you_mean(name, METHODS)}; choose from {', '.join(METHODS)}.")

@@ -1,15 +1,15 @@
-"""Names that users write: help with those that are misspelt."""
+"""Names given by users: prefixes, checks, and suggestions for misspelt ones."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-OPEN_CLIP_PREFIX = "open_clip:"  # of CLIPs that open_clip loads
-HUB_PREFIX = "hf:"  # of those of the Hugging Face hub in transformers' layout
-PROMPTS_PREFIX = "prompts:"  # of teachers that are prompts of an earlier run
+OPEN_CLIP_PREFIX = "open_clip:"  # CLIPs loaded by open_clip
+HUB_PREFIX = "hf:"  # CLIPs on the Hugging Face Hub, in transformers' layout
+PROMPTS_PREFIX = "prompts:"  # teachers made of prompts from an earlier run
 
 
 def weights_identity(name: str, sha256: str) -> str:
-    """What identifies a CLIP before it is loaded: its weights file and, of open_clip's, the model that it is read as.
+    """Identifies a CLIP before it is loaded: the hash of its weights and, for open_clip, the model they are loaded as.
 
     >>> weights_identity("ViT-B/32", "40d3"), weights_identity("open_clip:ViT-B-32/file.pt", "7a1c")
     ('40d3', '7a1c as ViT-B-32')
@@ -19,7 +19,7 @@ def weights_identity(name: str, sha256: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Text to insert in a message about an unknown name: the known ones that come close, if any.
+    """Text to insert in a message about an unknown name: similar known names, if any.
 
     >>> did_you_mean("vit-b/32", ["ViT-B/32", "RN50"])
     " (did you mean 'ViT-B/32'?)"
@@ -30,15 +30,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def comparable(name: str) -> str:
-    """Names that differ in case or in underscores for spaces name the same class."""
+    """A normal form: names that differ only in case, or in underscores and spaces, denote the same class."""
     return " ".join(name.replace("_", " ").split()).casefold()
 
 
 def check_distinct(names: Iterable[str], where: object) -> None:
-    """Refuse class names that mean the same class: its images would count as one, or share its probability.
+    """Refuse duplicate class names: images of one class would be counted for two, or its probability split.
 
     Args:
-        where: what has the names.
+        where: where the names come from, for the message.
 
     Raises:
         ValueError: with both names.
@@ -48,7 +48,7 @@ def check_distinct(names: Iterable[str], where: object) -> None:
         if comparable(name) in seen:
             before = seen[comparable(name)]
             also = f", also as {name!r}" if name != before else ""
-            raise ValueError(f"{where} has the class name {before!r} twice{also}. A class has one name.")
+            raise ValueError(f"{where} has the class name {before!r} twice{also}. Class names must be distinct.")
         seen[comparable(name)] = name
 
 
@@ -56,26 +56,26 @@ def check_known(name: str, known: Iterable[str], kind: str, flag: str) -> None:
     """Refuse a name that does not exist.
 
     Args:
-        kind: what it is a name of, such as "trainer".
-        flag: what takes such names, such as "--trainer".
+        kind: what it names, such as "trainer".
+        flag: the option that takes it, such as "--trainer".
 
     Raises:
-        ValueError: listing those that exist.
+        ValueError: listing the known names.
     """
     known = sorted(known)
     if name not in known:
-        problem = f"There is no {kind} {name!r}{did_you_mean(name, known)}" if name else f"No {kind} is named"
+        problem = f"There is no {kind} {name!r}{did_you_mean(name, known)}" if name else f"No {kind} was given"
         raise ValueError(f"{problem}; {flag} takes {', '.join(known)}.")
 
 
 def list_of_names(names: Sequence[str], what: str) -> list[str]:
-    """A list of names.
+    """The names as a list.
 
     Raises:
-        ValueError: if it is one text instead of a list, or a name is empty.
+        ValueError: if it is a string instead of a list, or a name is empty.
     """
     if isinstance(names, str):
-        raise ValueError(f"{what} is the text {names!r}; give a list of names, such as ['cat', 'dog'].")
+        raise ValueError(f"{what} is the string {names!r}; pass a list of names, such as ['cat', 'dog'].")
     if empty := [i for i, name in enumerate(names) if not str(name).strip()]:
-        raise ValueError(f"{what}: name {empty[0]} is empty.")
+        raise ValueError(f"{what}: the name at index {empty[0]} is empty.")
     return [str(name) for name in names]

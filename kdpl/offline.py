@@ -1,4 +1,4 @@
-"""``KDPL_OFFLINE=1``: nothing is fetched, no socket is opened, and all that is missing is listed at once."""
+"""``KDPL_OFFLINE=1``: no downloads, no sockets, and one message that lists every missing file."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -6,33 +6,33 @@ from typing import Any
 
 
 class Missing(ConnectionError):
-    """Files that are not on this machine and may not be fetched.
+    """Files that are not on this machine and must not be downloaded.
 
     Attributes:
-        files: what is missing, in words.
-        names: what ``kdpl fetch`` is to be asked for.
+        files: descriptions of what is missing.
+        names: the arguments for ``kdpl fetch``.
     """
 
     def __init__(self, files: Iterable[str], names: Iterable[str]):
         self.files, self.names = list(dict.fromkeys(files)), list(dict.fromkeys(names))
         listed = "\n  ".join(self.files)
         super().__init__(
-            f"KDPL_OFFLINE is set, and these are not on this machine:\n  {listed}\n"
-            f"Where there is a network: kdpl fetch {' '.join(self.names)} --to FOLDER. Copy the folder here and source "
-            "its env.sh."
+            f"KDPL_OFFLINE is set, and these files are not on this machine:\n  {listed}\n"
+            f"On a machine with network access, run: kdpl fetch {' '.join(self.names)} --to FOLDER\n"
+            "Then copy the folder here and source its env.sh."
         )
 
 
 def is_offline() -> bool:
-    """Whether nothing may be fetched: ``KDPL_OFFLINE`` is set, to anything but 0."""
+    """Whether downloads are forbidden: ``KDPL_OFFLINE`` is set, to anything but 0."""
     return os.environ.get("KDPL_OFFLINE", "0") not in ("", "0")
 
 
 def all_present(looks: Iterable[Callable[[], Any]]) -> list[Any]:
-    """What each of these functions returns.
+    """Call all functions and return their results.
 
     Raises:
-        Missing: naming the files that any of them lacks, not only those of the first.
+        Missing: naming the missing files of all functions, not only of the first.
     """
     found, files, names = [], [], []
     for look in looks:

@@ -1,7 +1,7 @@
-"""The one gate for files from outside: regular files alone, of bounded size, in UTF-8, of the right form.
+"""Safe readers for files given by users: only regular files, of limited size, in UTF-8 and of the expected form.
 
-Every reader raises an error of ours that names the file and, in text, the line. Nothing that is read is executed. What
-checkpoints hold is read by :mod:`kdpl.prompts.inert_files`, which opens them here.
+Their errors name the file and, for text, the line. Nothing that is read is ever executed. Checkpoints are checked here
+and then read by :mod:`kdpl.prompts.inert_files`.
 """
 
 import codecs
@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 2**28  # of a text file; ImageNet's split has a third of that
+MOST_BYTES = 2**28  # in a text file; ImageNet's split has a third of that
 MOST_CONFIGURATION_BYTES = 2**18
-MOST_DEPTH, MOST_NODES = 50, 100_000  # of YAML, aliases written out
+MOST_DEPTH, MOST_NODES = 50, 100_000  # in YAML, with aliases expanded
 NOT_AS_WRITTEN = re.compile(r".*:|[+-]?0[0-9_]+$")  # numbers of YAML: 1:30 is 90, 010 is 8
-MOST_CELL = 2**20  # characters
-MOST_GROWTH = 8  # times the size of an archive
+MOST_CELL = 2**20  # characters in a CSV cell
+MOST_GROWTH = 8  # unpacked size of an archive, relative to its own
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -36,48 +36,48 @@ KINDS = {
 
 
 def check_file(path: str | os.PathLike, what: str = "file", most: int | None = None) -> None:
-    """Refuse what is not a regular file: reading a pipe or a device may never end.
+    """Refuse anything but a regular file, because reading a pipe or a device may never end.
 
     Args:
-        what: what it should be, for the message.
-        most: bytes.
+        what: what the file should be, for the message.
+        most: maximum size in bytes.
 
     Raises:
-        FileNotFoundError: if nothing is there.
-        ValueError: if it is something else, or larger.
+        FileNotFoundError: if it does not exist.
+        ValueError: if it is something else, or too large.
     """
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
         if os.path.islink(path):
-            raise FileNotFoundError(f"{path} is a link to nothing; {_a(what)} is needed.") from error
-        raise FileNotFoundError(f"{path}: there is no {what} there.") from error
+            raise FileNotFoundError(f"{path} is a broken link; {_a(what)} is needed.") from error
+        raise FileNotFoundError(f"{path} does not exist; {_a(what)} is needed.") from error
     except NotADirectoryError as error:
-        raise FileNotFoundError(f"{path}: there is no {what} there; a part of this path is a file.") from error
+        raise FileNotFoundError(f"{path} does not exist: a part of this path is a file, not a folder.") from error
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise ValueError(f"{path} is a link that leads back to itself; {_a(what)} is needed.") from error
+        raise ValueError(f"{path} is a circular link; {_a(what)} is needed.") from error
     if kind := _kind_of(status):
         raise ValueError(f"{path} is {kind}; {_a(what)} is needed.")
     if most is not None and status.st_size > most:
-        raise ValueError(f"{path} has {status.st_size:,} bytes, and {_a(what)} has at most {most:,}.")
+        raise ValueError(f"{path} has {status.st_size:,} bytes; {_a(what)} may have at most {most:,}.")
 
 
 def fault_of_kind(path: str | os.PathLike) -> str:
-    """Why a path is no file that can be read, in a few words; empty if it is one."""
+    """Why a path is not a regular file, in a few words; empty if it is one."""
     try:
         return _kind_of(os.stat(path))
     except FileNotFoundError:
-        return "a link to nothing" if os.path.islink(path) else "missing"
+        return "a broken link" if os.path.islink(path) else "missing"
     except OSError as error:
-        return "a link that leads back to itself" if error.errno == errno.ELOOP else os.strerror(error.errno)
+        return "a circular link" if error.errno == errno.ELOOP else os.strerror(error.errno)
 
 
 def _kind_of(status: os.stat_result) -> str:
-    """What it is instead of a regular file; empty for one."""
+    """What kind of file it is; empty for a regular file."""
     kind = stat.S_IFMT(status.st_mode)
-    return "" if kind == stat.S_IFREG else KINDS.get(kind, "no file")
+    return "" if kind == stat.S_IFREG else KINDS.get(kind, "not a regular file")
 
 
 def _a(what: str) -> str:
@@ -92,7 +92,7 @@ def read_bytes(path: str | os.PathLike, what: str = "file", most: int = MOST_BYT
 
 
 def check_tensors_file(path: str | os.PathLike, what: str) -> None:
-    """Refuse a file of ``torch.save`` or TorchScript that would make torch unpack a tar, or fill the memory.
+    """Refuse a ``torch.save`` or TorchScript file that would make torch unpack a tar archive, or fill the memory.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`check_file`.
@@ -103,44 +103,42 @@ def check_tensors_file(path: str | os.PathLike, what: str) -> None:
             start = file.read(512)
         if start and not any(start):
             raise ValueError(f"{path} begins with zeros: it was not written to its end. It is no {what}.")
-        if tarfile.is_tarfile(path):  # torch would unpack it and open what it brings, such as a pipe
+        if tarfile.is_tarfile(path):  # torch would unpack it and open its members, such as a pipe
             raise ValueError(f"{path} is a tar archive; a {what} is needed.")
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 size = sum(member.file_size for member in archive.infolist())
             if size > MOST_GROWTH * os.path.getsize(path) + 2**24:
-                raise ValueError(f"{path} is refused: its parts grow to {size:,} bytes when they are unpacked.")
+                raise ValueError(f"{path} is refused: it would unpack to {size:,} bytes.")
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, UnicodeError, struct.error) as error:
-        raise ValueError(f"{path} is no {what}, or is damaged ({error}).") from error
+        raise ValueError(f"{path} is not a {what}, or is damaged ({error}).") from error
 
 
 def read_text(path: str | os.PathLike, what: str = "text file", most: int = MOST_BYTES) -> str:
-    """A text in UTF-8, with or without the mark that Windows puts at its start, or in UTF-16 with one.
+    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Raises:
-        ValueError: also if it is in another encoding.
+        ValueError: as :func:`check_file`, or if it is in another encoding.
     """
     return decoded(read_bytes(path, what, most), path)
 
 
 def decoded(content: bytes, path: str | os.PathLike) -> str:
-    """The text of a file's bytes, as :func:`read_text` has it."""
+    """Decode the bytes of a file, as :func:`read_text` does."""
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise ValueError(
-            f"{path} is not text in UTF-8: line {line} has an {error.reason}. Save it in that encoding."
-        ) from error
+        raise ValueError(f"{path} is not UTF-8 text: line {line} has an {error.reason}. Save it as UTF-8.") from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"{path}, line {line}: there is a zero byte; this is not a text file.")
+        raise ValueError(f"{path}, line {line}: it contains a zero byte, so this is not a text file.")
     return text
 
 
 def read_lines(path: str | os.PathLike, what: str = "text file") -> list[str]:
-    """The lines that are not empty, without spaces around them."""
+    """The non-empty lines of a file, without surrounding spaces."""
     return [line.strip() for line in read_text(path, what).splitlines() if line.strip()]
 
 
@@ -150,7 +148,7 @@ def read_json(path: str | os.PathLike, what: str = "JSON file", most: int = MOST
 
 
 def parse_json(text: str, where: str | os.PathLike) -> Any:
-    """Plain values from JSON; the numbers NaN and Infinity, and keys that come twice, are no JSON here.
+    """Parse JSON strictly: NaN, Infinity and duplicate keys are errors.
 
     Args:
         where: the file, for messages.
@@ -163,37 +161,33 @@ def parse_json(text: str, where: str | os.PathLike) -> Any:
     except json.JSONDecodeError as error:
         if not text.strip():
             raise ValueError(f"{where} is empty.") from error
-        page = " It is a web page: what was saved is a login or an error page." if text.lstrip()[:1] == "<" else ""
-        cut = (
-            ""
-            if page or text.rstrip()[-1:] in ("}", "]")
-            else f" It ends in the middle, after {len(text):,} characters: cut off."
-        )
+        page = " It is a web page, probably a login or an error page." if text.lstrip()[:1] == "<" else ""
+        cut = "" if page or text.rstrip()[-1:] in ("}", "]") else f" It is cut off after {len(text):,} characters."
         raise ValueError(f"{where}, line {error.lineno}: this is not valid JSON ({error.msg}).{page}{cut}") from error
     except RecursionError as error:
-        raise ValueError(f"{where}: its brackets are nested too deeply.") from error
+        raise ValueError(f"{where}: brackets are nested too deeply.") from error
     except ValueError as error:
         reason = "it has a number of thousands of digits" if "int_max_str_digits" in str(error) else error
         raise ValueError(f"{where}: {reason}") from error
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"this is not valid JSON: it has the number {name}")
+    raise ValueError(f"this is not valid JSON: it contains {name}")
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the key {name!r} comes more than once")
+        raise ValueError(f"the key {name!r} occurs more than once")
     return content
 
 
 def csv_rows(text: str, where: str | os.PathLike, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV that are not empty, each with the line on which it ends, from 1.
+    """Yield the non-empty rows of a CSV, each with the line number on which it ends.
 
     Raises:
-        ValueError: if a quote is not closed, a cell is endless, or a row has not as many cells as the first.
+        ValueError: if a quote is not closed, a cell is too long, or a row has not as many cells as the first.
     """
     csv.field_size_limit(MOST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -205,8 +199,8 @@ def csv_rows(text: str, where: str | os.PathLike, delimiter: str = ",") -> Itera
             n_cells = n_cells or len(row)
             if len(row) != n_cells:
                 raise ValueError(
-                    f"{where}, line {reader.line_num}: {len(row)} cells, and the lines above have {n_cells}. A cell "
-                    f"with {delimiter!r} in it needs quotes."
+                    f"{where}, line {reader.line_num}: {len(row)} cells, but the lines above have {n_cells}. A cell "
+                    f"that contains {delimiter!r} must be quoted."
                 )
             yield reader.line_num, row
     except csv.Error as error:
@@ -215,19 +209,19 @@ def csv_rows(text: str, where: str | os.PathLike, delimiter: str = ",") -> Itera
 
 
 def read_yaml(path: str | os.PathLike, what: str = "YAML file of settings") -> dict[str, Any]:
-    """Keys and plain values of a YAML file: no key twice, no merge keys, no tags, no endless aliases.
+    """Keys and plain values of a YAML file; refuses duplicate keys, merge keys, tags and runaway aliases.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`check_file`; if the file is something else.
+        FileNotFoundError, ValueError: as :func:`check_file`, or if its content is something else.
     """
-    import yaml  # what a library needs to train and predict is without it
+    import yaml  # not needed to train and predict with the library
 
     if Path(path).suffix.lower() not in (".yaml", ".yml", ".json"):
-        raise ValueError(f"{path} is not a {what}: its name ends in .yaml. Nothing that is executed is read here.")
+        raise ValueError(f"{path} is not a {what}: its name must end in .yaml. Code is never read from here.")
     text = read_text(path, what, MOST_CONFIGURATION_BYTES)
     content, loader = {}, None
     try:
-        loader = yaml.SafeLoader(text)  # that of C overflows its stack where this one says that it went too deep
+        loader = yaml.SafeLoader(text)  # the loader in C overflows its stack where this one raises RecursionError
         node = loader.get_single_node()
         if problem := node and _problem_of(node):
             raise yaml.MarkedYAMLError(None, None, problem[1], problem[0].start_mark)
@@ -239,26 +233,26 @@ def read_yaml(path: str | os.PathLike, what: str = "YAML file of settings") -> d
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: this is not a {what} ({' '.join(str(error).split())}).") from error
     except RecursionError as error:
-        raise ValueError(f"{path}: it is nested too deeply.") from error
-    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:  # of a date, or a number
+        raise ValueError(f"{path}: nested too deeply.") from error
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:  # of a date or number
         raise ValueError(f"{path}: this is not a {what} ({error}).") from error
     finally:
         if loader:
             loader.dispose()
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a {what}: it holds {type(content).__name__}, and `key: value` is needed.")
+        raise ValueError(f"{path} is not a {what}: it has a {type(content).__name__} instead of `key: value` lines.")
     return content
 
 
 def _problem_of(root: Any) -> tuple[Any, str] | None:
-    """A node of YAML that settings cannot have, and why; every node counts as often as aliases repeat it."""
+    """A YAML node that settings must not have, and why; a node counts once for each alias that repeats it."""
     sizes: dict[int, int] = {}
 
     def look(node: Any, above: tuple[int, ...]) -> tuple[Any, str] | None:
         if id(node) in above:
-            return node, "an alias (*) leads back to itself"
+            return node, "an alias (*) refers to itself"
         if len(above) > MOST_DEPTH:
-            return node, "it is nested too deeply"
+            return node, "nested too deeply"
         if id(node) in sizes:
             return None
         if node.id == "scalar" and node.tag.endswith((":int", ":float")) and NOT_AS_WRITTEN.match(node.value):
@@ -272,7 +266,7 @@ def _problem_of(root: Any) -> tuple[Any, str] | None:
             if problem := look(child, (*above, id(node))):
                 return problem
         sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children)
-        return (node, f"its aliases (*) make more than {MOST_NODES:,} values") if sizes[id(node)] > MOST_NODES else None
+        return (node, f"its aliases (*) expand to over {MOST_NODES:,} values") if sizes[id(node)] > MOST_NODES else None
 
     return look(root, ())
 
@@ -281,6 +275,6 @@ def _problem_of_keys(keys: list[Any]) -> tuple[Any, str] | None:
     for key in keys:
         if not key.tag.endswith(":str"):
             merges = key.tag.endswith(":merge")
-            return key, "merge keys (<<) are not read here" if merges else "a key that is no text; put it into quotes"
+            return key, "merge keys (<<) are not supported" if merges else "a key is not text; put it in quotes"
     counts = Counter(key.value for key in keys)
-    return next(((key, f"the key {key.value!r} comes twice") for key in keys if counts[key.value] > 1), None)
+    return next(((key, f"the key {key.value!r} occurs twice") for key in keys if counts[key.value] > 1), None)

@@ -1,4 +1,4 @@
-"""What a training will take: time, memory and disk, extrapolated from a few seconds of the real computation."""
+"""Predicting time, memory and disk space of a training run from a few seconds of the real computation."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from .clip.text_encoder import PARTS
 from .distillation.teacher import teacher_names
 from .methods import METHODS
 
-FORWARD_SHARE = 1 / 3  # of a step over texts: what recomputing adds
-BYTES_OF_A_KEY = 40  # of a cached feature, beside its numbers
+FORWARD_SHARE = 1 / 3  # share of the forward pass in a text step, which recomputation adds
+BYTES_PER_KEY = 40  # overhead of a cached feature
 
 
 class Workload(NamedTuple):
-    """A training and its evaluations, as far as its costs depend on it.
+    """Everything that determines the costs of a training run and its evaluations.
 
     Attributes:
-        method: empty of zero-shot classifiers.
-        teacher: empty where labels are learned from.
-        n_classes: in a step: of the dataset, or those that class-agnostic training keeps.
-        n_images, n_test: for training in an epoch; for the evaluation.
-        epochs: 0 of an evaluation alone.
-        views: features of each image over the training.
-        cache_bytes: of a cached number, 2 or 4; 0 without a cache.
-        images, tested_on: what tells training and test images from those of other workloads that share a cache.
+        method: empty for zero-shot classifiers.
+        teacher: empty for training with labels.
+        n_classes: number of classes per step: the dataset's, or those that class-agnostic training keeps.
+        n_images, n_test: number of training images per epoch; number of test images.
+        epochs: 0 for an evaluation only.
+        views: number of different views of each image over the whole training.
+        cache_bytes: bytes per cached number, 2 or 4; 0 without a cache.
+        images, tested_on: identify training and test images among workloads that share a cache.
     """
 
     method: str
@@ -52,15 +52,15 @@ class Workload(NamedTuple):
 
 @dataclass
 class Forecast:
-    """What a workload takes.
+    """The predicted costs of a workload.
 
     Attributes:
-        first_epoch: seconds, where all frozen features have to be computed.
-        later_epoch: seconds of an epoch whose features are known.
-        total: seconds, evaluations included.
-        memory: bytes at the peak, of the card or of the whole process.
-        disk: bytes of a cache for it.
-        in_chunks: whether the text tower takes the classes in parts, recomputed in the backward pass.
+        first_epoch: seconds for an epoch in which all frozen features have to be computed.
+        later_epoch: seconds for an epoch whose frozen features are known.
+        total: seconds, including evaluations.
+        memory: peak in bytes, of GPU memory or of the whole process.
+        disk: bytes in the feature cache.
+        in_chunks: whether the text tower processes the classes in chunks, some of which are recomputed.
     """
 
     first_epoch: float
@@ -72,19 +72,19 @@ class Forecast:
 
 
 class Planner:
-    """Forecasts of trainings, one after the other on one device."""
+    """Forecasts for workloads that run one after the other on one device."""
 
     def __init__(self, device: torch.device, load: Callable[[str], LoadedCLIP] = load_clip):
         """
         Args:
-            load: what gives a CLIP by its name.
+            load: loads a CLIP by name.
         """
         self.measured = Calibration(device, load)
         self.memory, self._process = total_memory(device), memory_status("VmRSS") if device.type == "cpu" else 0
-        self._cached: dict[tuple, int] = {}  # views that a shared cache has by then
+        self._cached: dict[tuple, int] = {}  # views that a shared cache already has
 
     def forecast(self, work: Workload) -> Forecast:
-        """The costs of one more workload; features that an earlier one has brought into the cache cost nothing."""
+        """Predict the costs of the next workload; features that earlier workloads have cached cost nothing."""
         student = self.measured.tower(work.student, work.precision)
         test = self._test_seconds(work, student)
         memory = self._process + self.beside_the_process(work, self.memory)
@@ -92,16 +92,16 @@ class Planner:
             return Forecast(0.0, 0.0, test, memory, 0, False)
         line, towers = self._line(work), self._frozen_towers(work)
         at_once = self.classes_at_once(work, self.memory)
-        seconds_a_view = sum(tower.seconds for tower in towers)
-        bytes_a_view = sum(tower.width for tower in towers) * work.cache_bytes + BYTES_OF_A_KEY
+        seconds_per_view = sum(tower.seconds for tower in towers)
+        bytes_per_view = sum(tower.width for tower in towers) * work.cache_bytes + BYTES_PER_KEY
 
         n_recomputed = work.n_classes - (1 - 1 / PARTS) * at_once if work.n_classes > at_once else 0
         step = line.seconds[0] + line.seconds[1] * (work.n_classes + FORWARD_SHARE * n_recomputed)
         steps = max(1, work.n_images // work.batch_size) * step
-        decoding = work.n_images * self.measured.seconds_a_picture(work.student)
+        decoding = work.n_images * self.measured.seconds_per_picture(work.student)
         reads_images = METHODS[work.method].learner.learns_visual
         known = steps + (self._waiting(decoding, steps, work) if reads_images else 0.0)
-        computing = steps + work.n_images * seconds_a_view
+        computing = steps + work.n_images * seconds_per_view
         new = computing + self._waiting(decoding, computing, work)
         n_new = self._new_views(work)
         return Forecast(
@@ -109,16 +109,16 @@ class Planner:
             later_epoch=known,
             total=n_new * new + (work.epochs - n_new) * known + test,
             memory=memory,
-            disk=n_new * work.n_images * bytes_a_view if work.cache_bytes else 0,
+            disk=n_new * work.n_images * bytes_per_view if work.cache_bytes else 0,
             in_chunks=n_recomputed > 0,
         )
 
     def beside_the_process(self, work: Workload, memory: int, larger_groups: float = 1.0) -> int:
-        """Bytes at the peak of a workload: weights, and the largest activations, as frozen towers and steps take turns.
+        """Peak bytes of a workload: all weights, and the largest activations, since towers and steps take turns.
 
         Args:
-            memory: bytes of the device.
-            larger_groups: images in the groups that towers compute there, relative to this device.
+            memory: memory of the device in bytes.
+            larger_groups: size of the groups that frozen towers process there, relative to this device.
         """
         towers = {self.measured.tower(work.student, work.precision), *self._frozen_towers(work)}
         activations = [tower.activations * larger_groups for tower in towers]
@@ -129,14 +129,14 @@ class Planner:
         return sum(tower.weights for tower in towers) + int(max(activations))
 
     def classes_at_once(self, work: Workload, memory: int) -> int:
-        """Classes whose texts go through the tower together on a device with so many bytes."""
+        """Number of classes that the text tower processes without recomputation, given a device's bytes of memory."""
         return min(work.n_classes, self._line(work).classes_at_once(memory))
 
     def _line(self, work: Workload) -> StepLine:
         return self.measured.line(work.method, work.settings, work.student, work.batch_size, work.precision)
 
     def _frozen_towers(self, work: Workload) -> list[Tower]:
-        """Those that compute features for the steps."""
+        """The towers that compute features for training steps."""
         if not work.epochs:
             return []
         names = teacher_names(work.teacher) if work.teacher else []
@@ -147,17 +147,17 @@ class Planner:
         return towers
 
     def _test_seconds(self, work: Workload, student: Tower) -> float:
-        """Of a pass over the test images; nothing where the cache has their features by then."""
+        """Seconds for a pass over the test images; 0 if their features are already cached."""
         frozen = not work.method or not METHODS[work.method].learner.learns_visual
         kind = ("test", work.tested_on, work.student, work.precision)
         if frozen and work.cache_bytes and self._cached.get(kind, 0):
             return 0.0
         self._cached[kind] = int(frozen)
-        picture = self.measured.seconds_a_picture(work.student) / max(1, work.n_workers)
+        picture = self.measured.seconds_per_picture(work.student) / max(1, work.n_workers)
         return work.n_test * (student.seconds + picture)
 
     def _new_views(self, work: Workload) -> int:
-        """The epochs whose frozen features are not known by then."""
+        """Number of epochs whose frozen features are not yet known."""
         if not work.cache_bytes:
             return min(work.views, work.epochs)
         kind = (work.images, work.student, work.teacher, work.precision, work.teacher_precision)
@@ -166,13 +166,13 @@ class Planner:
         return max(0, min(work.views, work.epochs) - before)
 
     def _waiting(self, decoding: float, computing: float, work: Workload) -> float:
-        """Seconds of an epoch in which steps wait for pictures."""
+        """Seconds per epoch that steps wait for images."""
         return decoding if work.n_workers == 0 else max(0.0, decoding / min(work.n_workers, n_cores()) - computing)
 
 
 def in_words(forecasts: Iterable[tuple[str, Forecast]]) -> str:
-    """A table with one line per workload, and the sum."""
-    lines = [f"{'first epoch':>12} {'later ones':>12} {'in total':>12} {'memory':>9} {'cache':>9}  what"]
+    """A table with one line per workload, and the total."""
+    lines = [f"{'first epoch':>12} {'later epochs':>12} {'total':>12} {'memory':>9} {'cache':>9}  run"]
     total, disk = 0.0, 0
     for what, forecast in forecasts:
         total, disk = total + forecast.total, disk + forecast.disk
@@ -181,7 +181,7 @@ def in_words(forecasts: Iterable[tuple[str, Forecast]]) -> str:
             f"{duration(forecast.first_epoch):>12} {duration(forecast.later_epoch):>12} {duration(forecast.total):>12} "
             f"{forecast.memory / 1e9:>6.1f} GB {forecast.disk / 1e9:>6.2f} GB  {what}{chunks}"
         )
-    return "\n".join([*lines, f"{duration(total)} in all, {disk / 1e9:.2f} GB of features"])
+    return "\n".join([*lines, f"total: {duration(total)}, {disk / 1e9:.2f} GB of cached features"])
 
 
 def duration(seconds: float) -> str:

@@ -1,10 +1,10 @@
-"""Random streams that depend on names and numbers alone, not on what was drawn before."""
+"""Random streams that depend only on names and numbers, not on what was drawn before."""
 
 import zlib
 
 
 def stream_seed(*names: int | str) -> int:
-    """A seed for a random stream of its own, such as ("order", seed, epoch): 0 .. 2**32 - 1.
+    """A seed from 0 to 2**32 - 1 for the random stream with this name, such as ("order", seed, epoch).
 
     >>> stream_seed("order", 1, 0) == stream_seed("order", 1, 0) != stream_seed("order", 1, 1)
     True

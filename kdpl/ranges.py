@@ -1,4 +1,4 @@
-"""What values a setting may have: declared beside its default, told in every message, checked in one place."""
+"""Ranges of settings: declared beside the default, quoted in every message, checked in one place."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,10 +9,10 @@ LONGEST_TEXT, MOST_SHOWN = 4096, 200  # characters
 
 
 class Range(NamedTuple):
-    """The values of a setting.
+    """The values that a setting may have.
 
     Attributes:
-        words: what they are, as in "it takes a whole number from 1".
+        words: a description, as in "it takes a whole number from 1".
     """
 
     words: str
@@ -25,10 +25,10 @@ class Range(NamedTuple):
         return f"it takes {self.words}" if choices == self.words else f"choose from {choices}"
 
     def check(self, name: str, value: Any) -> None:
-        """Refuse a value that is not among them.
+        """Refuse a value outside the range.
 
         Raises:
-            ValueError: with the setting's name, the value and what is possible.
+            ValueError: with the setting's name, the value and the range.
         """
         if not self.holds(value):
             raise ValueError(f"{name} is {shown(value)}; {self.told}.")
@@ -55,7 +55,7 @@ def whole(least: int, most: int = LARGEST, *others: int, meaning: str = "") -> R
 
 
 def real(least: float = -LARGEST, most: float = LARGEST, above: float | None = None) -> Range:
-    """Finite numbers from ``least``, or above ``above``, to ``most``."""
+    """Finite numbers from ``least`` (or greater than ``above``) to ``most``."""
     start = f"above {above:g}" if above is not None else f"from {least:g}" if least > -LARGEST else ""
     words = " ".join(filter(None, ["a number", start, f"to {most:g}"]))
 
@@ -72,15 +72,15 @@ def one_of(*names: str) -> Range:
 
 
 def text(empty: bool = True) -> Range:
-    """Text that can be printed and be part of a path."""
+    """Text that can be printed and used in a path."""
     return Range(
-        f"text of {0 if empty else 1} to {LONGEST_TEXT:,} characters, in Unicode and without control characters",
+        f"text of {0 if empty else 1} to {LONGEST_TEXT:,} characters, valid Unicode without control characters",
         lambda value: isinstance(value, str) and is_plain(value) and (empty or bool(value.strip())),
     )
 
 
 def is_plain(value: str) -> bool:
-    """Whether text has no control characters, can be written as UTF-8, and is not endless."""
+    """Whether text has no control characters, can be encoded as UTF-8, and is not too long."""
     return len(value) <= LONGEST_TEXT and not any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in value)
 
 
@@ -88,13 +88,13 @@ FLAG = Range("True or False", lambda value: isinstance(value, bool))
 
 
 def or_empty(values: Range) -> Range:
-    """These values, or an empty one that leaves the choice to the student."""
-    words = f"{values.words}, or an empty value for what the student wants"
+    """These values, or an empty value, which stands for the student's own."""
+    words = f"{values.words}, or an empty value for the student's own"
     return Range(words, lambda value: value in ((), [], "") or values.holds(value))
 
 
 def several(each: Range, n: int | None = None, rising: bool = False) -> Range:
-    """A list or tuple of ``n`` such values, or of any number of them."""
+    """A list or tuple of ``n`` values, or of any number of them."""
     what = f"{n} values" if n else "a list of values"
     return Range(
         f"{what}, each {each.words}{', the smaller one first' * rising}",
@@ -114,19 +114,19 @@ PLAIN = Range(
 
 
 def like(default: Any) -> Range:
-    """Values of the default's kind, for a setting of which nothing else is declared."""
+    """Values of the same type as the default, for settings without a declared range."""
     kinds = {bool: FLAG, int: whole(-LARGEST), float: real(), str: text(), list: several(PLAIN), tuple: several(PLAIN)}
     return kinds.get(type(default), Range("any value", lambda value: True))
 
 
 def check_all(values: Mapping[str, Any], ranges: Mapping[str, Range], defaults: Mapping[str, Any]) -> None:
-    """Refuse the first value that is not in the range of its setting.
+    """Refuse the first value outside the range of its setting.
 
     Args:
-        defaults: where no range is declared, values are of the default's kind.
+        defaults: where no range is declared, values must have the type of the default.
 
     Raises:
-        ValueError: with the setting's name, the value and what is possible.
+        ValueError: with the setting's name, the value and the range.
     """
     for name, value in values.items():
         (ranges.get(name) or like(defaults.get(name))).check(name, value)

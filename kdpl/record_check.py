@@ -1,4 +1,4 @@
-"""Whether the content of a record is possible: kinds of values, and numbers that fit together."""
+"""Plausibility of a run record: types of values, and numbers that fit together."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +50,7 @@ VISIBLE = {"train_images": _or_none(_COUNT), "labels_used": _or_none(FLAG), "cla
 
 
 def check_record(content: Mapping[str, Any]) -> None:
-    """Refuse a record whose values are of another kind, or whose counts cannot be.
+    """Refuse a record with values of the wrong type, or with impossible counts.
 
     Raises:
         ValueError: naming the first such value.
@@ -72,7 +72,7 @@ def check_record(content: Mapping[str, Any]) -> None:
 
 def _check(content: Mapping[str, Any], known: Mapping[str, Range], needed: Any, where: str) -> None:
     if missing := [name for name in needed if name not in content]:
-        raise ValueError(f"is not whole: it has no {where}{', no '.join(missing)}")
+        raise ValueError(f"is incomplete: it has no {where}{', no '.join(missing)}")
     for name, values in known.items():
         if name in content:
             values.check(f"is not possible: {where}{name}", content[name])

@@ -1,4 +1,4 @@
-"""Files that can be fetched, and what tells whether the right one came."""
+"""Files that can be downloaded, and checks that the right one arrived."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +8,14 @@ from .fingerprints import hash_of
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that can be fetched.
+    """A file that can be downloaded.
 
     Attributes:
-        name: of the file.
-        urls: mirrors of the same bytes, the best first.
-        hash: "md5:..." or "sha256:...", where it is known.
-        size: in bytes where it is known, else 0.
-        by_hand: what to know if no address works.
+        name: the file's name.
+        urls: mirrors of the same bytes, best first.
+        hash: "md5:..." or "sha256:...", if known.
+        size: in bytes, or 0 if unknown.
+        by_hand: advice for users who have to download it themselves.
     """
 
     name: str
@@ -23,29 +23,29 @@ class RemoteFile:
     hash: str = ""
     size: int = 0
     by_hand: str = ""
-    space = 1  # how many times its size it will take on the disk
+    space = 1  # disk space that it will take, as a multiple of its size
 
     def fault(self, path: Path) -> str | None:
         """Why ``path`` is not this file, or None."""
         with open(path, "rb") as content:
             head = content.read(512).lstrip().lower()
         if head.startswith((b"<!doctype html", b"<html", b"<?xml")):
-            return "a web page came in place of the file"
+            return "a web page arrived instead of the file"
         size = path.stat().st_size
         if self.size and size != self.size:
-            return f"{size:,} bytes arrived; the file has {self.size:,}"
+            return f"{size:,} bytes arrived, but the file should have {self.size:,}"
         if self.hash:
             kind, expected = self.hash.split(":")
             found = hash_of(path, kind)
             if found != expected:
-                return f"what arrived has the {kind.upper()} hash {found}, not {expected}"
-        return "an empty file came" if not size else None
+                return f"the downloaded file has the {kind.upper()} hash {found}, not {expected}"
+        return "an empty file arrived" if not size else None
 
     def manual_route(self, path: Path, reasons: list[str]) -> str:
-        """What went wrong with each mirror, and how to get the file to ``path`` by hand."""
-        what = "could not be fetched:" if reasons else "has to be fetched by hand."
+        """What went wrong with each mirror, and how to put the file at ``path`` by hand."""
+        what = "could not be downloaded:" if reasons else "has to be downloaded by hand."
         lines = [f"{self.name} {what}", *reasons, *[self.by_hand] * bool(self.by_hand)]
         if self.urls:
-            advice = "Check the connection, or do it by hand" if reasons else "By hand"
-            lines += [f"{advice}: open one of these in a browser,", *(f"  {url}" for url in self.urls)]
+            advice = "Check the connection, or download it by hand: open" if reasons else "Open"
+            lines += [f"{advice} one of these in a browser,", *(f"  {url}" for url in self.urls)]
         return "\n".join([*lines, f"put the file at\n  {path}\nand run the same command again."])

@@ -1,4 +1,4 @@
-"""The record of a run, ``results.json``: what was done, on what, with which result; written last, when all is done."""
+"""The record of a run, ``results.json``: settings, data and results, written last, once the run has finished."""
 
 import os
 import time
@@ -21,19 +21,19 @@ FORMAT = 1
 
 
 class Unfinished(ValueError):
-    """A record says that its run was not finished."""
+    """A record of a run that has not finished."""
 
 
 @dataclass
 class Evaluation:
-    """One accuracy on one test set.
+    """The result on one test set.
 
     Attributes:
-        subsample: all, base, new.
-        accuracy: percent; None is worked out from the counts.
-        total: images; None where a log does not tell, as the counts.
+        subsample: classes: "all", "base" or "new".
+        correct, total: numbers of images; None if a log does not give them.
+        accuracy: percent; computed from the counts if None.
         per_class: class name, correct and total images of each class.
-        details: further numbers by name.
+        details: other numbers by name.
     """
 
     dataset: str
@@ -49,19 +49,19 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         if self.total is not None and not self.total > 0:
-            raise ValueError(f"was evaluated on {self.total} images of {self.dataset}")
+            raise ValueError(f"reports an evaluation on {self.total} images of {self.dataset}")
         if self.accuracy is None and self.total and self.correct is not None:
             self.accuracy = 100.0 * self.correct / self.total
 
     @property
     def test_set(self) -> tuple[int | None, str | None]:
-        """Results on different images or classes are not comparable."""
+        """Identifies the test images and classes; results that differ in it cannot be compared."""
         return self.total, self.classnames_sha256
 
 
 @dataclass
 class Visible:
-    """What a training saw: ``classnames`` are those of the "dataset" or of a "vocabulary"; None: not recorded."""
+    """What training had access to: ``classnames`` is "dataset" or "vocabulary"; None means not recorded."""
 
     train_images: int | None = None
     labels_used: bool | None = None
@@ -70,15 +70,15 @@ class Visible:
 
 @dataclass
 class RunRecord:
-    """What is known of a run; facts that were recorded later than the first edition are optional.
+    """Everything recorded about a run; fields added after version 0.1 are optional.
 
     Attributes:
         mode: "train" or "eval".
-        visible: of a training.
+        visible: what training had access to.
         numerics: which kinds of kernels were allowed.
-        prompts_sha256: tells which prompts the results belong to, whatever folder had them.
-        preprocessing: of the images: size in pixels, mean, standard deviation, way of resizing, interpolation.
-        model_dir: of an evaluation: the output folder of its training.
+        prompts_sha256: identifies the prompts that were evaluated, wherever they were stored.
+        preprocessing: image size in pixels, mean, standard deviation, resizing and interpolation.
+        model_dir: for an evaluation: the output folder of the training run.
         phases: seconds and peak memory of each phase.
     """
 
@@ -113,19 +113,19 @@ class RunRecord:
 
     @property
     def accuracies(self) -> list[dict[str, Any]]:
-        """What prompt files say about the evaluations."""
+        """The evaluations in the form that prompt files store."""
         facts = ("dataset", "split", "subsample", "accuracy", "correct", "total")
         return [{name: getattr(result, name) for name in facts} for result in self.evaluations]
 
     def same_student(self, other: "RunRecord") -> bool:
-        """Whether two runs are of one student: its tensors where both tell, else its weights file."""
+        """Whether two runs have the same student, judging by its tensors if both record them, else by its file."""
         if self.student_fingerprint and other.student_fingerprint:
             return self.student_fingerprint == other.student_fingerprint
         ours, theirs = self.weights_sha256.get("student"), other.weights_sha256.get("student")
         return ours == theirs or None in (ours, theirs)
 
     def weights_now(self) -> dict[str, str]:
-        """The hashes of the weights, those of files taken anew: names of OpenAI and open_clip stay what they are."""
+        """The hashes of the weights; those of local files, whose content may have changed, are recomputed."""
         weights = dict(self.weights_sha256)
         for role, name in (("student", self.backbone), ("teacher", self.teacher)):
             file = DEMO_WEIGHTS.get(name, name)
@@ -134,13 +134,13 @@ class RunRecord:
         return weights
 
     def add_evaluation(self, split: str, numbers: dict[str, Any]) -> None:
-        """Add the numbers of an evaluation on the dataset and the classes of this run."""
+        """Add an evaluation on the dataset and classes of this run."""
         where = {"dataset": self.dataset, "split": split, "subsample": self.subsample}
         self.evaluations.append(evaluation_of(where | numbers))
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measure seconds and peak memory of a phase; what it took earlier counts in."""
+        """Measure seconds and peak memory of a phase, added to those of earlier parts of it."""
         start = time.monotonic()
         reset_peak_memory()
         try:
@@ -153,7 +153,7 @@ class RunRecord:
             }
 
     def write(self, directory: str | Path) -> None:
-        """Write ``results.json``, atomically; it says that the run is finished."""
+        """Write ``results.json`` atomically, which marks the run as finished."""
         evaluations = []
         for evaluation in self.evaluations:
             entry = asdict(evaluation)
@@ -165,7 +165,7 @@ class RunRecord:
 
 
 def record_of(cfg: Any) -> RunRecord:
-    """The record of a run with this configuration that has not begun."""
+    """A new record for a run with this configuration."""
     return RunRecord(
         mode="eval", trainer=cfg.TRAINER.NAME, dataset=cfg.DATASET.NAME, subsample=cfg.DATASET.SUBSAMPLE_CLASSES,
         seed=cfg.SEED, shots=cfg.DATASET.NUM_SHOTS, backbone=cfg.MODEL.BACKBONE.NAME, config=plain_config(cfg),
@@ -177,7 +177,7 @@ def read_record(file: Path) -> RunRecord:
 
     Raises:
         FileNotFoundError: if there is none.
-        Unfinished: if the run was not finished.
+        Unfinished: if the run has not finished.
         ValueError: if the file is something else.
     """
     try:
@@ -185,7 +185,7 @@ def read_record(file: Path) -> RunRecord:
     except ValueError as error:
         raise ValueError(f"cannot be read ({str(error).removeprefix(str(file)).strip(' ,:.')})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"is not a record of the known format {FORMAT}")
+        raise ValueError(f"is not a record in the known format {FORMAT}")
     if content.get("status") != "finished":
         raise Unfinished(f"is not finished (status {content.get('status')!r})")
     try:
@@ -198,12 +198,12 @@ def read_record(file: Path) -> RunRecord:
         record.visible = record.visible and Visible(**_known(Visible, record.visible))
         record.evaluations = [_evaluation(entry, record) for entry in record.evaluations]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"is not whole ({type(error).__name__}: {error})") from error
+        raise ValueError(f"is incomplete ({type(error).__name__}: {error})") from error
     return record
 
 
 def finished_record(file: Path) -> RunRecord | None:
-    """The record of a finished run; None if there is none.
+    """The record of a finished run, or None.
 
     Raises:
         ValueError: if the file is something else.
@@ -213,7 +213,7 @@ def finished_record(file: Path) -> RunRecord | None:
     except (FileNotFoundError, NotADirectoryError, Unfinished):
         return None
     except ValueError as error:
-        raise ValueError(f"{file} is not a record of a run: it {error}. Remove it to run again.") from error
+        raise ValueError(f"{file} is not a valid run record: it {error}. Remove it to run again.") from error
 
 
 def _evaluation(entry: Mapping[str, Any], record: RunRecord) -> Evaluation:
@@ -225,7 +225,7 @@ def _evaluation(entry: Mapping[str, Any], record: RunRecord) -> Evaluation:
 
 
 def evaluation_of(entry: Mapping[str, Any]) -> Evaluation:
-    """An evaluation from numbers by name."""
+    """Make an evaluation from numbers by name."""
     known = _known(Evaluation, entry)
     return Evaluation(**known, details={key: entry[key] for key in entry if key not in known})
 

@@ -1,4 +1,4 @@
-"""Settings as plain values by dotted key, and whether those of two runs are the same."""
+"""Settings as plain values by dotted key, and comparing those of two runs."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from .names import did_you_mean
 from .ranges import Range, like, shown
 
-AUTO = "auto"  # a value that leaves the choice to the program
+AUTO = "auto"  # the program chooses
 
 
 def flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
@@ -22,10 +22,10 @@ def flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 def changed_settings(
     before: Mapping[str, object], now: Mapping[str, object], defaults: Mapping[str, object]
 ) -> dict[str, tuple[object, object]]:
-    """The settings that differ, each with its value before and now.
+    """The settings that differ, each with its old and new value.
 
-    A setting that one side does not have was not known when that was written: it counts as having its default. AUTO now
-    stands for whatever it was before.
+    A setting that is missing on one side did not exist when that side was written, and counts as its default. A new
+    value of AUTO matches any old value.
 
     >>> changed_settings({"lr": 1, "PREC": "fp16"}, {"lr": 2, "PREC": "auto"}, {})
     {'lr': (1, 2)}
@@ -39,7 +39,7 @@ def changed_settings(
 def check_settings(
     file: Path, before: Mapping[str, object], now: Mapping[str, object], defaults: Mapping[str, object]
 ) -> None:
-    """Refuse to continue with ``now`` what ``file`` says was begun with ``before``.
+    """Refuse to resume with settings ``now`` a run that ``file`` says was started with ``before``.
 
     Raises:
         ValueError: listing the settings that differ.
@@ -54,12 +54,12 @@ def check_settings(
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration as nested dictionaries of plain values, sorted by key."""
+    """A configuration as nested plain dictionaries, sorted by key."""
     return {key: plain_config(value) if isinstance(value, dict) else value for key, value in sorted(config.items())}
 
 
 def check_keys(config: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
-    """Refuse a key that does not exist; the closest ones and those beside it are listed."""
+    """Refuse an unknown key; the message lists similar keys and those of its group."""
     known = list(flat(config))
     nodes = {key[:place] for key in known for place, sign in enumerate(key) if sign == "."}
     for key in keys:
@@ -67,16 +67,16 @@ def check_keys(config: Mapping[str, Any], keys: Iterable[str], where: str) -> No
             continue
         if key in nodes:
             below = ", ".join(get_node(config, key))
-            raise ValueError(f"{key} in {where} is a group of settings; name one of {below}.")
+            raise ValueError(f"{key} in {where} is a group of settings; choose one of {below}.")
         node = key.rpartition(".")[0]
         listed = (
-            f"{node} has {', '.join(get_node(config, node))}" if node in nodes else f"there are {', '.join(config)}"
+            f"{node} has {', '.join(get_node(config, node))}" if node in nodes else f"groups are {', '.join(config)}"
         )
         raise ValueError(f"Unknown key {key!r} in {where}{did_you_mean(key, known)}; {listed}.")
 
 
 def get_node(config: Mapping[str, Any], path: str) -> Any:
-    """The node that a dotted path names; empty: the root."""
+    """The node at a dotted path; the root for an empty path."""
     for key in filter(None, path.split(".")):
         config = config[key]
     return config

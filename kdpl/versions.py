@@ -1,4 +1,4 @@
-"""The version of this package, and of all that numbers depend on."""
+"""Versions of this package and of everything that results depend on."""
 
 import platform
 from importlib import metadata
@@ -8,7 +8,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "clip-anytorch", "open-cl
 
 
 def versions() -> dict[str, str]:
-    """Python, system, this package and the libraries that numbers depend on."""
+    """Versions of Python, the system, this package and the libraries that results depend on."""
     found = {"python": platform.python_version(), "system": platform.platform(), "kdpl": __version__}
     for package in PACKAGES:
         try:

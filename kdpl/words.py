@@ -1,4 +1,4 @@
-"""What learned prompts say: the vocabulary words nearest to each vector, and how far each class's text has moved."""
+"""Interpreting learned prompts: the words nearest to each vector, and how far each class's text feature has moved."""
 
 import importlib
 import math
@@ -14,14 +14,14 @@ from .import_guards import import_clip
 
 
 class NearWord(NamedTuple):
-    """A token of the vocabulary beside a learned vector."""
+    """A vocabulary token close to a learned vector."""
 
-    word: str  # as the tokenizer writes it; "cat" and, at the end of a word, "cat</w>" without the mark
-    distance: float  # Euclidean, between embeddings
+    word: str  # without the tokenizer's end-of-word mark </w>
+    distance: float  # Euclidean distance to its embedding
 
 
 class Movement(NamedTuple):
-    """How far the text feature of a class is from that of its hand-written prompt."""
+    """Distance of a class's text feature from that of its hand-written prompt."""
 
     classname: str
     cosine: float
@@ -30,10 +30,9 @@ class Movement(NamedTuple):
 
 @torch.no_grad()
 def nearest_words(classifier: Classifier, n: int = 5, class_index: int = 0) -> list[list[NearWord]]:
-    """The ``n`` vocabulary words nearest to each context vector, nearest first; empty where no text is learned (VPT).
+    """The ``n`` vocabulary words nearest to each context vector, nearest first; empty if no text is learned (VPT).
 
-    Only the vectors that enter the first block lie among the embeddings of words. Those of deeper blocks, and visual
-    prompts, have none.
+    Only the vectors of the first block share a space with word embeddings, so deeper and visual prompts are left out.
 
     >>> import kdpl
     >>> from kdpl.images.transforms import evaluation_transform
@@ -44,7 +43,7 @@ def nearest_words(classifier: Classifier, n: int = 5, class_index: int = 0) -> l
     ['a', 'photo', 'of', 'a']
 
     Args:
-        class_index: whose vectors, where contexts are class-specific (CSC).
+        class_index: class whose vectors to use, if contexts are class-specific (CSC).
 
     Raises:
         ValueError: if the student's tokenizer is not OpenAI's.
@@ -65,13 +64,13 @@ def nearest_words(classifier: Classifier, n: int = 5, class_index: int = 0) -> l
 
 @torch.no_grad()
 def text_movement(classifier: Classifier, template: str = "") -> list[Movement]:
-    """How far each class's text has moved from its hand-written prompt, farthest first.
+    """How far each class's text feature has moved from its hand-written prompt, farthest first.
 
     Args:
-        template: the hand-written prompt, with ``{}`` for the name; by default the one of the training.
+        template: the hand-written prompt, with ``{}`` for the name; by default the one used in training.
 
     Raises:
-        ValueError: if there are no class names, or each image shifts the prompts (CoCoOp).
+        ValueError: if there are no class names, or the prompts depend on the image (CoCoOp).
     """
     template = template or classifier.description.get("template") or GENERIC
     check_template(template, "template")
@@ -86,7 +85,7 @@ def text_movement(classifier: Classifier, template: str = "") -> list[Movement]:
 
 
 def _vocabulary(classifier: Classifier) -> dict[int, str]:
-    """The tokens of OpenAI's tokenizer by id.
+    """The tokens of OpenAI's tokenizer as text, by id.
 
     Raises:
         ValueError: if the student has another tokenizer.
@@ -95,7 +94,7 @@ def _vocabulary(classifier: Classifier) -> dict[int, str]:
     example = ["a photo of an axolotl, 1847"]
     ours, theirs = clip.tokenize(example)[0], openai.tokenize(example)[0]
     if len(ours) != len(theirs) or not ours.equal(theirs):
-        raise ValueError(f"{clip.name} has a tokenizer whose tokens cannot be written as words here; OpenAI's can.")
+        raise ValueError(f"The words of {clip.name} cannot be shown: only OpenAI's tokenizer is supported.")
     tokenizer = importlib.import_module(f"{import_clip().__name__}.simple_tokenizer").SimpleTokenizer()
     byte_of = tokenizer.byte_decoder
     return {

@@ -107,7 +107,7 @@ def test_our_checkpoint_is_kilobytes_and_loads_safely(name, tmp_path):
 
 def test_a_checkpoint_of_another_method_is_named(tmp_path):
     save_prompts(tmp_path / "file", "CoOp", student("CoOp"))
-    with pytest.raises(ValueError, match="holds prompts of CoOp, and the trainer learns those of MaPLe"):
+    with pytest.raises(ValueError, match="contains CoOp prompts, but the trainer is for MaPLe"):
         load_prompts(tmp_path / "file", "MaPLe", student("MaPLe").prompt_learner)
 
 
@@ -236,11 +236,11 @@ def test_the_epoch_asked_for_is_found_and_without_one_the_best_or_the_latest(tmp
         save_prompts(tmp_path / "prompt_learner" / f"model.pth.tar-{epoch}", "CoOp", student("CoOp"), epoch)
     assert find_checkpoint(tmp_path, "prompt_learner", 2).name == "model.pth.tar-2"
     assert find_checkpoint(tmp_path, "prompt_learner").name == "model.pth.tar-10"
-    with pytest.raises(FileNotFoundError, match="Epochs that are there: 2, 10"):
+    with pytest.raises(FileNotFoundError, match="Available epochs: 2, 10"):
         find_checkpoint(tmp_path, "prompt_learner", 7)
     with pytest.raises(FileNotFoundError, match="models of another method, in prompt_learner"):
         find_checkpoint(tmp_path, "VLPromptLearner", 2)
-    with pytest.raises(FileNotFoundError, match="--model-dir names the output folder"):
+    with pytest.raises(FileNotFoundError, match="--model-dir must be the output folder"):
         find_checkpoint(tmp_path / "nowhere", "prompt_learner", 2)
     (tmp_path / "prompt_learner" / "model-best.pth.tar").touch()
     assert find_checkpoint(tmp_path, "prompt_learner").name == "model-best.pth.tar"
@@ -250,10 +250,10 @@ def test_the_epoch_asked_for_is_found_and_without_one_the_best_or_the_latest(tmp
 def test_a_model_of_ones_own_under_another_name_is_called_misnamed_and_not_of_another_method(name, tmp_path):
     (tmp_path / "prompt_learner").mkdir()
     (tmp_path / "prompt_learner" / name).touch()
-    with pytest.raises(FileNotFoundError, match=f"It holds {name}, which .* no names of checkpoints: .* Rename it"):
+    with pytest.raises(FileNotFoundError, match=f"contains {name}, but checkpoints must be called .* Rename the file"):
         find_checkpoint(tmp_path, "prompt_learner")
     (tmp_path / "prompt_learner" / "model-best.pth.tar").touch()
-    with pytest.raises(FileNotFoundError, match="holds the best model alone: leave --load-epoch out"):
+    with pytest.raises(FileNotFoundError, match="contains only the best model: omit --load-epoch"):
         find_checkpoint(tmp_path, "prompt_learner", 3)
 
 

@@ -89,7 +89,9 @@ def test_a_build_model_with_arguments_that_nobody_knows_is_shown_with_what_is_ex
 
     weights = tiny_clip(2).state_dict()
     monkeypatch.setattr(clip.model, "build_model", build_model)
-    with pytest.raises(ValueError, match=r"model.py build_model takes \(state_dict, h_resolution, .*clip-anytorch"):
+    with pytest.raises(
+        ValueError, match=r"build_model in .*model.py takes \(state_dict, h_resolution, .*clip-anytorch"
+    ):
         clip_from_state_dict(weights)
 
 
@@ -123,7 +125,7 @@ def test_tensors_that_do_not_fit_together_are_named(tiny):
 def test_weights_that_are_not_finite_are_named(tiny):
     weights = {key: tensor.clone() for key, tensor in tiny.state_dict().items()}
     weights["visual.proj"][0, 0] = float("nan")
-    with pytest.raises(ValueError, match=r"not all numbers in \['visual.proj'\] are finite"):
+    with pytest.raises(ValueError, match=r"\['visual.proj'\] contain NaN or infinity"):
         clip_from_state_dict(weights)
 
 
@@ -241,7 +243,7 @@ def test_an_unknown_name_brings_the_close_one_and_the_list(wrong, meant):
 
 def test_an_absent_file_is_named_with_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=re.escape(f"no file {tmp_path}/weights/mine.pt")):
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path}/weights/mine.pt does not exist")):
         load_clip("weights/mine.pt")
     (tmp_path / "weights").mkdir()
     with pytest.raises(ValueError, match="No CLIP is called 'weights'"):  # a folder

@@ -30,10 +30,10 @@ from dassl.config import get_cfg_default
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import load_checkpoint, resume_from_checkpoint, save_checkpoint  # as trainers do, before ours come
 import trainers.kdpl.trainer
-from trainers.kdpl.dassl_repairs import mend_dassl
+from trainers.kdpl.dassl_repairs import repair_dassl
 
 print("again:")
-mend_dassl()
+repair_dassl()
 cfg = get_cfg_default().OPTIM
 cfg.NAME, cfg.LR, cfg.LR_SCHEDULER, cfg.MAX_EPOCH = "sgd", 0.1, "cosine", 4
 cfg.WARMUP_EPOCH, cfg.WARMUP_TYPE, cfg.WARMUP_CONS_LR = 1, "constant", 0.001

@@ -263,9 +263,12 @@ def test_get_of_imagenet_says_what_to_do_by_hand(tmp_path, capsys):
     assert run("get", "imagenet", "--root", tmp_path) == 1
     output, errors = capsys.readouterr()
     assert "imagenet: INCOMPLETE" in output
-    assert "ILSVRC2012_img_train.tar has to be fetched by hand." in errors and "image-net.org/download.php" in errors
+    assert "ILSVRC2012_img_train.tar has to be downloaded by hand." in errors and "image-net.org/download.php" in errors
     assert f"put the file at\n  {tmp_path / 'imagenet' / 'ILSVRC2012_img_train.tar'}\n" in errors
-    assert "ILSVRC2012_img_val.tar is not the right archive: 7 bytes arrived; the file has 6,744,924,160" in errors
+    assert (
+        "ILSVRC2012_img_val.tar is not the right archive: 7 bytes arrived, but the file should have 6,744,924,160"
+        in errors
+    )
     assert files_below(tmp_path / "imagenet") == {"classnames.txt", "ILSVRC2012_img_val.tar"}
 
 

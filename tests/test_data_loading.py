@@ -172,7 +172,7 @@ def test_facts_are_handed_out_with_their_images(items):
 def test_images_may_be_those_of_a_torch_dataset(items):
     pictures = [(Image.open(path), "a label that nobody reads") for path in items]
     assert same(epoch(loader(pictures), 0), epoch(loader(items), 0))
-    with pytest.raises(TypeError, match="paths, or a dataset of PIL images; got a int"):
+    with pytest.raises(TypeError, match="paths or a dataset of PIL images; got a int"):
         epoch(loader([1, 2, 3]), 0)
 
 

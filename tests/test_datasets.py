@@ -47,7 +47,7 @@ def test_what_is_missing_is_named_with_the_expected_layout_and_the_setting(tmp_p
     with pytest.raises(FileNotFoundError) as error:
         Tiny(dataset_cfg(root))
     message = str(error.value)
-    assert f"needs {path}, and it does not exist" in message
+    assert f"needs {path}, which does not exist" in message
     assert "  tiny/images/\n  tiny/split_tiny.json\n" in message
     assert "DATA=..." in message and "--root" in message
 

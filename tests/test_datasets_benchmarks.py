@@ -131,9 +131,9 @@ def test_the_folders_of_imagenetv2_are_lines_of_the_list(tmp_path, placeholders,
     ("change", "message"),
     [
         (lambda images: (images / "val" / "n01440764").rename(images / "val" / "n0"), "only one of them has n0"),
-        (lambda images: [p.unlink() for p in (images / "val" / "n01440764").iterdir()], "n01440764 holds no images"),
+        (lambda images: [p.unlink() for p in (images / "val" / "n01440764").iterdir()], "n01440764 contains no images"),
         (lambda images: [(images / part / "n01440764").rename(images / part / "fish") for part in ("train", "val")],
-         "fish is not the folder of a class"),
+         "fish is not a class folder"),
         (lambda images: (images.parent / "classnames.txt").write_text("tench\ngoldfish\n"), "txt is not a list"),
     ],
 )  # fmt: skip
@@ -145,7 +145,7 @@ def test_an_incomplete_imagenet_is_named_with_the_command_that_repairs_it(
     change(tmp_path / "imagenet" / "images")
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
         build_dataset(dataset_cfg(tmp_path, "ImageNet"))
-    assert "python -m tools.data" in str(error.value) or "Fetch it again" in str(error.value)
+    assert "python -m tools.data" in str(error.value) or "Download it again" in str(error.value)
 
 
 def test_a_variant_with_missing_folders_is_refused(tmp_path, placeholders, classnames):
@@ -244,5 +244,5 @@ def test_an_annotation_that_is_cut_off_is_named(shared, tmp_path):
 
 
 def test_a_dataset_without_an_annotation_says_so(tmp_path):
-    with pytest.raises(ValueError, match="Caltech101 has no annotation to make a split from"):
+    with pytest.raises(ValueError, match="Caltech101 has no annotation to create a split from"):
         DATASET_REGISTRY.get("Caltech101").raw_split(tmp_path, random.Random(1))

@@ -15,7 +15,7 @@ def test_all_images_of_class_folders_are_trained_on_unless_some_are_asked_for_te
     assert labels(dataset.train_x) == [0] * 10 + [1] * 10 and set(labels(dataset.test)) == {UNKNOWN}
     report = capsys.readouterr().out
     assert "Images for training: 20 labelled, 0 unlabelled" in report and "for validation" not in report
-    assert "Images for testing: none with labels; accuracy cannot be measured unless DATASET.FOLDER.DIVIDE" in report
+    assert "Images for testing: none with labels; accuracy cannot be measured (set DATASET.FOLDER.DIVIDE" in report
     assert len(folder(tmp_path, shots=3).train_x) == 6
 
 
@@ -68,7 +68,7 @@ def test_folders_of_parts_may_be_written_otherwise_and_train_may_be_a_class(tmp_
 
 def test_images_that_all_lie_one_folder_further_down_are_not_taken_for_one_class(tmp_path):
     fill_folder(tmp_path, "photos/dog*2", "photos/cat*2")
-    with pytest.raises(ValueError, match=f"Name that one: --root {tmp_path / 'photos'}"):
+    with pytest.raises(ValueError, match=f"Use that folder: --root {tmp_path / 'photos'}"):
         folder(tmp_path)
     assert folder(tmp_path / "photos").classnames == ["cat", "dog"]
 
@@ -92,7 +92,7 @@ def test_class_names_may_come_from_windows(tmp_path, content):
 @pytest.mark.parametrize("template", ["a photo", "{} {}", "a {photo} of {}", "a {0} {}", "{} {"])
 def test_a_template_with_anything_but_one_place_for_the_name_is_refused(tmp_path, template):
     fill_folder(tmp_path, "dog*2")
-    with pytest.raises(ValueError, match="DATASET.TEMPLATE is .* it needs {}"):
+    with pytest.raises(ValueError, match="DATASET.TEMPLATE is .* it must contain {}"):
         folder(tmp_path, template=template)
 
 
@@ -120,7 +120,7 @@ def test_without_any_names_only_class_agnostic_training_is_possible(tmp_path, ca
     with pytest.raises(ValueError, match="(?s)classnames.txt.*CLASS_AGNOSTIC True"):
         folder(tmp_path)
     assert len(folder(tmp_path, class_agnostic=True).train_x) == 4
-    assert "Classes: unknown; the training is class-agnostic" in capsys.readouterr().out
+    assert "Classes: unknown; training is class-agnostic" in capsys.readouterr().out
 
 
 def test_names_decide_the_order_of_labels_and_may_be_written_otherwise(tmp_path):
@@ -129,24 +129,24 @@ def test_names_decide_the_order_of_labels_and_may_be_written_otherwise(tmp_path)
     dataset = folder(tmp_path / "photos", classnames=str(tmp_path / "names.txt"), shares=(0.5, 0, 0.5))
     assert dataset.classnames == ["Polar Bear", "ant", "bee"] and labels(dataset.test) == [0, 1]
     (tmp_path / "names.txt").write_text("ant\nbee\n")
-    with pytest.raises(ValueError, match="1 of the 2 classes .* not among the 2 class names given: polar_bear"):
+    with pytest.raises(ValueError, match="1 of the 2 classes .* not among the 2 given class names: polar_bear"):
         folder(tmp_path / "photos", classnames=str(tmp_path / "names.txt"))
     (tmp_path / "names.txt").write_text("ant\nAnt\npolar bear\n")
     with pytest.raises(ValueError, match="'ant' twice"):
         folder(tmp_path / "photos", classnames=str(tmp_path / "names.txt"))
-    with pytest.raises(FileNotFoundError, match="DATASET.FOLDER.CLASSNAMES is .*no such file"):
+    with pytest.raises(FileNotFoundError, match="DATASET.FOLDER.CLASSNAMES is .*does not exist"):
         folder(tmp_path / "photos", classnames=str(tmp_path / "nowhere.txt"))
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(ValueError, match="needs the folder of your images: --root"):
+    with pytest.raises(ValueError, match="needs the folder with your images: --root"):
         folder("")
     with pytest.raises(FileNotFoundError, match=f"no folder {tmp_path / 'nowhere'}. Name that of your images"):
         folder(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="There are no images below"):
         folder(tmp_path)
-    with pytest.raises(FileNotFoundError, match="DATASET.FOLDER.LABELS names"):
+    with pytest.raises(FileNotFoundError, match="DATASET.FOLDER.LABELS is"):
         folder(tmp_path, labels=str(tmp_path / "labels.csv"))
     fill_folder(tmp_path, "dog*2", "*1")
-    with pytest.raises(ValueError, match="1 images beside them, such as 0.jpg"):
+    with pytest.raises(ValueError, match="1 images outside of them, such as 0.jpg"):
         folder(tmp_path)

@@ -56,14 +56,14 @@ def test_odd_images_become_rgb_and_broken_ones_are_left_out_by_name(odd_images, 
         "swapped.tif",
     }  # fmt: skip
     report = capsys.readouterr().out
-    assert "Left out, because they cannot be read: 8" in report
+    assert "Skipped unreadable files: 8" in report
     for line in (
         "  empty.jpg: empty",
         "  page.jpg: not an image",
         "  cut.jpg: ",
         "  huge.png: Image size",
-        "  phone.HEIC: not an image, or of a kind that Pillow cannot read",
-        "  nothing.jpg: a link to nothing",
+        "  phone.HEIC: not an image, or in a format that Pillow cannot read",
+        "  nothing.jpg: a broken link",
         "  pipe.jpg: a pipe",
         "  \\udcff.jpg: its name is not UTF-8",
     ):
@@ -78,7 +78,7 @@ def test_odd_images_become_rgb_and_broken_ones_are_left_out_by_name(odd_images, 
 def test_images_that_all_cannot_be_read_are_an_error(tmp_path):
     (tmp_path / "0.jpg").write_bytes(b"")
     (tmp_path / "classnames.txt").write_text("cat\n")
-    with pytest.raises(ValueError, match="No image for train .*(?s:.)*0.jpg: empty"):
+    with pytest.raises(ValueError, match="None of the train images .*(?s:.)*0.jpg: empty"):
         folder(tmp_path)
 
 
@@ -87,7 +87,7 @@ def test_a_test_set_that_is_not_tested_is_not_opened(tmp_path):
     for path in (tmp_path / "test" / "cat").iterdir():
         path.write_bytes(b"unreadable")
     assert sizes(folder(tmp_path, no_test=True)) == (3, 0, 2)
-    with pytest.raises(ValueError, match="No image for test"):
+    with pytest.raises(ValueError, match="None of the test images"):
         folder(tmp_path)
     shutil.move(tmp_path / "test" / "cat" / "0.jpg", tmp_path / "test")
     shutil.rmtree(tmp_path / "test" / "cat")

@@ -45,7 +45,7 @@ def test_labels_that_are_numbers_are_lines_of_the_class_names_or_sorted_by_size(
     (tmp_path / "labels.json").write_text(json.dumps({"x/0.jpg": 10, "x/1.jpg": 9, "x/2.jpg": "9"}))
     assert folder(tmp_path).classnames == ["9", "10"]
     (tmp_path / "classnames.txt").write_text("wolf\nlynx\n")
-    with pytest.raises(ValueError, match="not among the 2 class names given: 9, 10"):
+    with pytest.raises(ValueError, match="not among the 2 given class names: 9, 10"):
         folder(tmp_path)
     (tmp_path / "labels.json").write_text(json.dumps({"x/0.jpg": 0, "x/1.jpg": 1, "x/2.jpg": 1}))
     dataset = folder(tmp_path, shares=(0.5, 0, 0.5))
@@ -80,14 +80,14 @@ def test_a_list_may_divide_and_coops_splits_are_lists(tmp_path):
     ("name", "content", "message"),
     [
         ("labels.csv", "path,label,split\nx/0.jpg,dog,tests\n", "the split of x/0.jpg is 'tests'"),
-        ("labels.csv", "path,label,split\nx/0.jpg,dog,train\nx/1.jpg,dog,\n", "for some images only"),
-        ("labels.csv", "x/0.jpg\n", "not a list of images and labels"),
-        ("labels.csv", "", "not a list of images and labels"),
-        ("labels.json", "{", "not a list of images and labels"),
-        ("labels.json", "3", "not a list of images and labels"),
-        ("labels.json", '[{"file": "x"}]', "not a list of images and labels"),
+        ("labels.csv", "path,label,split\nx/0.jpg,dog,train\nx/1.jpg,dog,\n", "for only some images"),
+        ("labels.csv", "x/0.jpg\n", "not a list of images with labels"),
+        ("labels.csv", "", "not a list of images with labels"),
+        ("labels.json", "{", "not a list of images with labels"),
+        ("labels.json", "3", "not a list of images with labels"),
+        ("labels.json", '[{"file": "x"}]', "not a list of images with labels"),
         ("labels.csv", "x/0.jpg,dog\nx/9.jpg,dog\n", "x/9.jpg: missing"),
-        ("labels.csv", "path,label\nx/0.jpg,dog\n./x/0.jpg,cat\n", "lists x/0.jpg twice"),
+        ("labels.csv", "path,label\nx/0.jpg,dog\n./x/0.jpg,cat\n", "lists x/0.jpg as both"),
     ],
 )
 def test_a_list_of_another_form_is_named(tmp_path, name, content, message):

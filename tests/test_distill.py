@@ -152,7 +152,7 @@ def test_class_agnostic_prompts_are_given_names_later(photos, tmp_path):
         ({"method": "coop"}, "did you mean 'CoOp'"),
         ({"settings": {"n_contexts": 3}}, "no setting 'n_contexts'; it has n_ctx"),
         ({"student": "demo:studnet"}, "did you mean 'demo:student'"),
-        ({"teacher": ""}, "Name one"),
+        ({"teacher": ""}, "Choose one"),
         ({"epochs": 0}, "epochs is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"lr": float("nan")}, "lr is nan"),
@@ -161,8 +161,8 @@ def test_class_agnostic_prompts_are_given_names_later(photos, tmp_path):
         ({"device": "gpu"}, "choose from auto"),
         ({"template": "a photo"}, "class name once"),
         ({"classnames": ["cat"]}, "at least two"),
-        ({"classnames": "cat"}, "give a list"),
-        ({"classnames": ["cat", " "]}, "name 1 is empty"),
+        ({"classnames": "cat"}, "pass a list"),
+        ({"classnames": ["cat", " "]}, "name at index 1 is empty"),
         ({"images": []}, "no images"),
     ],
 )
@@ -176,7 +176,7 @@ def test_files_that_are_not_images_are_named_before_training(photos, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"not a picture")
     with pytest.raises(ValueError, match=r"1 of 1 images cannot be read.*\n.*broken\.jpg"):
         kdpl.distill(tmp_path, CLASSNAMES, **QUICK)
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="folder .* does not exist"):
         kdpl.distill(tmp_path / "absent", CLASSNAMES, **QUICK)
 
 

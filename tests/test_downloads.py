@@ -38,7 +38,7 @@ def test_a_whole_file_arrives(server, tmp_path):
 
 @pytest.mark.parametrize(
     ("status", "meaning"),
-    [(403, "refuses this"), (404, "not there any more"), (429, "try again later"), (500, "Internal")],
+    [(403, "access denied"), (404, "no longer exists"), (429, "try again later"), (500, "Internal")],
 )
 def test_refusals_are_named_and_the_next_mirror_is_tried(server, tmp_path, status, meaning):
     server.status = status
@@ -64,9 +64,9 @@ def test_redirects_are_followed_to_their_end(server, tmp_path):
 
 def test_a_web_page_in_place_of_the_file_is_named(server, tmp_path):
     server.files["/a.bin"], server.content_type = b"<html>please sign in</html>", "text/html; charset=utf-8"
-    assert "a web page came in place of the file" in refused(tmp_path, server.url + "/a.bin", hash="")
+    assert "a web page arrived instead of the file" in refused(tmp_path, server.url + "/a.bin", hash="")
     server.content_type = "application/octet-stream"  # a server that does not even say so
-    assert "a web page came in place of the file" in refused(tmp_path, server.url + "/a.bin", hash="")
+    assert "a web page arrived instead of the file" in refused(tmp_path, server.url + "/a.bin", hash="")
 
 
 def test_a_wrong_hash_a_short_file_and_an_empty_one_are_named(server, tmp_path):
@@ -74,9 +74,9 @@ def test_a_wrong_hash_a_short_file_and_an_empty_one_are_named(server, tmp_path):
     assert f"has the MD5 hash {MD5[4:]}, not {'0' * 32}" in refused(tmp_path, server.url + "/a.bin", hash=wrong)
     server.files["/a.bin"] = CONTENT[:1000]
     message = refused(tmp_path, server.url + "/a.bin", size=len(CONTENT))
-    assert "the server announces 1,000 bytes; the file has 3,000,000" in message
+    assert "the server announces 1,000 bytes, but the file should have 3,000,000" in message
     server.files["/a.bin"] = b""
-    assert "an empty file came" in refused(tmp_path, server.url + "/a.bin", hash="")
+    assert "an empty file arrived" in refused(tmp_path, server.url + "/a.bin", hash="")
 
 
 def test_a_server_that_lies_about_the_size_is_found_out(server, tmp_path):
@@ -91,7 +91,7 @@ def test_no_server_at_all_is_named(tmp_path):
     with LoopbackServer({}) as gone:
         url = gone.url
     assert "the connection was refused" in refused(tmp_path, url + "/a.bin")
-    assert "the server's name is not known here" in refused(tmp_path, "http://no-such-server.invalid/a.bin")
+    assert "the server's name cannot be resolved" in refused(tmp_path, "http://no-such-server.invalid/a.bin")
 
 
 def test_a_full_disk_is_named_and_nothing_stays(server, tmp_path, monkeypatch):
@@ -107,7 +107,7 @@ def test_a_full_disk_is_named_and_nothing_stays(server, tmp_path, monkeypatch):
     assert error.value.errno == errno.ENOSPC and not entries(tmp_path)
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
-    with pytest.raises(OSError, match="a.bin needs 0.0 GB there, and 0.0 GB are free") as error:
+    with pytest.raises(OSError, match="a.bin needs 0.0 GB, but only 0.0 GB are free") as error:
         fetch_into(tmp_path, url)
     assert error.value.errno == errno.ENOSPC and not entries(tmp_path)
 
@@ -149,10 +149,10 @@ def test_a_server_that_asks_to_wait_is_heard_if_that_is_short_and_it_is_said(
     assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
     assert len(waits) == 2 and all(19 < seconds <= 21 for seconds in waits)
     told = capsys.readouterr().out
-    assert "busy (429): asking it again in 2" in told and "busy (503)" in told
+    assert "busy (429); retrying in 2" in told and "busy (503)" in told
     (tmp_path / "data" / "a.bin").unlink()
     server.statuses, server.retry_after = [429], form(3600)
-    assert "too many requests: try again later) and asks to wait 3" in refused(tmp_path, server.url + "/a.bin")
+    assert "too many requests; try again later) and asks us to wait 3" in refused(tmp_path, server.url + "/a.bin")
     assert len(waits) == 2
 
 
@@ -170,7 +170,7 @@ def test_a_server_that_never_answers_is_given_up(server, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     server.delay = 30
     started = time.monotonic()
-    assert "did not answer in time" in refused(tmp_path, server.url + "/a.bin")
+    assert "did not respond in time" in refused(tmp_path, server.url + "/a.bin")
     assert time.monotonic() - started < 5
 
 
@@ -200,7 +200,7 @@ def test_a_file_that_is_too_large_for_the_disk_is_named(server, tmp_path):
 
 
 def test_what_is_no_address_is_an_error_that_shows_it(tmp_path):
-    assert "unknown url type" in refused(tmp_path, "somewhere/a.bin")
+    assert "unknown URL type" in refused(tmp_path, "somewhere/a.bin")
 
 
 def test_of_several_that_want_a_file_one_fetches_it(server, tmp_path, capsys):
@@ -210,7 +210,7 @@ def test_of_several_that_want_a_file_one_fetches_it(server, tmp_path, capsys):
         one.start()
     for one in both:
         one.join()
-    assert len(server.requests) == 1 and "another process fetches" in capsys.readouterr().out
+    assert len(server.requests) == 1 and "another process is downloading" in capsys.readouterr().out
 
 
 def hold(file, held):

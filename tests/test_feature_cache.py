@@ -234,7 +234,7 @@ def test_the_command_lists_and_clears(photos, tmp_path, capsys):
     learned(photos, "CoOp", cache=cache)
     assert kdpl_main(["cache", str(cache)]) == 0
     listed = capsys.readouterr().out
-    assert listed.count("augmented images") == 2 and "texts like 'a photo of a {}.'" in listed
+    assert listed.count("augmented images") == 2 and "texts 'a photo of a {}.'" in listed
     assert [line.split()[0] for line in listed.splitlines() if "augmented" in line] == ["18", "18"]
     assert kdpl_main(["cache", str(cache), "--clear", "--unused-for", "1"]) == 0
     assert "Removed 0.0 MB" in capsys.readouterr().out and len(list(cache.glob("*.shard"))) == 1

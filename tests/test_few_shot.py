@@ -102,7 +102,7 @@ def test_a_kept_draw_that_does_not_fit_the_split_is_said_and_drawn_again(tmp_pat
     spoil(draw)
     kept.write_text(json.dumps(draw))
     Tiny(dataset_cfg(tmp_path, shots=2))
-    assert f"{kept} does not fit the split (" in capsys.readouterr().out
+    assert f"{kept} does not match the split (" in capsys.readouterr().out
     assert kept.read_text() == right
 
 
@@ -113,7 +113,7 @@ def test_a_kept_draw_that_was_cut_off_is_drawn_again(tmp_path, capsys):
     right = kept.read_text()
     kept.write_text(right[:100])
     Tiny(dataset_cfg(tmp_path, shots=2))
-    assert "drawn again" in capsys.readouterr().out and kept.read_text() == right
+    assert "drawing the images again" in capsys.readouterr().out and kept.read_text() == right
 
 
 def test_a_folder_without_write_permission_is_left_alone_even_by_root(tmp_path, monkeypatch):
@@ -152,13 +152,13 @@ def spoiled(change):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (json.dumps(tiny_split())[:500], "not valid JSON.*cut off.*Fetch the file again"),
+        (json.dumps(tiny_split())[:500], "not valid JSON.*cut off.*Download the file again"),
         ("<!DOCTYPE html><html>Sign in</html>", "It is a web page"),
         ("", "not valid JSON"),
-        ("[1, 2]", "holds list instead of lists train, val and test"),
+        ("[1, 2]", "contains list instead of lists train, val and test"),
         (spoiled(lambda split: split.pop("val")), r"an object with the keys \['train', 'test'\]"),
-        (spoiled(lambda split: split["test"].append(["a.jpg", "class"])), "in test the entry .* instead of"),
-        (spoiled(lambda split: split["test"].append(["a.jpg", -1, "class"])), "in test the entry"),
+        (spoiled(lambda split: split["test"].append(["a.jpg", "class"])), "the entry .* in test instead of"),
+        (spoiled(lambda split: split["test"].append(["a.jpg", -1, "class"])), "the entry .* in test instead"),
         (spoiled(lambda split: split["val"].append(["a.jpg", 0, "other"])), "label 0 both 'class_0' and 'other'"),
         (spoiled(lambda split: split["test"].append(["a.jpg", 7, "other"])), r"no training images for .* \[5, 6, 7\]"),
         (spoiled(lambda split: split["train"].clear()), "no training images"),

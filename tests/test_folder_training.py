@@ -41,7 +41,7 @@ def test_unlabelled_photos_give_the_prompts_that_any_labels_would_give(photos, t
     assert train.main(command(photos, tmp_path / "none")) == 0
     printed = capsys.readouterr().out
     assert "Images for training: 0 labelled, 12 unlabelled" in printed and "Prompts: a photo of a red solid" in printed
-    assert "teacher and student agree on" in printed and "nothing to evaluate" in printed
+    assert "agreement of teacher and student" in printed and "nothing to evaluate" in printed
     record = json.loads((tmp_path / "none" / "results.json").read_text())
     assert record["visible"] == {"train_images": 12, "labels_used": False, "classnames": "dataset"}
     assert record["evaluations"] == [] and record["dataset"] == "Folder photos"
@@ -66,21 +66,21 @@ def test_the_test_set_stays_closed_during_training(photos, tmp_path, capsys):
     before, after = prompts(tmp_path / "before"), prompts(tmp_path / "after")
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert train.main(command(root, tmp_path / "tested")) == 2  # said before training, not after it
-    assert "error: No image for test" in capsys.readouterr().err
+    assert "error: None of the test images" in capsys.readouterr().err
 
 
 def test_before_training_accuracies_are_told_where_there_are_labels(photos, tmp_path, capsys):
     rows = [f"{n:02}.jpg,{NAMES[n % 3]},{'train' if n < 9 else 'test'}" for n in range(12)]
     (photos / "labels.csv").write_text("path,label,split\n" + "\n".join(rows))
     assert train.main(command(photos, tmp_path / "train", "TEST.NO_TEST", "True")) == 0
-    assert "On training images (a sample) the teacher has" in capsys.readouterr().out
+    assert "Zero-shot accuracy on a sample of training images: teacher" in capsys.readouterr().out
     (photos / "labels.csv").unlink()
     for part in ("train", "val"):  # without labels, both
         shutil.copytree(photos, tmp_path / "parts" / part, ignore=shutil.ignore_patterns("*.txt", ".*"))
     shutil.copy(photos / "classnames.txt", tmp_path / "parts")
     assert train.main(command(tmp_path / "parts", tmp_path / "val")) == 0
     printed = capsys.readouterr().out
-    assert "teacher and student agree on" in printed and "images (a sample)" not in printed
+    assert "agreement of teacher and student" in printed and "on a sample" not in printed
 
 
 def test_no_names_at_all_train_class_agnostic(photos, tmp_path, capsys):
@@ -91,7 +91,7 @@ def test_no_names_at_all_train_class_agnostic(photos, tmp_path, capsys):
     pairs = ("TRAINER.KDPL.CLASS_AGNOSTIC", "True", "TRAINER.KDPL.VOCABULARY", vocabulary, "TRAINER.KDPL.K_MAX", 3)
     assert train.main(command(photos, tmp_path / "out", *pairs)) == 0
     printed = capsys.readouterr().out
-    assert "Classes: unknown; the training is class-agnostic" in printed and "deep.png: not an image" in printed
+    assert "Classes: unknown; training is class-agnostic" in printed and "deep.png: not an image" in printed
     assert "# classes  unknown\n" in printed and printed.splitlines()[-1].endswith("PHOTO --classnames FILE")
     record = json.loads((tmp_path / "out" / "results.json").read_text())
     assert record["visible"]["classnames"] == "vocabulary"
@@ -101,10 +101,10 @@ def test_no_names_at_all_train_class_agnostic(photos, tmp_path, capsys):
 
 def test_training_from_labels_that_are_not_there_is_refused(photos, tmp_path, capsys):
     assert train.main(command(photos, tmp_path / "out", trainer="CoOp")) == 2
-    message = "CoOp learns from labels, and images for training of Folder photos have none. Take CoOp_KDPL"
+    message = "CoOp learns from labels, but training images of Folder photos have none. Use CoOp_KDPL"
     assert message in capsys.readouterr().err
     assert train.main([*command(photos, tmp_path / "eval")[:-6], "--eval-only"]) == 2
-    message = "no labelled test images: there is nothing to evaluate. DATASET.FOLDER.DIVIDE True"
+    message = "no labelled test images, so there is nothing to evaluate. Set DATASET.FOLDER.DIVIDE True"
     assert message in capsys.readouterr().err
 
 
@@ -120,7 +120,7 @@ def test_cifar10_labelled_through_the_real_command_line(shared, tmp_path, run_tr
     (root / "train" / "dog" / "empty.jpg").write_bytes(b"")
     done = run_train(*command(root, tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    assert "Left out, because they cannot be read: 1\n  train/dog/empty.jpg: empty, 0 bytes\n" in done.stdout
+    assert "Skipped unreadable files: 1\n  train/dog/empty.jpg: empty, 0 bytes\n" in done.stdout
     result = json.loads((tmp_path / "out" / "results.json").read_text())["evaluations"][0]
     assert result["total"] == len(list((root / "test").rglob("*.jpg"))) and len(result["per_class"]) == 10
 
@@ -153,4 +153,4 @@ def test_a_record_from_before_collections_had_names_is_still_that_of_its_run(pho
     capsys.readouterr()
     again = command(photos, tmp_path / "out")
     assert train.main([*again[:2], "--skip-finished", *again[2:]]) == 0
-    assert "holds the results of this run already" in capsys.readouterr().out
+    assert "already contains the results of this run" in capsys.readouterr().out

@@ -143,15 +143,15 @@ def test_a_card_of_prompts_without_names_shows_how_to_give_some(classifier):
 
 
 def test_an_unknown_repository_and_no_network_are_one_sentence_each(server, classifier, monkeypatch):
-    with pytest.raises(ValueError, match=r"somebody/fish is neither a file here nor a repository"):
+    with pytest.raises(ValueError, match=r"somebody/fish is neither a local file nor a repository"):
         kdpl.load("somebody/fish")
     server.shutdown()
     server.server_close()
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # huggingface_hub waits before it tries again
-    with pytest.raises(ConnectionError, match=r"somebody/fish is neither a file here nor in the cache") as error:
+    with pytest.raises(ConnectionError, match=r"somebody/fish is neither a local file nor in the cache") as error:
         kdpl.load("somebody/fish")
     assert "\n" not in str(error.value)
-    with pytest.raises(ConnectionError, match="did not take somebody/birds"):
+    with pytest.raises(ConnectionError, match="upload to somebody/birds failed"):
         classifier.push_to_hub("somebody/birds", token="hf_test")
 
 

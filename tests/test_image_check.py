@@ -44,7 +44,7 @@ def test_what_is_wrong_with_a_file_is_told_in_a_few_words(tmp_path):
         (tmp_path / name).write_bytes(content)
         assert fault in image_fault(tmp_path / name), name
     Image.new("F", (4, 4)).save(tmp_path / "deep.tif")
-    assert "32 bits" in image_fault(tmp_path / "deep.tif")
+    assert "32-bit pixels" in image_fault(tmp_path / "deep.tif")
 
 
 def test_an_image_of_too_many_pixels_is_named(tmp_path, monkeypatch):

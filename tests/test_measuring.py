@@ -41,13 +41,13 @@ def test_the_doctor_finds_compiled_steps_right(compiled, capsys):
 def test_the_doctor_finds_steps_that_learn_something_else(compiled, capsys):
     compiled["factor"] = 1.1
     assert kdpl_main(["doctor", "--gpu", *TINY]) == 1
-    assert "compiled steps give other prompts: do not use them" in " ".join(capsys.readouterr().out.split())
+    assert "compiled steps give different prompts: do not use them" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_the_doctor_says_so(capsys):
     assert kdpl_main(["doctor", "--gpu"]) == 1
-    assert "torch finds no CUDA GPU: nothing was compared" in capsys.readouterr().out
+    assert "torch finds no CUDA GPU; nothing was compared" in capsys.readouterr().out
     assert kdpl_main(["doctor"]) == 0
     assert torch.__version__ in capsys.readouterr().out
 

@@ -41,14 +41,12 @@ def test_what_is_no_file_is_called_what_it_is(tmp_path):
     assert "is a pipe; a prompt file is needed" in refused(outside.check_file, tmp_path / "pipe", "prompt file")
     assert "is a folder" in refused(outside.read_text, tmp_path)
     assert "is a device" in refused(outside.read_text, "/dev/zero")
-    assert "circle is a link that leads back to itself; an image" in refused(
-        outside.check_file, tmp_path / "circle", "image"
-    )
+    assert "circle is a circular link; an image" in refused(outside.check_file, tmp_path / "circle", "image")
     for missing in (tmp_path / "link", tmp_path / "none", __file__ + "/below"):
-        with pytest.raises(FileNotFoundError, match="there is no|is a link to nothing; a file is needed"):
+        with pytest.raises(FileNotFoundError, match="does not exist|is a broken link; a file is needed"):
             outside.check_file(missing)
     kinds = [outside.fault_of_kind(path) for path in (*sorted(tmp_path.iterdir()), tmp_path / "none", __file__)]
-    assert kinds == ["a link that leads back to itself", "a link to nothing", "a pipe", "missing", ""]
+    assert kinds == ["a circular link", "a broken link", "a pipe", "missing", ""]
 
 
 def test_a_file_has_a_largest_size(file):
@@ -61,9 +59,9 @@ def test_text_is_in_utf8_or_marked(file):
         file.write_text("Käse\n", encoding=encoding)
         assert outside.read_lines(file) == ["Käse"]
     file.write_bytes("one\nKäse".encode("latin-1"))
-    assert "file.yaml is not text in UTF-8: line 2 has an" in refused(outside.read_text, file)
+    assert "file.yaml is not UTF-8 text: line 2 has an" in refused(outside.read_text, file)
     file.write_bytes(b"one\ntwo\0")
-    assert "line 2: there is a zero byte" in refused(outside.read_text, file)
+    assert "line 2: it contains a zero byte" in refused(outside.read_text, file)
 
 
 @QUICK
@@ -84,9 +82,9 @@ def test_json_is_plain_values_or_an_error_with_the_file(text):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ('{"a": 1,\n "a": 2}', "the key 'a' comes more than once"),
+        ('{"a": 1,\n "a": 2}', "the key 'a' occurs more than once"),
         ("[" * 100_000, "nested too deeply"),
-        ('{"a": NaN}', "the number NaN"),
+        ('{"a": NaN}', "it contains NaN"),
         ('{"a":\n\n oops}', "line 3"),
         ("<html>", "It is a web page"),
         ('{"a": [1, 2', "cut off"),
@@ -119,7 +117,7 @@ def test_csv_is_rows_of_one_length_or_an_error_with_the_line(text):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("path,label\na,b,c\n", "line 2: 3 cells, and the lines above have 2"),
+        ("path,label\na,b,c\n", "line 2: 3 cells, but the lines above have 2"),
         ('path,label\n"a,b\n', "a quote is not closed"),
         (f"path,label\na,{'b' * (outside.MOST_CELL + 1)}\n", "line 2: field larger"),
     ],
@@ -156,14 +154,14 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("a: 1\nb: 2\na: 3\n", "line 1: this is not a YAML file of settings (the key 'a' comes twice)"),
-        ("a:\n  b: 1\n  b: 1\n", "line 2: this is not a YAML file of settings (the key 'b' comes twice)"),
-        ("a: &x\n  b: *x\n", "an alias (*) leads back to itself"),
-        (BOMB, "its aliases (*) make more than"),
+        ("a: 1\nb: 2\na: 3\n", "line 1: this is not a YAML file of settings (the key 'a' occurs twice)"),
+        ("a:\n  b: 1\n  b: 1\n", "line 2: this is not a YAML file of settings (the key 'b' occurs twice)"),
+        ("a: &x\n  b: *x\n", "an alias (*) refers to itself"),
+        (BOMB, "its aliases (*) expand to over"),
         ("a: &x {b: 1}\nc:\n  <<: *x\n", "line 3: this is not a YAML file of settings (merge keys"),
-        ("1: a\n", "a key that is no text"),
+        ("1: a\n", "a key is not text"),
         ("a: !!python/object/apply:os.system [ls]\n", "line 1"),
-        ("[a, b]\n", "it holds list"),
+        ("[a, b]\n", "it has a list"),
         ("a: [1\n", "line 2"),
         ("a: " + "[" * 5000, "nested too deeply"),
         ("a: b: c\n", "line 1"),
@@ -181,5 +179,5 @@ def test_what_is_no_yaml_of_settings_is_told(file, text, words):
 def test_a_configuration_is_never_executed(tmp_path):
     program, ran = tmp_path / "cfg.py", tmp_path / "ran"
     program.write_text(f"open({str(ran)!r}, 'w')\ncfg = {{}}\n")
-    assert "its name ends in .yaml" in refused(outside.read_yaml, program)
+    assert "its name must end in .yaml" in refused(outside.read_yaml, program)
     assert not ran.exists()

@@ -93,7 +93,7 @@ def test_train_py_the_sweep_and_the_library_plan_and_write_nothing(run_train, tm
     spec.write_text(json.dumps({"students": students, **block}))
     assert sweep([str(spec), "--plan", "--root", str(tmp_path / "data"), "--output", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 4 + 1 and all("2 x " in line for line in lines[1:5]) and "in all" in lines[-1]
+    assert len(lines) == 1 + 4 + 1 and all("2 x " in line for line in lines[1:5]) and "total: " in lines[-1]
 
     for i in range(3):
         write_jpeg(tmp_path / "photos" / f"{i}.jpg", i, (80, 70))

@@ -156,13 +156,13 @@ def test_a_journal_of_other_arguments_or_images_is_refused(folder, tmp_path, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("absent.jpg",), "There is no absent.jpg"),
-        (("empty",), "holds no images"),
+        (("absent.jpg",), "absent.jpg does not exist"),
+        (("empty",), "contains no images"),
         (("photos", "--output", "table.xlsx"), "one of .csv, .json, .parquet"),
-        (("photos", "--report", "page.pdf"), "name an .html file"),
+        (("photos", "--report", "page.pdf"), "must end in .html"),
         (("photos", "--top", "0"), "--top is 0"),
         (("broken.tar",), "uncompressed tar archive"),
-        (("photos", "--classnames", "absent.txt"), "no such file"),
+        (("photos", "--classnames", "absent.txt"), "does not exist"),
     ],
 )
 def test_what_cannot_work_is_said_in_one_sentence(folder, arguments, message, monkeypatch, capsys):

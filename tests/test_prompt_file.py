@@ -146,7 +146,7 @@ def test_anything_but_finite_real_numbers_is_refused(values, students, tmp_path)
     torch.save(content | {"state_dict": {"ctx": values}}, tmp_path / "file")
     save_file({"ctx": values}, tmp_path / "bare", {KEY: content["description"]})
     for file in ("file", "bare"):
-        with pytest.raises(ValueError, match=f"{file} is damaged: ctx .* something else than finite real numbers"):
+        with pytest.raises(ValueError, match=f"{file} is damaged: ctx .* values that are not finite real numbers"):
             kdpl.load(tmp_path / file, device="cpu")
 
 
@@ -156,9 +156,9 @@ def test_a_file_without_a_description_is_loaded_with_a_line_on_what_was_not_chec
     learner = learner_of(clip, "CoOp")[0]
     assert load_prompts(tmp_path / "bare", "CoOp", learner, clip) is None
     assert torch.equal(learner.ctx, expected["ctx"])
-    said = "does not say which student, words and settings its prompts belong to: not checked."
+    said = "does not record the student, words and settings of its prompts, so they could not be checked."
     assert capsys.readouterr().out == f"{tmp_path / 'bare'} {said}\n"
-    with pytest.raises(ValueError, match="bare does not say for which method and student"):
+    with pytest.raises(ValueError, match="bare does not record the method and student"):
         kdpl.load(tmp_path / "bare", device="cpu")
     classifier = kdpl.load(tmp_path / "bare", CLASSNAMES, device="cpu", method="CoOp", student=clip.name)
     classifier.save(tmp_path / "again")  # with what the caller knew
@@ -166,7 +166,7 @@ def test_a_file_without_a_description_is_loaded_with_a_line_on_what_was_not_chec
         kdpl.load(tmp_path / "again", CLASSNAMES, device="cpu").description["student"]["fingerprint"]
         == clip.fingerprint
     )
-    assert capsys.readouterr().out.count("not checked.\n") == 1
+    assert capsys.readouterr().out.count("could not be checked.\n") == 1
 
 
 def without(*keys: str) -> Callable[[dict], dict]:
@@ -179,17 +179,17 @@ DAMAGES = {
     "empty": (lambda found: "", "is damaged: its description is not JSON"),
     "a list": (lambda found: [found], "is damaged: its description is a list"),
     "null": (lambda found: "null", "is damaged: its description is a NoneType"),
-    "no method": (without("method"), "is damaged: of its description, method is missing"),
-    "no student": (without("student"), "is damaged: of its description, student is missing"),
-    "no words": (without("words", "n_ctx"), "is damaged: of its description, words is missing, n_ctx is missing"),
-    "no settings": (without("settings"), "is damaged: of its description, settings is missing"),
-    "no format": (without("format", "words"), "is damaged: of its description, words is missing"),
+    "no method": (without("method"), "is damaged: in its description, method is missing"),
+    "no student": (without("student"), "is damaged: in its description, student is missing"),
+    "no words": (without("words", "n_ctx"), "is damaged: in its description, words is missing, n_ctx is missing"),
+    "no settings": (without("settings"), "is damaged: in its description, settings is missing"),
+    "no format": (without("format", "words"), "is damaged: in its description, words is missing"),
     "method a number": (lambda found: found | {"method": 3}, "method is 3"),
     "student a name": (lambda found: found | {"student": "ViT-B/32"}, "student is 'ViT-B/32'"),
     "student empty": (lambda found: found | {"student": {}}, "student name is missing, student fingerprint is missing"),
     "settings a list": (lambda found: found | {"settings": []}, r"settings is \[\]"),
-    "classnames a text": (lambda found: found | {"classnames": "cat"}, "classnames are not a list of names"),
-    "classnames numbers": (lambda found: found | {"classnames": [1]}, "classnames are not a list of names"),
+    "classnames a text": (lambda found: found | {"classnames": "cat"}, "classnames is not a list of names"),
+    "classnames numbers": (lambda found: found | {"classnames": [1]}, "classnames is not a list of names"),
     "unknown method": (lambda found: found | {"method": "Coop"}, "no method 'Coop'.*did you mean 'CoOp'"),
     "unknown setting": (lambda found: found | {"settings": {"n": 3}}, "CoOp has no setting 'n'"),
     "a setting of another type": (lambda found: found | {"settings": {"n_ctx": "3"}}, "n_ctx of CoOp is '3'"),

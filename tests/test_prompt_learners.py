@@ -150,7 +150,7 @@ def test_a_depth_below_one_is_refused(name):
 
 @pytest.mark.parametrize("name", DEEP)
 def test_visual_prompts_need_a_vit(name):
-    with pytest.raises(ValueError, match="ResNet work with CoOp, CoCoOp and KgCoOp"):
+    with pytest.raises(ValueError, match="ResNet and timm towers work with CoOp, CoCoOp and KgCoOp"):
         LEARNERS[name](loaded("resnet"))
 
 

@@ -61,7 +61,7 @@ def test_without_shots_there_is_no_draw(tmp_path):
     [
         ('{"_impath": "class_0/train_0.jpg"}\n', "Line 1 of .*seed_1_train.jsonl is not a JSON object with _impath"),
         ("class_0/train_0.jpg\n", "Line 1 of .* is not a JSON object"),
-        (line("class_0/train_0.jpg", 0) + line("class_0/test_0.jpg", 0), "Line 2 .* no train image of the dataset"),
+        (line("class_0/train_0.jpg", 0) + line("class_0/test_0.jpg", 0), "Line 2 .* not a train image in the dataset"),
         (line("class_0/train_0.jpg", 1), "gives class_0/train_0.jpg the label 1; in the dataset's split it is 0"),
         ("\n", "lists no images"),
     ],
@@ -77,7 +77,7 @@ def test_a_draw_that_does_not_fit_is_refused_by_line(tmp_path, content, message)
 def test_a_missing_file_and_an_unknown_name_are_told(tmp_path):
     folder = make_tiny(tmp_path)
     write_draw(folder)
-    with pytest.raises(FileNotFoundError, match="there is no .*shot_2-seed_3_train.jsonl"):
+    with pytest.raises(FileNotFoundError, match="shot_2-seed_3_train.jsonl does not exist"):
         tiny(tmp_path, "2SFS", seed=3)
     (folder / "split_fewshot" / "shot_2-seed_1_val.jsonl").unlink()  # the split has images for it
     with pytest.raises(FileNotFoundError, match="seed_1_val.jsonl"):

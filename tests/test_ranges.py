@@ -72,7 +72,7 @@ def test_the_check_costs_under_fifty_milliseconds():
 
 def test_the_configuration_of_another_method_is_refused():
     for file in (CONFIGS / "MaPLe" / "demo.yaml", CONFIGS / "CoCoOp_KDPL" / "demo.yaml"):
-        with pytest.raises(ValueError, match=f"{file} is for .*, and the trainer is CoOp_KDPL"):
+        with pytest.raises(ValueError, match=f"{file} is for .*, but the trainer is CoOp_KDPL"):
             build_cfg([str(file)], {"TRAINER.NAME": "CoOp_KDPL"})
         build_cfg([str(file)], {"TRAINER.NAME": "ZeroshotCLIP"})
     build_cfg([str(CONFIGS / "CoOp" / "demo.yaml")], {"TRAINER.NAME": "CoOp_KDPL"})

@@ -40,9 +40,9 @@ def test_keys_of_later_editions_are_passed_over(tmp_path):
     "text, said",
     [
         ("{", "cannot be read"),
-        ("[]", "is not a record of the known format 1"),
+        ("[]", "is not a record in the known format 1"),
         ('{"format": 1, "status": "running"}', "is not finished"),
-        ('{"format": 1, "status": "finished"}', "is not whole"),
+        ('{"format": 1, "status": "finished"}', "is incomplete"),
     ],
 )
 def test_what_is_no_record_is_named(text, said, tmp_path):
@@ -53,7 +53,7 @@ def test_what_is_no_record_is_named(text, said, tmp_path):
     if error.type is Unfinished:
         assert finished_record(file) is None
     else:
-        with pytest.raises(ValueError, match=f"{file} is not a record of a run: it {said}"):
+        with pytest.raises(ValueError, match=f"{file} is not a valid run record: it {said}"):
             finished_record(file)
     assert finished_record(tmp_path / "absent" / FILE_NAME) is None
 

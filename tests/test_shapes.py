@@ -144,7 +144,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(few, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(ValueError, match="could not be drawn into .*No space left on device"):
+    with pytest.raises(ValueError, match="could not be written to .*No space left on device"):
         draw_into(tmp_path / "shapes")
     assert [path.name for path in (tmp_path / "shapes").iterdir()] == [".split_shapes.lock"]
 
@@ -164,7 +164,7 @@ def test_two_processes_that_start_together_draw_once(tmp_path):
 
 def test_a_root_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(ValueError, match="could not be drawn into .*file/shapes/images"):
+    with pytest.raises(ValueError, match="could not be written to .*file/shapes/images"):
         shapes.Shapes(configured(tmp_path / "file"))
 
 

@@ -200,7 +200,7 @@ def test_kdpl_models_lists_and_refuses_what_nothing_is_called(capsys):
     [
         (lambda config: config.update(model_type="siglip"), "kind 'siglip'"),
         (lambda config: config["text_config"].update(hidden_act="relu"), "activations are"),
-        (lambda config: config["text_config"].update(num_hidden_layers=3), "do not fit together"),
+        (lambda config: config["text_config"].update(num_hidden_layers=3), "does not match its config"),
     ],
 )
 def test_folders_of_other_models_are_refused_with_the_reason(change, message, folder, tmp_path):

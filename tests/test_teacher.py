@@ -94,7 +94,7 @@ def test_teachers_are_separated_by_commas():
         "ViT-L/14",
         "open_clip:ViT-H-14-quickgelu/dfn5b",
     ]
-    with pytest.raises(ValueError, match="Name one, such as"):
+    with pytest.raises(ValueError, match="Choose one, such as"):
         teacher_names(" ,")
 
 
@@ -102,7 +102,7 @@ def test_each_data_set_has_its_template_and_one_of_ones_own_goes_first():
     assert template_of("Caltech101") == "a photo of a {}."
     assert template_of("EuroSAT") == TEMPLATES["EuroSAT"] == "a centered satellite photo of {}."
     assert template_of("EuroSAT", "a map of {}.") == "a map of {}."
-    with pytest.raises(ValueError, match="needs {} for the class name"):
+    with pytest.raises(ValueError, match="must contain {} for the class name"):
         template_of("EuroSAT", "a map")
     assert fill("{} texture.", ["lined_up"]) == ["lined up texture."]
     assert len(set(ENSEMBLE_OF_60)) == 60

@@ -80,7 +80,7 @@ def test_training_evaluation_and_repetition(command, run_train, tmp_path, capsys
 
     base = command(pairs=("DATASET.SUBSAMPLE_CLASSES", "base", "TEST.NO_TEST", "True"), output="base")
     assert run_here(base) == 0
-    assert "evaluate: the same command with --eval-only --model-dir" in capsys.readouterr().out
+    assert "evaluate: add --eval-only --model-dir" in capsys.readouterr().out
     together = command("--eval-only", "--model-dir", tmp_path / "base", output="all")
     assert run_here(together) == 0  # base and new judged together
     evaluated = json.loads((tmp_path / "all" / "results.json").read_text())["evaluations"][0]
@@ -191,7 +191,7 @@ def no_network(*args: object, **options: object) -> None:
         ((), ("NO.SUCH.KEY", "5"), ["'NO.SUCH.KEY'", "there are VERSION, OUTPUT_DIR"]),
         ((), ("OPTIM.LR",), ["OPTIM.LR has no value"]),
         ((), ("OPTIM.MAX_EPOCH", "many"), ["OPTIM.MAX_EPOCH cannot be 'many'; it takes a whole number from 1"]),
-        ((), ("--seed", "2"), ["--seed stands among", "flags come before"]),
+        ((), ("--seed", "2"), ["--seed is among", "flags must come before"]),
         ((), ("INPUT.SIZE", "(224,224)"), ["(224, 224)", "32 x 32"]),
         ((), ("TRAINER.COOP.PREC", "fp8"), ["'fp8'", "fp32, bf16, fp16, amp"]),
         ((), ("DATASET.SUBSAMPLE_CLASSES", "old"), ["'old'", "base", "new"]),
@@ -287,7 +287,7 @@ def test_an_interrupted_training_says_that_the_same_command_goes_on(command, tmp
     process.send_signal(signal.SIGINT)
     printed = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in printed
-    assert printed.endswith("Interrupted. The same command continues after the last finished epoch.\n")
+    assert printed.endswith("Interrupted. Run the same command again to resume after the last finished epoch.\n")
 
 
 def test_two_trainings_do_not_write_into_one_folder(command, tmp_path, capsys):

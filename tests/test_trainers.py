@@ -225,7 +225,7 @@ def test_zero_shot_clip_is_evaluated_without_prompts(name, files, tmp_path):
         ),
         ("VPT", ("MODEL.BACKBONE.NAME", "open_clip:MobileCLIP2-S0/dfndr2b"), "timm's fastvit_mci0. Train CoOp, CoCoOp"),
         ("CoOp_KDPL", ("TRAINER.KDPL.K_MAX", 0), "TRAINER.KDPL.K_MAX is 0"),
-        ("CoOp_KDPL", ("TRAINER.KDPL.TEACHER", ""), "Name one, such as"),
+        ("CoOp_KDPL", ("TRAINER.KDPL.TEACHER", ""), "Choose one, such as"),
         ("CoOp", ("TRAINER.COOP.PREC", "fp8"), "choose from fp32, bf16, fp16, amp, auto"),
         ("CoOp", ("MODEL.BACKBONE.NAME", "ViT-B/32"), r"INPUT.SIZE is \(32, 32\), and ViT-B/32 takes images of 224"),
     ],
@@ -254,17 +254,17 @@ def test_agreement_is_told_before_training_and_a_poor_teacher_is_warned_of(files
     student = str(files / "student.safetensors")
     trained(files, "CoOp_KDPL", tmp_path / "run", "TRAINER.KDPL.TEACHER", student)
     told = capsys.readouterr().out
-    assert "agree on 100.0% of 20 training images" in told
-    assert "Warning: the teacher is not better than the student" in told
+    assert "agreement of teacher and student: 100.0% of 20 training images" in told
+    assert "Warning: the teacher is no better than the student" in told
     assert json.loads((tmp_path / "run" / "results.json").read_text())["agreement"]["agreement"] == 100.0
 
 
 def test_without_labels_for_the_vocabulary_only_agreement_is_told(files, tmp_path, capsys):
     trained(files, "CoOp_KDPL", tmp_path / "run", *agnostic(files))
     told = capsys.readouterr().out
-    assert "agree on" in told and "validation images (a sample)" not in told
+    assert "Zero-shot agreement" in told and "sample of validation images" not in told
 
 
 def test_a_folder_to_resume_from_must_hold_a_run(files, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no .*nowhere.*to resume from"):
+    with pytest.raises(FileNotFoundError, match="nowhere.*does not exist"):
         trained(files, "CoOp_KDPL", tmp_path / "run", "RESUME", str(tmp_path / "nowhere"))

@@ -175,7 +175,7 @@ def test_a_finished_run_is_known_by_its_settings_or_their_defaults(change, files
     code = train.main(command(files, run, "--skip-finished"))
     printed = capsys.readouterr()
     if CHANGES[change] is None:
-        assert code == 0 and f"{run} holds the results of this run already" in printed.out
+        assert code == 0 and f"{run} already contains the results of this run" in printed.out
     else:
         assert code == 2 and "results.json was made with other settings, so this run cannot continue it" in printed.err
         assert printed.err.count(" before, ") == 1 and CHANGES[change] in printed.err
@@ -200,4 +200,4 @@ def test_settings_that_a_state_holds_in_another_form_are_refused_by_name(files, 
     for settings in ("{", "[1]", "null", 3):
         torch.save(state | {"settings": settings}, run / "resume.pth")
         assert train.main(command(files, run)) == 2
-        assert f"error: {run / 'resume.pth'} is not the state of a training" in capsys.readouterr().err
+        assert f"error: {run / 'resume.pth'} is not a training state" in capsys.readouterr().err

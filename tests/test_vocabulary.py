@@ -26,7 +26,7 @@ def test_a_missing_or_empty_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.txt"):
         load_vocabulary(str(tmp_path / "nowhere.txt"))
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(ValueError, match="holds no names"):
+    with pytest.raises(ValueError, match="contains no names"):
         load_vocabulary(str(tmp_path / "empty.txt"))
 
 

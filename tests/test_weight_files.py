@@ -84,7 +84,7 @@ def test_python_objects_are_refused_and_not_executed(save, tmp_path):
     "content, why",
     [
         (b"\n<!DOCTYPE html><html>Please log in</html>", "web page"),
-        (b"just a few words", "not a weight file"),
+        (b"just a few words", "not a weights file"),
         (b"12345678{ no header", "cannot be read"),  # the brace stands where that of safetensors does
     ],
 )

@@ -1,9 +1,9 @@
-"""The trainers; importing this package registers every one of its modules with Dassl."""
+"""The trainers; importing this package registers all of them with Dassl."""
 
 import importlib
 import pkgutil
 
-import compat  # noqa: F401  makes `dassl` and `torchvision` importable where they are not
+import compat  # noqa: F401  makes `dassl` and `torchvision` importable on any machine
 
 for _module in pkgutil.iter_modules(__path__):
     if not _module.ispkg:

@@ -8,6 +8,6 @@ from .kdpl.trainer import PromptTrainer
 
 @register_trainer
 class CoCoOp(PromptTrainer):
-    """Image-conditional contexts, learned from labels (Zhou et al., CVPR 2022)."""
+    """Image-conditional contexts (Zhou et al., CVPR 2022), learned from labels."""
 
     method = METHODS["CoCoOp"]

@@ -8,6 +8,6 @@ from .kdpl.trainer import PromptTrainer
 
 @register_trainer
 class CoOp(PromptTrainer):
-    """Contexts, learned from labels (Zhou et al., IJCV 2022)."""
+    """Context vectors (Zhou et al., IJCV 2022), learned from labels."""
 
     method = METHODS["CoOp"]

@@ -8,6 +8,6 @@ from .kdpl.registration import register_trainer
 
 @register_trainer
 class CoOp_KDPL(KDPLTrainer):
-    """Contexts (Zhou et al., IJCV 2022), learned from a teacher instead of labels."""
+    """Context vectors (Zhou et al., IJCV 2022), learned from a teacher instead of labels."""
 
     method = METHODS["CoOp"]

@@ -8,6 +8,6 @@ from .kdpl.trainer import PromptTrainer
 
 @register_trainer
 class KgCoOp(PromptTrainer):
-    """Contexts held near the hand-written prompt (Yao et al., CVPR 2023), learned from labels."""
+    """Contexts kept close to the hand-written prompt (Yao et al., CVPR 2023), learned from labels."""
 
     method = METHODS["KgCoOp"]

@@ -8,6 +8,6 @@ from .kdpl.registration import register_trainer
 
 @register_trainer
 class KgCoOp_KDPL(KDPLTrainer):
-    """Contexts held near the hand-written prompt (Yao et al., CVPR 2023), learned from a teacher instead of labels."""
+    """Contexts kept close to the hand-written prompt (Yao et al., CVPR 2023), learned from a teacher, not labels."""
 
     method = METHODS["KgCoOp"]

@@ -8,6 +8,6 @@ from .kdpl.trainer import PromptTrainer
 
 @register_trainer
 class MaPLe(PromptTrainer):
-    """Coupled prompts of both towers, learned from labels (Khattak et al., CVPR 2023)."""
+    """Coupled prompts in both towers (Khattak et al., CVPR 2023), learned from labels."""
 
     method = METHODS["MaPLe"]

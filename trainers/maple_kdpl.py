@@ -8,6 +8,6 @@ from .kdpl.registration import register_trainer
 
 @register_trainer
 class MaPLe_KDPL(KDPLTrainer):
-    """Coupled prompts of both towers (Khattak et al., CVPR 2023), learned from a teacher instead of labels."""
+    """Coupled prompts in both towers (Khattak et al., CVPR 2023), learned from a teacher instead of labels."""
 
     method = METHODS["MaPLe"]

@@ -8,6 +8,6 @@ from .kdpl.trainer import PromptTrainer
 
 @register_trainer
 class PromptSRC(PromptTrainer):
-    """Self-regulated prompts of both towers, learned from labels (Khattak et al., ICCV 2023)."""
+    """Self-regulated prompts in both towers (Khattak et al., ICCV 2023), learned from labels."""
 
     method = METHODS["PromptSRC"]

@@ -8,6 +8,6 @@ from .kdpl.registration import register_trainer
 
 @register_trainer
 class PromptSRC_KDPL(KDPLTrainer):
-    """Self-regulated prompts of both towers (Khattak et al., ICCV 2023), learned from a teacher instead of labels."""
+    """Self-regulated prompts in both towers (Khattak et al., ICCV 2023), learned from a teacher instead of labels."""
 
     method = METHODS["PromptSRC"]

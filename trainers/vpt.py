@@ -8,6 +8,6 @@ from .kdpl.trainer import PromptTrainer
 
 @register_trainer
 class VPT(PromptTrainer):
-    """Deep visual prompts, learned from labels (Jia et al., ECCV 2022)."""
+    """Deep visual prompts (Jia et al., ECCV 2022), learned from labels."""
 
     method = METHODS["VPT"]

@@ -13,10 +13,10 @@ from .kdpl.registration import register_trainer
 
 @register_trainer
 class ZeroshotCLIP(RecordedTrainer):
-    """CLIP with the dataset's template; the backbone may be any CLIP that can be a teacher."""
+    """CLIP with the dataset's template; any CLIP can be the backbone."""
 
     def templates(self) -> list[str]:
-        """Sentences with ``{}`` for the class name; several make an ensemble."""
+        """Texts with ``{}`` for the class name; several form an ensemble."""
         return [template_of(self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE)]
 
     def check_cfg(self, cfg: CfgNode) -> None:
@@ -34,10 +34,10 @@ class ZeroshotCLIP(RecordedTrainer):
         self.record.weights_sha256 = {"student": clip.weights_sha256}
 
     def train(self) -> None:
-        raise ValueError(f"{type(self).__name__} has nothing to train: run it with --eval-only.")
+        raise ValueError(f"{type(self).__name__} has nothing to train. Run it with --eval-only.")
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """There are no prompts to load."""
+        """Do nothing, as there are no prompts to load."""
 
     def model_inference(self, image: Tensor) -> Tensor:
         return self.model(image)
@@ -45,7 +45,7 @@ class ZeroshotCLIP(RecordedTrainer):
 
 @register_trainer
 class ZeroshotCLIP2(ZeroshotCLIP):
-    """CLIP with the ensemble of seven general templates and, but for ImageNet, the dataset's own."""
+    """CLIP with an ensemble of seven general templates and, except for ImageNet, the dataset's own."""
 
     def templates(self) -> list[str]:
         own = [] if self.cfg.DATASET.NAME == "ImageNet" else super().templates()

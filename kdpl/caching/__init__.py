@@ -1,1 +1,1 @@
-"""Features of frozen towers, computed once and kept: on disk for all processes, or in the memory of one."""
+"""A cache for features of frozen towers: on disk, shared by all processes, or in memory."""

@@ -1,6 +1,7 @@
-"""How rows of bytes lie in a shard: blocks that are whole or worthless, whatever interrupted their writing.
+"""The format of blocks in a shard, designed so that an incompletely written block is always detected.
 
-A block is a header with a check of itself and of the keys, the keys, and the rows, each behind a check of its own.
+A block consists of a header with a checksum of header and keys, then the keys, then the rows, each preceded by its own
+checksum.
 """
 
 import hashlib
@@ -10,18 +11,18 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 NOTES, ROWS = 0, 1  # kinds of blocks
-SIZE = 16  # bytes of a digest
-_HEADER = struct.Struct("<4s16sBII16s")  # magic, space, kind, number of rows, bytes of each, check
+SIZE = 16  # bytes in a digest
+_HEADER = struct.Struct("<4s16sBII16s")  # magic, space, kind, number of rows, bytes per row, checksum
 _MAGIC = b"KDP1"
 
 
 class Block(NamedTuple):
-    """Where the rows of a block are.
+    """The location of a block's rows.
 
     Attributes:
-        space: the digest of what all its rows have in common.
-        row_bytes: of each row, without its check.
-        start, end: bytes of the shard; the first row's check begins at ``start``.
+        space: digest of everything its rows have in common.
+        row_bytes: size of each row, without its checksum.
+        start, end: byte offsets in the shard; the checksum of the first row is at ``start``.
     """
 
     space: bytes
@@ -32,17 +33,17 @@ class Block(NamedTuple):
     end: int
 
     def places(self) -> Iterator[tuple[bytes, int]]:
-        """Keys, and where the rows' checks begin."""
+        """Keys with the offsets of their rows' checksums."""
         return zip(self.keys, range(self.start, self.end, SIZE + self.row_bytes), strict=True)
 
 
 def digest(*parts: bytes) -> bytes:
-    """A hash that tells contents apart."""
+    """A short hash that identifies contents."""
     return hashlib.blake2b(b"".join(parts), digest_size=SIZE).digest()
 
 
 def encode_block(space: bytes, kind: int, rows: Mapping[bytes, bytes]) -> bytes:
-    """The bytes of a block of rows of one length, by their keys."""
+    """Encode rows of equal length as a block."""
     keys, row_bytes = b"".join(rows), len(next(iter(rows.values())))
     fields = (_MAGIC, space, kind, len(rows), row_bytes)
     header = _HEADER.pack(*fields, _check(fields, keys))
@@ -50,7 +51,7 @@ def encode_block(space: bytes, kind: int, rows: Mapping[bytes, bytes]) -> bytes:
 
 
 def read_block(file: int, offset: int, size: int) -> Block | None:
-    """The block at ``offset`` of a file of ``size`` bytes; None where no whole one begins."""
+    """The block at ``offset`` in a file of ``size`` bytes; None if there is no complete block."""
     header = os.pread(file, _HEADER.size, offset)
     if len(header) < _HEADER.size:
         return None
@@ -67,7 +68,7 @@ def read_block(file: int, offset: int, size: int) -> Block | None:
 
 
 def read_row(file: int, space: bytes, key: bytes, place: int, row_bytes: int) -> bytes | None:
-    """A row whose check begins at ``place``; None if it is damaged."""
+    """The row whose checksum is at ``place``; None if it is damaged."""
     content = os.pread(file, SIZE + row_bytes, place)
     check, row = content[:SIZE], content[SIZE:]
     return row if len(row) == row_bytes and digest(space, key, row) == check else None

@@ -1,4 +1,4 @@
-"""Rows of float features by what they depend on, in shards on disk or in memory."""
+"""A cache of float features, keyed by everything they depend on, in shards on disk or in memory."""
 
 import errno
 import json
@@ -25,7 +25,7 @@ _EDITION = 2  # of the features: another number where the same key would mean so
 
 
 class FeatureCache:
-    """Features of frozen towers, each computed once.
+    """Features of frozen towers, each computed only once.
 
     >>> import torch
     >>> from kdpl.caching.features import FeatureCache, key_of
@@ -39,14 +39,14 @@ class FeatureCache:
     def __init__(self, folder: str | os.PathLike | None = None, precision: str = "fp32", max_gb: float = MAX_GB):
         """
         Args:
-            folder: of the shards, shared with other processes and made if it is not there; None: in memory.
-            precision: "fp32" keeps every bit. "fp16" takes half the space, and whoever uses the cache computes with
-                rounded features, those that have just been computed, too.
-            max_gb: of the shards, in 10**9 bytes; the least recently used ones are removed beyond it.
+            folder: folder of the shards, which processes can share; created if necessary. None: in memory.
+            precision: "fp32" keeps every bit. "fp16" halves the space, and all users of the cache get rounded features,
+                including those just computed.
+            max_gb: size limit in 10**9 bytes, beyond which the least recently used shards are removed.
 
         Raises:
-            ValueError: if there is no such precision, or no room for anything.
-            OSError: if the folder cannot be made or written to.
+            ValueError: if the precision or the size limit is invalid.
+            OSError: if the folder cannot be created or written to.
         """
         if precision not in STORED:
             raise ValueError(f"The precision of the feature cache is {precision!r}; choose from {', '.join(STORED)}.")
@@ -59,14 +59,14 @@ class FeatureCache:
         """The features of one tower for one kind of input.
 
         Args:
-            depends_on: what all of them depend on, as plain values.
-            notes: what else to remember of them, such as what a reader should know without loading the tower.
+            depends_on: everything that all of them depend on, as plain values.
+            notes: other facts to store, such as those that make it unnecessary to load the tower.
         """
         return FeatureSpace(self, depends_on, notes or {})
 
 
 class FeatureSpace:
-    """Features of one width; see :meth:`FeatureCache.space`."""
+    """Features with the same origin and width; see :meth:`FeatureCache.space`."""
 
     def __init__(self, owner: FeatureCache, depends_on: Mapping[str, Any], notes: Mapping[str, Any]):
         self.rows, self.dtype = owner.rows, STORED[owner.precision]
@@ -76,21 +76,21 @@ class FeatureSpace:
 
     @property
     def notes(self) -> dict[str, Any] | None:
-        """What is remembered of these features; None where none are kept."""
+        """The stored notes; None if there are no such features yet."""
         kept = self.rows.notes.get(self.name)
         return None if kept is None else json.loads(kept)["notes"]
 
     def lookup(self, keys: Iterable[bytes]) -> list[Tensor | None]:
-        """The features that are there, float32 on the CPU."""
+        """The cached features, float32 on the CPU; None for those that are missing."""
         rows = (self.rows.read(self.name, key) for key in keys)
         return [row if row is None else torch.frombuffer(bytearray(row), dtype=self.dtype).float() for row in rows]
 
     def complete(self, keys: Sequence[bytes], compute: Callable[[list[int]], Tensor]) -> Tensor:
-        """The features of all keys, (n, width) float32 on the CPU; of several processes that lack one, one computes it.
+        """The features of all keys, (n, width), float32 on the CPU; each missing one is computed by only one process.
 
         Args:
-            keys: as :func:`key_of` makes them.
-            compute: positions among the keys -> their features (n, width).
+            keys: from :func:`key_of`.
+            compute: positions in ``keys`` -> their features (n, width).
         """
         found = self.lookup(keys)
         if lacking := [key for key, row in zip(keys, found, strict=True) if row is None]:
@@ -112,7 +112,7 @@ class FeatureSpace:
 
 
 class _Memory:
-    """Rows in the memory of this process, by the methods of :class:`Shards`."""
+    """Rows in the memory of this process, with the interface of :class:`Shards`."""
 
     def __init__(self):
         self.notes: dict[bytes, bytes] = {}
@@ -122,7 +122,7 @@ class _Memory:
         return self._rows.get((space, key))
 
     def refresh(self) -> None:
-        """Nobody else writes."""
+        """Nothing to do, as no other process writes."""
 
     def claimed(self, keys: Iterable[bytes]) -> AbstractContextManager:
         return nullcontext()
@@ -135,15 +135,15 @@ class _Memory:
 def open_cache(
     cache: str | os.PathLike | FeatureCache | None, precision: str = "fp32", max_gb: float = MAX_GB
 ) -> FeatureCache | None:
-    """The cache in a folder, or the one that is given; None for no or an empty name.
+    """Open the cache in a folder; return a cache unchanged; None for None or an empty name.
 
-    Sweeps name a folder on every system. Where the system has no locks for it the cache is off, and a line says so,
-    unless results depend on it: those of "fp16" do.
+    Sweeps set a folder on every system. On systems without the necessary file locks, the cache is switched off with a
+    notice, except for "fp16", on which results depend.
     """
     if isinstance(cache, FeatureCache):
         return cache
     if cache and precision == "fp32" and not _has_locks():
-        print(f"The feature cache {cache} is off, as this system lacks the file locks it needs. Results are the same.")
+        print(f"The feature cache {cache} is off because this system lacks file locks. Results are not affected.")
         return None
     return FeatureCache(cache, precision, max_gb) if cache else None
 
@@ -157,14 +157,14 @@ def _has_locks() -> bool:
 
 
 def key_of(*facts: Any) -> bytes:
-    """The key of plain values."""
+    """The key for these plain values."""
     return digest(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode())
 
 
 @cache
 def _shards(process: int, folder: Path, max_bytes: int) -> "Shards":
-    """One index of a folder per process, whoever opens it how often."""
-    from .shards import Shards  # which refuses systems without what it needs
+    """One index per folder and process, however often the folder is opened."""
+    from .shards import Shards  # raises an error on systems without the necessary locks
 
     try:
         return Shards(folder, max_bytes)

@@ -1,4 +1,4 @@
-"""What tells images, transforms and devices apart, as far as features depend on them."""
+"""Identities of images, transforms and devices, for features that depend on them."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ from ..determinism import numerics
 
 
 def identify_images(paths: Sequence[Any], root: str | os.PathLike | None = None) -> list[list[Any]] | None:
-    """Of each image its path below ``root``, its size and when it was changed; None if they are not all files.
+    """Path relative to ``root``, size and modification time of each image; None unless all are files.
 
     Args:
-        root: of the dataset; by default the deepest folder that holds all of them.
+        root: folder of the dataset; by default the deepest folder that contains all images.
     """
     if not len(paths) or not all(isinstance(path, str | os.PathLike) for path in paths):
         return None
@@ -32,7 +32,7 @@ def identify_images(paths: Sequence[Any], root: str | os.PathLike | None = None)
 
 
 def identify_transform(transform: Callable) -> dict[str, str] | None:
-    """A transform as it describes itself, with the libraries that it computes with; None if it does not say enough."""
+    """The transform's repr and the versions of its libraries; None if the repr does not identify it."""
     described = repr(transform)
     if " at 0x" in described or "<lambda>" in described:
         return None
@@ -40,7 +40,7 @@ def identify_transform(transform: Callable) -> dict[str, str] | None:
 
 
 def identify_device(device: torch.device) -> dict[str, Any]:
-    """What decides the last bits of a feature, besides the tower and its input."""
+    """Everything that affects the last bits of a feature, apart from the tower and its input."""
     if device.type == "cuda":
         kind = {"device": torch.cuda.get_device_name(device), **numerics()}
     else:
@@ -50,7 +50,7 @@ def identify_device(device: torch.device) -> dict[str, Any]:
 
 @cache
 def _cpu() -> str:
-    """Family, model and instructions of the processor."""
+    """Family, model and instruction set of the processor."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text().split("\n\n")[0].splitlines() if file.is_file() else []
     facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}

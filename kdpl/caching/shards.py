@@ -1,7 +1,7 @@
-"""Rows of bytes in append-only files, shared by processes that read, write and die as they like.
+"""Rows of bytes in append-only files, shared by processes that may read, write or be killed at any time.
 
-A process appends only to a shard of its own, so nobody ever writes between another's bytes. A row is read together with
-its checksum. The least recently used shards are removed where the next block would exceed the limit.
+Each process appends only to its own shard, so writes never interleave. Every row is verified against its checksum. The
+least recently used shards are removed when the next block would exceed the size limit.
 """
 
 import os
@@ -16,63 +16,63 @@ from filelock import FileLock
 
 try:
     import fcntl
-    from os import pread, pwrite  # noqa: F401  Windows has none of them
+    from os import pread, pwrite  # noqa: F401  missing on Windows
 except ImportError as error:
     raise ValueError(
-        f"A cache of features on disk needs locks and reads that this system does not have ({error}): leave its folder "
-        "empty. Everything else works without it."
+        f"A feature cache on disk needs file locks that this system does not have ({error}). Leave its folder empty; "
+        "everything else works without it."
     ) from error
 
 from .blocks import NOTES, ROWS, encode_block, read_block, read_row
 
 SUFFIX = ".shard"
-CLAIMS = "claims"  # the file whose bytes processes lock
-SHARDS_AT_THE_LIMIT = 64  # a shard is closed at this part of the limit, so that little is lost with the oldest one
-SECONDS_BETWEEN_MARKS = 60  # of a shard as used
+CLAIMS = "claims"  # file whose bytes are locked by processes
+SHARDS_AT_THE_LIMIT = 64  # a shard is closed at 1/64 of the limit, so that removing the oldest one loses little
+SECONDS_BETWEEN_MARKS = 60  # between updates of a shard's time of last use
 
 
 class _Shard:
-    """A file, how far it has been read, and where its rows are."""
+    """A shard file and how far it has been read."""
 
     def __init__(self, path: Path):
         self.path = path
         self.file = os.open(path, os.O_RDONLY)
         self.read_up_to = 0
-        self.spaces: set[bytes] = set()  # of which it has notes
-        self.marked = 0.0  # when this process last said that it uses it
+        self.spaces: set[bytes] = set()  # spaces whose notes it contains
+        self.marked = 0.0  # when this process last updated its time of use
 
     def close(self) -> None:
         os.close(self.file)
 
 
 class Shards:
-    """The rows below one folder, by space and key.
+    """The rows in a folder, by space and key.
 
     Attributes:
-        notes: what each space was described as.
+        notes: the notes of each space.
     """
 
     def __init__(self, folder: Path, max_bytes: int):
         """
         Args:
-            folder: made if it is not there.
-            max_bytes: of all shards.
+            folder: created if necessary.
+            max_bytes: size limit for all shards together.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.max_bytes = folder, max_bytes
         self.notes: dict[bytes, bytes] = {}
         self._shards: dict[str, _Shard] = {}
-        self._rows: dict[bytes, dict[bytes, tuple[_Shard, int, int]]] = {}  # shard, place, bytes
+        self._rows: dict[bytes, dict[bytes, tuple[_Shard, int, int]]] = {}  # shard, offset, bytes per row
         self._lock = FileLock(folder / "lock")
         self._claims = os.open(folder / CLAIMS, os.O_RDWR | os.O_CREAT, 0o666)
-        self._own: tuple[_Shard, int] | None = None  # that this process appends to, and its file descriptor
+        self._own: tuple[_Shard, int] | None = None  # the shard that this process appends to, and its file descriptor
         self._warned = False
         self.refresh()
 
     # Reading
 
     def read(self, space: bytes, key: bytes) -> bytes | None:
-        """A row; None if it is not there, as far as this process knows, or is damaged."""
+        """A row; None if it is damaged, or missing as of the last :meth:`refresh`."""
         place = self._rows.get(space, {}).get(key)
         if place is None:
             return None
@@ -85,14 +85,14 @@ class Shards:
         return row
 
     def refresh(self) -> None:
-        """Take note of what other processes have written or removed."""
+        """Update the index with rows that other processes have written or removed."""
         names = {entry.name for entry in os.scandir(self.folder) if entry.name.endswith(SUFFIX)}
         for name in self._shards.keys() - names:
             self._forget(name)
         for name in names - self._shards.keys():
             try:
                 self._shards[name] = _Shard(self.folder / name)
-            except FileNotFoundError:  # removed meanwhile
+            except FileNotFoundError:  # removed in the meantime
                 continue
         for shard in self._shards.values():
             self._read_on(shard)
@@ -114,9 +114,9 @@ class Shards:
         shard.marked = time.monotonic()
         try:
             os.utime(shard.path)
-        except FileNotFoundError:  # removed by another process: its space must become free
+        except FileNotFoundError:  # removed by another process: close it, to free its disk space
             self._forget(shard.path.name)
-        except PermissionError:  # of another user; the time of its last block stands
+        except PermissionError:  # owned by another user; keeps its modification time
             pass
 
     def _forget(self, name: str) -> None:
@@ -126,7 +126,7 @@ class Shards:
         shard.close()
 
     def contents(self) -> dict[bytes, tuple[int, int]]:
-        """Of each space the number of rows and their bytes."""
+        """Number of rows in each space, and their total bytes."""
         return {
             space: (len(rows), sum(row_bytes for *_, row_bytes in rows.values())) for space, rows in self._rows.items()
         }
@@ -135,11 +135,11 @@ class Shards:
 
     @contextmanager
     def claimed(self, keys: Iterable[bytes]) -> Iterator[None]:
-        """Within the block no other process has claimed any of these keys; waits for those that have.
+        """Claim these keys within the block, waiting for other processes that have claimed any of them.
 
-        The system frees what a process has claimed when it dies.
+        The operating system releases the claims of a process that dies.
         """
-        places = sorted({int.from_bytes(key[:7], "little") for key in keys})  # all take them in one order
+        places = sorted({int.from_bytes(key[:7], "little") for key in keys})  # all processes lock in the same order
         try:
             for place in places:
                 fcntl.lockf(self._claims, fcntl.LOCK_EX, 1, place)
@@ -149,10 +149,10 @@ class Shards:
                 fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, place)
 
     def append(self, space: bytes, notes: bytes, rows: Mapping[bytes, bytes]) -> None:
-        """Keep rows of one length; what the limit or a full disk has no room for is not kept.
+        """Store rows of equal length, unless they exceed the size limit or the disk is full.
 
         Args:
-            notes: what the space is described as.
+            notes: the notes of the space.
         """
         if not rows:
             return
@@ -167,11 +167,15 @@ class Shards:
                 self._read_on(shard)
         except OSError as error:
             if not self._warned:
-                print(f"Warning: the cache {self.folder} keeps nothing new: {error}", file=sys.stderr, flush=True)
+                print(
+                    f"Warning: nothing new can be stored in the cache {self.folder}: {error}",
+                    file=sys.stderr,
+                    flush=True,
+                )
             self._warned = True
 
     def _shard_with_room(self, n_bytes: int) -> tuple[_Shard, int]:
-        """A shard of this process for the next bytes, after removing others if the limit wants it; under the lock."""
+        """The shard for the next bytes, after removing others if the limit requires it; call it under the lock."""
         self._make_room(n_bytes)
         if self._own is not None:
             shard, file = self._own
@@ -184,13 +188,13 @@ class Shards:
         return self._own
 
     def _abandoned_shard(self, n_bytes: int) -> tuple[_Shard, int] | None:
-        """The latest shard whose process is gone, if it has room; what was torn off at its end is cut away."""
+        """The latest shard if its process is gone and it has room; an incomplete block at its end is cut off."""
         latest = max(self.files(), key=lambda file: file.stat().st_mtime_ns, default=None)
         if latest is None:
             return None
         try:
             own = self._open_own(latest)
-        except PermissionError:  # of another user
+        except PermissionError:  # owned by another user
             return None
         if own is not None:
             shard, file = own
@@ -201,7 +205,7 @@ class Shards:
         return None
 
     def _open_own(self, path: Path) -> tuple[_Shard, int] | None:
-        """A shard to append to, which stays locked while this process lives; None if another one has it."""
+        """Open a shard for appending and lock it until this process ends; None if another process has locked it."""
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -213,7 +217,7 @@ class Shards:
         return shard, file
 
     def _make_room(self, n_bytes: int) -> None:
-        """Remove the least recently used shards until the next bytes fit; under the lock."""
+        """Remove the least recently used shards until the next bytes fit; call it under the lock."""
         files = [(file.stat().st_mtime_ns, file.stat().st_size, file) for file in self.files()]
         total = sum(size for _, size, _ in files) + n_bytes
         for _, size, file in sorted(files):
@@ -225,7 +229,7 @@ class Shards:
                 self._forget(file.name)
 
     def clear(self, unused_since: float) -> int:
-        """Remove the shards that nobody has used since a time, as :func:`time.time` counts; the bytes of them."""
+        """Remove shards not used since a time (as :func:`time.time`); returns the number of bytes freed."""
         freed = 0
         with self._lock:
             for file in self.files():
@@ -237,17 +241,17 @@ class Shards:
         return freed
 
     def files(self) -> list[Path]:
-        """The shards."""
+        """The shard files."""
         return [Path(entry) for entry in os.scandir(self.folder) if entry.name.endswith(SUFFIX)]
 
 
 def is_cache(folder: Path) -> bool:
-    """Whether a folder holds shards, or held some."""
+    """Whether a folder is or was used as a cache."""
     return (folder / CLAIMS).is_file()
 
 
 def _write(shard: _Shard, file: int, data: bytes) -> None:
-    """Append to a shard, or leave it as it is."""
+    """Append to a shard; after an error it is unchanged."""
     offset, rest = shard.read_up_to, memoryview(data)
     try:
         while rest:

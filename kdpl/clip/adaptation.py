@@ -1,4 +1,4 @@
-"""Images of one CLIP for another one: resized and normalised anew, on the device."""
+"""Converting images preprocessed for one CLIP to the input of another, on the device."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .towers import Preprocessing
 
 
 class Adaptation:
-    """Makes images that were normalised for one CLIP into those that another wants."""
+    """Converts images that were normalised for one CLIP into the input of another."""
 
     def __init__(
         self,
@@ -21,8 +21,8 @@ class Adaptation:
     ):
         """
         Args:
-            wanted: how the images have to be; the square ones of training need no cropping or squashing.
-            mean, std: what they were normalised with; None: as wanted.
+            wanted: target preprocessing; training images are square, so they are never cropped or squashed.
+            mean, std: current normalisation of the images; None: the target's.
         """
         self.wanted = wanted
         mean_std = torch.tensor([mean or wanted.mean, std or wanted.std, wanted.mean, wanted.std])
@@ -32,7 +32,7 @@ class Adaptation:
 
     @property
     def identity(self) -> list | None:
-        """Plain values that tell what is done to pixels; None if they are taken as they come, resized at most."""
+        """Plain values that identify the conversion; None if pixels are unchanged except for bicubic resizing."""
         changed = None if self.same_pixels else [p.flatten().tolist() for p in (self.pixel_scale, self.pixel_shift)]
         return changed if self.wanted.interpolation == "bicubic" else [changed, self.wanted.interpolation]
 

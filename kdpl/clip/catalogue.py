@@ -1,4 +1,4 @@
-"""The CLIPs that are known by name."""
+"""The CLIPs that can be loaded by name."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from .openai import OPENAI_WEIGHTS
 
 
 class Model(NamedTuple):
-    """A CLIP, as far as its name tells.
+    """What a CLIP's name tells about it.
 
     Attributes:
-        size: of its images, in pixels.
-        licence: of the weights and, in a few words, its terms; empty if not known.
+        size: side of its input images, in pixels.
+        licence: licence of the weights with a summary of its terms; empty if unknown.
     """
 
     name: str
@@ -27,12 +27,12 @@ class Model(NamedTuple):
 
 
 def models() -> Iterator[Model]:
-    """All CLIPs known by name: the demo's, OpenAI's and, where it is installed, open_clip's. Nothing is fetched."""
+    """All CLIPs known by name: the demo pair, OpenAI's and, if it is installed, open_clip's. Downloads nothing."""
     for name in (*DEMO_WEIGHTS, *OPENAI_WEIGHTS):
         yield _model(name, 64 if name in DEMO_WEIGHTS else known_preprocessing(name).size)
     try:
         pretrained = import_open_clip().list_pretrained()
-    except ValueError:  # it is not installed
+    except ValueError:  # not installed
         return
     for model, tag in pretrained:
         name = f"{OPEN_CLIP_PREFIX}{model}/{tag}"
@@ -41,5 +41,5 @@ def models() -> Iterator[Model]:
 
 def _model(name: str, size: int) -> Model:
     text = not why_no_prompts(name, text=True)
-    visual = text and not why_no_prompts(name, visual=True) and name != "demo:teacher"  # which is a ResNet
+    visual = text and not why_no_prompts(name, visual=True) and name != "demo:teacher"  # a ResNet
     return Model(name, size, text, visual, str(licence_of(name) or ""))

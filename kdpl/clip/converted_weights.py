@@ -1,4 +1,4 @@
-"""Copies of TorchScript weight files as safetensors, which are mapped into memory instead of being parsed."""
+"""Safetensors copies of TorchScript weight files, because safetensors load by memory mapping, without parsing."""
 
 import contextlib
 import json
@@ -12,15 +12,15 @@ from ..atomic_files import atomic_path
 from ..downloads import cache_dir
 from ..fingerprints import sha256_of
 
-CONVERTED_FROM = 10 * 2**20  # bytes; smaller files are parsed in no time
-CHECKSUMS = "checksums"  # of the tensors, in the metadata of a copy
+CONVERTED_FROM = 10 * 2**20  # bytes; smaller files parse quickly
+CHECKSUMS = "checksums"  # metadata key for checksums of the tensors
 
 
 def converted(path: str | os.PathLike, read: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors of a weight file from its copy in the cache, which is made if it is missing or damaged.
+    """The tensors of a weight file, read from its copy in the cache, which is created if missing or damaged.
 
     Args:
-        read: reads the file itself.
+        read: reads the original file.
     """
     if os.path.getsize(path) < CONVERTED_FROM:
         return dict(read())
@@ -29,7 +29,7 @@ def converted(path: str | os.PathLike, read: Callable[[], Mapping[str, Tensor]])
 
     copy = cache_dir() / "weights" / f"{sha256_of(path)}.safetensors"
     with contextlib.suppress(OSError, SafetensorError, ValueError), safe_open(copy, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is not a dictionary
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dictionary
         if (file.metadata() or {}).get(CHECKSUMS) == _checksums(tensors):
             return tensors
     tensors = {name: tensor.detach().clone() for name, tensor in read().items()}
@@ -42,7 +42,7 @@ def converted(path: str | os.PathLike, read: Callable[[], Mapping[str, Tensor]])
 
 
 def _checksums(tensors: Mapping[str, Tensor]) -> str:
-    """Sums of the bits: enough to notice damage, and many times as fast as a hash."""
+    """Sums over the bits, which detect damage and are many times faster than a hash."""
     return json.dumps({name: _sum_of_words(tensor) for name, tensor in sorted(tensors.items())})
 
 

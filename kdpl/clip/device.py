@@ -1,4 +1,4 @@
-"""The device that the computation runs on."""
+"""The compute device, its memory and its cores."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ STATUS = Path("/proc/self/status")
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """The device that a name stands for; "auto" picks CUDA, Apple's MPS or the CPU, whichever comes first.
+    """The device with this name; "auto" picks the first available of CUDA, Apple's MPS and the CPU.
 
     Raises:
         ValueError: if the name is not a device, or this machine does not have it.
@@ -38,14 +38,14 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The card's name, or the CPU with the number of threads."""
+    """The name of the GPU, or the number of CPU threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu, {torch.get_num_threads()} threads"
 
 
 def reset_peak_memory() -> None:
-    """Let a new phase begin."""
+    """Start a new phase for :func:`peak_memory`."""
     if torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
     elif STATUS.is_file():
@@ -54,9 +54,9 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int:
-    """Bytes of the card, or on a CPU of the whole process; 0 where nothing tells.
+    """Peak in bytes of GPU memory or, without a GPU, of the whole process; 0 if unknown.
 
-    Since the phase began, but on a CPU without Linux since the process began.
+    It covers the current phase; without a GPU and Linux, the process since its start.
     """
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
@@ -69,18 +69,18 @@ def peak_memory() -> int:
 
 
 def memory_status(name: str) -> int:
-    """Bytes that Linux states of this process, such as VmRSS, those in use; 0 elsewhere."""
+    """A number of bytes that Linux reports for this process, such as VmRSS (memory in use); 0 on other systems."""
     lines = STATUS.read_text().splitlines() if STATUS.is_file() else []
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
 
 
 def n_cores() -> int:
-    """The cores that this process may use; a cluster may give it fewer than the machine has."""
+    """Number of cores available to this process, which on a cluster may be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine_memory() -> int:
-    """Bytes of this machine's memory; a modest guess where the system does not tell."""
+    """Bytes of this machine's memory, or a conservative guess if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Files of Hugging Face's hub: from its cache, or downloaded into it; its client is imported when one is asked for."""
+"""Files from the Hugging Face Hub or its cache; huggingface_hub is imported only when needed."""
 
 import errno
 from collections.abc import Callable, Iterator, Sequence
@@ -18,15 +18,15 @@ TOKENIZER_PATTERNS = ["*token*", "vocab*", "merges.txt", "*.model", "config.json
 def hub_file(
     repository: str, names: Sequence[str], fetch: Callable[[], str | Path], asked: str, revision: str | None = None
 ) -> Path:
-    """The first of these files that the cache holds, else what ``fetch`` downloads.
+    """The first of these files found in the cache, else the file that ``fetch`` downloads.
 
     Args:
         repository: such as "apple/MobileCLIP-S0-OpenCLIP".
-        asked: the name of the CLIP, for messages.
+        asked: name of the CLIP, for messages.
 
     Raises:
-        Missing: offline, if none is there.
-        OSError: if the hub cannot be reached or has no such file.
+        Missing: offline, if none is in the cache.
+        OSError: if the Hub cannot be reached or has no such file.
     """
     import huggingface_hub
 
@@ -42,21 +42,21 @@ def hub_file(
 
 
 def look_for_hub() -> None:
-    """Fail in time where there is no network: the hub's client takes most of a minute to notice.
+    """Fail quickly if there is no network; the Hub's client takes most of a minute to notice.
 
     Raises:
-        OSError: if the hub does not answer.
+        OSError: if the Hub does not respond.
     """
     import huggingface_hub
 
     try:
         urlopen(Request(huggingface_hub.constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT).close()
     except HTTPError:
-        pass  # somebody answered
+        pass  # an error response still means that there is a network
 
 
 def tokenizer_folder(repository: str, asked: str) -> Path:
-    """The folder with a tokenizer's files: ``repository`` itself if it is a folder, else the hub's, kept in its cache.
+    """The folder with a tokenizer's files: ``repository`` if it is a local folder, else its snapshot from the Hub.
 
     Raises:
         Missing, OSError: as :func:`hub_file`.
@@ -75,12 +75,12 @@ def tokenizer_folder(repository: str, asked: str) -> Path:
 
 @contextmanager
 def hub_failures(asked: str, place: str, otherwise: str) -> Iterator[None]:
-    """Within the block, failures of the network end as one message that says what to do.
+    """Turn network failures within the block into one message that says what to do.
 
     Args:
-        asked: the name of the CLIP.
-        place: the repository at the hub.
-        otherwise: what to name instead, such as a file that was fetched elsewhere.
+        asked: name of the CLIP.
+        place: its repository on the Hub.
+        otherwise: what the user can specify instead, such as a file downloaded elsewhere.
     """
     try:
         yield
@@ -99,7 +99,7 @@ def hub_failures(asked: str, place: str, otherwise: str) -> Iterator[None]:
 
 
 def source_of(path: Path) -> dict[str, str]:
-    """Repository and commit of a file or folder in the hub's cache; empty elsewhere."""
+    """Repository and commit of a path inside the Hub's cache; empty for any other path."""
     parts = path.parts
     if "snapshots" not in parts[1:-1]:
         return {}

@@ -1,4 +1,4 @@
-"""An image tower; a ViT may be given visual prompts."""
+"""An image tower, with visual prompts if it is a ViT."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from .towers import Towers, VisionTower, finish, project
 
 
 class ImageEncoder(nn.Module):
-    """A CLIP's image tower; a ViT may be given visual prompts."""
+    """A CLIP's image tower, with visual prompts if it is a ViT."""
 
     def __init__(self, towers: Towers):
         super().__init__()
@@ -22,19 +22,18 @@ class ImageEncoder(nn.Module):
         Args:
             image: (batch, 3, size, size), normalised.
             visual: (n_vis, width), appended after the patches.
-            deep_visual: of blocks 1, 2, ...: (n_vis, width), put in place of the appended tokens when the block is
-                entered.
+            deep_visual: for blocks 1, 2, ...: (n_vis, width), which replace the appended tokens at the block's input.
 
         Returns:
-            (batch, embed_dim), as they leave the tower: not normalised.
+            (batch, embed_dim), not normalised.
 
         Raises:
-            ValueError: if there are visual prompts and the tower does not take them, such as a ResNet.
+            ValueError: if visual prompts are given to a tower without support for them, such as a ResNet.
         """
         tower = self.towers.vision
         if tower is None:
             if visual is not None:
-                raise ValueError("Visual prompts need a ViT; this CLIP's image tower does not take them.")
+                raise ValueError("Visual prompts need a ViT; this CLIP's image tower does not support them.")
             return self.towers.encode_image(image)
         x = _embed(tower, image)
         read = slice(1, x.shape[1]) if tower.averages else slice(1)  # the patches, or the class token
@@ -47,7 +46,7 @@ class ImageEncoder(nn.Module):
                 x = torch.cat([x[:, : -deep.shape[1]], deep], dim=1)
             if i + 1 < len(tower.blocks):
                 q, k, v = project(block, x, "qkv")
-            else:  # of the last block only these tokens are needed
+            else:  # the last block computes only the tokens that are read
                 k, v = project(block, x, "kv")
                 x = x[:, read]
                 (q,) = project(block, x, "q")
@@ -59,10 +58,10 @@ class ImageEncoder(nn.Module):
 
 
 class FrozenTower(NamedTuple):
-    """An image tower that no training changes.
+    """A frozen image tower.
 
     Attributes:
-        identity: plain values that tell its features from those of other towers.
+        identity: plain values that identify its features.
         encode: images (n, 3, size, size) -> normalised features (n, width).
     """
 
@@ -74,6 +73,6 @@ class FrozenTower(NamedTuple):
 
 
 def _embed(tower: VisionTower, image: Tensor) -> Tensor:
-    """(batch, 3, size, size) -> class token and patches with their positions, (batch, 1 + patches, width)."""
+    """(batch, 3, size, size) -> class token and patches with positions added, (batch, 1 + patches, width)."""
     x = tower.patches(image).flatten(2).transpose(1, 2)
     return torch.cat([tower.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1) + tower.positions

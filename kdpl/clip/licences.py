@@ -1,4 +1,4 @@
-"""Licences of published weights, as their pages stated them in 2025; what counts is the page itself."""
+"""Licences of published weights, as stated on their pages in 2025; the pages are authoritative."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from .openai import OPENAI_WEIGHTS
 
 
 class Licence(NamedTuple):
-    """A licence and, in a few words, what it asks for."""
+    """A licence, with a short summary of its restrictions."""
 
     name: str
     terms: str = ""
@@ -21,7 +21,7 @@ class Licence(NamedTuple):
 MIT, APACHE = Licence("MIT"), Licence("Apache 2.0")
 NON_COMMERCIAL = Licence("CC BY-NC 4.0", "no commercial use")
 APPLE = Licence("apple-amlr", "research only")
-# By a part of the repository at the hub, in lower case; the first that fits decides.
+# By substring of the repository's name on the Hub, in lower case; the first match decides.
 LICENCES = (
     ("metaclip", NON_COMMERCIAL), ("nllb", NON_COMMERCIAL), ("mobileclip", APPLE), ("apple/", APPLE),
     ("siglip", APACHE), ("pe-core", APACHE), ("clipa", APACHE), ("laion", MIT), ("datacomp", MIT), ("commonpool", MIT),
@@ -30,7 +30,7 @@ LICENCES = (
 
 
 def licence_of(name: str) -> Licence | None:
-    """The licence of a CLIP's weights, as far as its name tells.
+    """The licence of a CLIP's weights, judging by its name; None if unknown.
 
     >>> str(licence_of("ViT-B/32"))
     'MIT'
@@ -48,14 +48,14 @@ def licence_of(name: str) -> Licence | None:
 
 
 def model_licences(model: str) -> list[Licence | None]:
-    """The licences of all published weights of a model of open_clip."""
+    """The distinct licences of all published weights of an open_clip model."""
     open_clip = import_open_clip()
     tags = (open_clip.get_pretrained_cfg(model, tag) for tag in open_clip.list_pretrained_tags_by_model(model))
     return list(dict.fromkeys(_licence_of_repository(tag["hf_hub"]) for tag in tags))
 
 
 def terms_of(name: str) -> dict[str, str]:
-    """What records say of a CLIP's licence: nothing where it is not known, or that of this repository."""
+    """The licence entry of a run record; empty if the licence is unknown, or the weights are our own."""
     licence = None if name in DEMO_WEIGHTS else licence_of(name)
     return {"licence": str(licence)} if licence else {}
 

@@ -1,4 +1,4 @@
-"""A loaded CLIP: its model, how its towers read, and what identifies its weights."""
+"""A loaded CLIP: the model, a description of its towers, and the identity of its weights."""
 
 import copy
 import itertools
@@ -19,24 +19,24 @@ from .towers import Preprocessing, Towers
 
 @dataclass(frozen=True, eq=False)
 class LoadedCLIP:
-    """A frozen CLIP; it is never changed in place, so several users may share it.
+    """A frozen CLIP. It is never changed in place, so it can be shared.
 
     >>> import kdpl
     >>> clip = kdpl.load_clip("demo:student")
-    >>> half = clip.on("cpu", "bf16")  # a copy, made once
+    >>> half = clip.on("cpu", "bf16")  # a copy, created once
     >>> half is clip.on("cpu", "bf16"), half.fingerprint == clip.fingerprint
     (True, True)
 
     Attributes:
-        name: as asked for.
-        model: in evaluation mode; no parameter asks for a gradient. As loaded: float32, on the CPU.
-        tokenize: texts -> (n, context_length) token ids, int64. A text that is too long is a ValueError naming it.
-        describe: model and tokenize -> its towers.
-        preprocessing: what its images must look like.
-        weights_sha256: of the weights file.
-        variant: a hash of what the model computes beyond its tensors, such as its activation; empty for OpenAI's CLIPs.
-        source: repository and commit of what came from a hub, and those of the tokenizer.
-        original: the CLIP as loaded, where this one is a copy of it for a device and a precision.
+        name: the name it was requested by.
+        model: in evaluation mode, without gradients; as loaded, in float32 on the CPU.
+        tokenize: texts -> (n, context_length) token ids, int64; raises ValueError for a text that is too long.
+        describe: model and tokenize -> description of its towers.
+        preprocessing: the input that its image tower expects.
+        weights_sha256: hash of the weights file.
+        variant: hash of everything the tensors do not determine, such as the activation; empty for OpenAI's CLIPs.
+        source: repository and commit of weights and tokenizer that came from the Hub.
+        original: the CLIP that this one is a copy of, for another device or precision.
     """
 
     name: str
@@ -50,14 +50,14 @@ class LoadedCLIP:
     original: "LoadedCLIP | None" = None
     _copies: MutableMapping[tuple[torch.device, torch.dtype], "LoadedCLIP"] = field(
         default_factory=WeakValueDictionary, repr=False
-    )  # weakly, as cards have less memory than machines
+    )  # weak references, because GPUs have little memory
 
     def __post_init__(self):
         object.__setattr__(self, "_as_loaded", self._state)
 
     @property
     def _state(self) -> list[tuple[int, int, bool]]:
-        """What changes when a tensor is written to, converted or moved, or asked for a gradient."""
+        """Values that change when a tensor is modified, converted, moved, or made to require a gradient."""
         return [(tensor.data_ptr(), tensor._version, tensor.requires_grad) for tensor in self._tensors()]
 
     def _tensors(self) -> Iterator[Tensor]:
@@ -65,12 +65,12 @@ class LoadedCLIP:
 
     @property
     def is_changed(self) -> bool:
-        """Whether somebody has changed the model in place, against the rule."""
+        """Whether the model has been modified in place, although it must not be."""
         return self.model.training or self._state != self._as_loaded
 
     @cached_property
     def n_bytes(self) -> int:
-        """Of the tensors."""
+        """Size of the tensors."""
         return sum(tensor.nbytes for tensor in self._tensors())
 
     @cached_property
@@ -79,12 +79,12 @@ class LoadedCLIP:
 
     @property
     def logit_scale(self) -> float:
-        """The factor of the cosines: the exponential of what CLIP stores."""
+        """The factor applied to cosine similarities: the exponential of the stored value."""
         return float(self.model.logit_scale.float().exp())
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the float32 tensors and the variant: the same for all file formats that hold these weights."""
+        """SHA-256 of the float32 tensors and the variant, which does not depend on the file format."""
         if self.original is not None:
             return self.original.fingerprint
         floats = {name: t.float() for name, t in self.model.state_dict().items() if t.is_floating_point()}
@@ -92,10 +92,10 @@ class LoadedCLIP:
         return fingerprint([found, self.variant]) if self.variant else found
 
     def on(self, device: str | torch.device = "auto", precision: str | Precision = "fp32") -> "LoadedCLIP":
-        """This CLIP on a device with its frozen weights in a precision; a copy is shared while somebody holds it.
+        """This CLIP on a device, with its frozen weights in a precision; a copy is shared while it is in use.
 
         Raises:
-            ValueError: if there is no such device or precision.
+            ValueError: if the device or precision does not exist.
         """
         if self.original is not None:
             return self.original.on(device, precision)
@@ -105,7 +105,7 @@ class LoadedCLIP:
             return self
         copied = self._copies.get((device, dtype))
         if copied is None:
-            with torch.inference_mode(False):  # others will train with it, whatever this caller does
+            with torch.inference_mode(False):  # other users of the copy may train prompts with it
                 model = resolve_precision(precision, device).cast_frozen(copy.deepcopy(self.model)).to(device)
             copied = self._copies[device, dtype] = replace(self, model=model, original=self, _copies={})
         return copied

@@ -1,4 +1,4 @@
-"""A CLIP by name: OpenAI's, open_clip's, one of the hub or from a local file, or the demo pair of this repository."""
+"""Loading a CLIP by name: OpenAI's, open_clip's, from the Hugging Face Hub, from a local file, or the demo pair."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ from .weight_files import read_state_dict
 
 @dataclass(frozen=True)
 class DeferredCLIP:
-    """A CLIP by name that is loaded when somebody computes with it, if that happens.
+    """A CLIP that is loaded only once it is needed for a computation.
 
     Attributes:
         weights_sha256, preprocessing, logit_scale: as :class:`LoadedCLIP` has them.
@@ -54,17 +54,17 @@ class DeferredCLIP:
         return load_clip(self.name).on(device, precision)
 
 
-KEPT = 6  # CLIPs that stay in memory for the whole process, unless they take
-KEPT_SHARE = 0.2  # of the machine's memory
+KEPT = 6  # CLIPs that stay in memory, at most
+KEPT_SHARE = 0.2  # fraction of the machine's memory that they may take
 _in_use: WeakValueDictionary[tuple[str, str], LoadedCLIP] = WeakValueDictionary()  # by name and SHA-256
-_kept: list[LoadedCLIP] = []  # the last one is the one that was asked for last
+_kept: list[LoadedCLIP] = []  # most recently used last
 
 
 def load_clip(name: str) -> LoadedCLIP:
-    """The CLIP called ``name``, downloaded when it is not on this machine yet.
+    """Load the CLIP called ``name``, downloading it if necessary.
 
-    A process loads the same weights by the same name once: the last few CLIPs stay in memory, as far as it is large
-    enough, and all users share them. One whose model was changed in place is loaded again.
+    The most recently used CLIPs stay in memory, as far as it allows. Loading the same weights by the same name again
+    returns the same object, unless its model has been modified in place.
 
     >>> import kdpl
     >>> clip = kdpl.load_clip("demo:student")
@@ -72,13 +72,13 @@ def load_clip(name: str) -> LoadedCLIP:
     (64, 64)
 
     Args:
-        name: a name of OpenAI ("ViT-B/32"), "open_clip:<model>/<tag or checkpoint file>", "hf:<organisation>/<name>" or
-            a folder with weights of transformers' CLIPModel, a file with weights in OpenAI's layout (TorchScript, state
-            dict or safetensors), "demo:student" or "demo:teacher".
+        name: one of OpenAI's names ("ViT-B/32"), "open_clip:<model>/<tag or checkpoint file>", a CLIPModel of
+            transformers as "hf:<organisation>/<name>" or a folder, a file in OpenAI's layout (TorchScript, state dict
+            or safetensors), "demo:student" or "demo:teacher".
 
     Raises:
-        ValueError: if the name is unknown, or the file holds no CLIP.
-        ConnectionError: if weights could not be downloaded.
+        ValueError: if the name is unknown, or the file does not contain a CLIP.
+        ConnectionError: if the weights could not be downloaded.
     """
     sha256 = sha256_of_clip(name)
     path, load = _located(name)
@@ -92,7 +92,7 @@ def load_clip(name: str) -> LoadedCLIP:
 
 
 def _keep(clip: LoadedCLIP) -> None:
-    """Hold a CLIP for those who will ask for it; the ones asked for longest ago go first."""
+    """Keep a CLIP in memory for later use, and drop the least recently used ones."""
     key = (clip.name, clip.weights_sha256)
     _kept[:] = [other for other in _kept if (other.name, other.weights_sha256) != key] + [clip]
     while len(_kept) > 1 and (len(_kept) > KEPT or sum(each.n_bytes for each in _kept) > KEPT_SHARE * machine_memory()):
@@ -100,7 +100,7 @@ def _keep(clip: LoadedCLIP) -> None:
 
 
 def sha256_of_clip(name: str) -> str:
-    """The SHA-256 of a CLIP's weights file, without loading it; a name of OpenAI needs no file for that.
+    """The SHA-256 of a CLIP's weights file, without loading it; for OpenAI's models, even without the file.
 
     Raises:
         ValueError, ConnectionError: as :func:`load_clip`.
@@ -110,7 +110,7 @@ def sha256_of_clip(name: str) -> str:
 
 
 def _located(name: str) -> tuple[Path, Callable[[Path, str, str], LoadedCLIP]]:
-    """The weights file of a known name, downloaded when it is not on this machine yet, and what loads it."""
+    """The weights file of a known name, downloaded if necessary, and the function that loads it."""
     if name.startswith(OPEN_CLIP_PREFIX):
         return open_clip_files(name)[0], load_open_clip
     if name.startswith(HUB_PREFIX):
@@ -126,13 +126,13 @@ def _is_folder_of_clip(name: str) -> bool:
 
 @cache
 def fetch_clip(name: str) -> tuple[Path, ...]:
-    """Bring the files of ``name`` onto this machine, without loading them; once in a process.
+    """Download the files of ``name`` if necessary, without loading them; done once per process.
 
     Returns:
-        Those that came, or would have come, from elsewhere: files, and folders of tokenizers.
+        Its downloaded or cached files and tokenizer folders; empty for a local file.
 
     Raises:
-        ValueError, ConnectionError: as :func:`load_clip`; offline, all that is missing is named.
+        ValueError, ConnectionError: as :func:`load_clip`; when offline, naming all missing files.
     """
     check_clip_name(name)
     if name.startswith(OPEN_CLIP_PREFIX):
@@ -157,7 +157,7 @@ def _load_file(path: Path, name: str, sha256: str) -> LoadedCLIP:
 
 
 def known_preprocessing(name: str) -> Preprocessing | None:
-    """What the images of a CLIP must look like, if its name alone tells; nothing is fetched.
+    """The preprocessing of a CLIP if its name determines it, else None; downloads nothing.
 
     >>> known_preprocessing("RN50x4").size
     288
@@ -168,16 +168,16 @@ def known_preprocessing(name: str) -> Preprocessing | None:
 
 
 def preprocessing_of(name: str) -> Preprocessing:
-    """What the images of a CLIP must look like; it is loaded if its name does not tell."""
+    """The preprocessing of a CLIP, which is loaded if its name does not determine it."""
     return known_preprocessing(name) or load_clip(name).preprocessing
 
 
 def check_image_size(name: str, size: Sequence[int], preprocessing: Preprocessing | None) -> None:
-    """Refuse images of another size than the student takes.
+    """Refuse an image size that differs from the student's.
 
     Args:
-        size: INPUT.SIZE, (height, width) in pixels; empty: that of the student.
-        preprocessing: of the student, if it is known.
+        size: INPUT.SIZE, (height, width) in pixels; empty: the student's.
+        preprocessing: the student's, if known.
 
     Raises:
         ValueError: if they differ.
@@ -185,27 +185,27 @@ def check_image_size(name: str, size: Sequence[int], preprocessing: Preprocessin
     resolution = preprocessing and preprocessing.size
     if size and resolution and tuple(size) != (resolution, resolution):
         raise ValueError(
-            f"INPUT.SIZE is {tuple(size)}, and {name} takes images of {resolution} x {resolution} pixels. "
+            f"INPUT.SIZE is {tuple(size)}, but {name} takes images of {resolution} x {resolution} pixels. "
             f'Set INPUT.SIZE "({resolution},{resolution})", leave it out, or choose another MODEL.BACKBONE.NAME.'
         )
 
 
 def check_normalized(transforms: Sequence[str]) -> None:
-    """Refuse INPUT.TRANSFORMS with which a CLIP would see pixels as it never has, in training and in tests.
+    """Refuse INPUT.TRANSFORMS without "normalize": CLIP would see pixel values unlike any in its pretraining.
 
     Raises:
-        ValueError: if "normalize" is not among them.
+        ValueError: if "normalize" is missing.
     """
     if "normalize" not in transforms:
         raise ValueError(
-            f"INPUT.TRANSFORMS is {list(transforms)!r}, without 'normalize': images would reach CLIP unnormalised, in "
-            "training and in tests, and accuracies would be wrong. Add normalize, or give a --config-file, which has "
-            'it. If you do want raw pixels, set INPUT.PIXEL_MEAN "[0,0,0]" INPUT.PIXEL_STD "[1,1,1]" beside it.'
+            f"INPUT.TRANSFORMS is {list(transforms)!r}, without 'normalize': CLIP would see unnormalised images in "
+            "training and testing, and accuracies would be wrong. Add normalize, or pass a --config-file, which has "
+            'it. If you do want raw pixels, add normalize with INPUT.PIXEL_MEAN "[0,0,0]" INPUT.PIXEL_STD "[1,1,1]".'
         )
 
 
 def why_no_prompts(name: str, text: bool = False, visual: bool = False) -> str:
-    """Why a CLIP takes no text or no visual prompts, as far as its name tells; empty if it does, or may.
+    """Why a CLIP takes no text or visual prompts, judging by its name; empty if it does, or if its name does not tell.
 
     >>> why_no_prompts("RN50", text=True), why_no_prompts("RN50", visual=True)
     ('', 'its image tower is a ResNet')
@@ -217,13 +217,13 @@ def why_no_prompts(name: str, text: bool = False, visual: bool = False) -> str:
 
 
 def check_clip_name(name: str) -> None:
-    """Find out in time, without downloading, that ``load_clip`` could not know ``name``.
+    """Refuse a name that ``load_clip`` would not know, without downloading anything.
 
     Raises:
-        ValueError: naming what is possible and what was probably meant.
+        ValueError: listing valid names and what was probably meant.
     """
     if not name:
-        raise ValueError("No CLIP is named. The student is --backbone or MODEL.BACKBONE.NAME, such as ViT-B/32.")
+        raise ValueError("No CLIP was given. Set the student with --backbone or MODEL.BACKBONE.NAME, such as ViT-B/32.")
     if name.startswith(OPEN_CLIP_PREFIX):
         check_open_clip_name(name)
     elif name.startswith(HUB_PREFIX):
@@ -234,16 +234,16 @@ def check_clip_name(name: str) -> None:
     elif name in DEMO_WEIGHTS:
         if not DEMO_WEIGHTS[name].is_file():
             raise ValueError(
-                f"{name} needs {DEMO_WEIGHTS[name]}, which is missing. It is part of KDPL: in its repository "
-                f"`git checkout -- kdpl/demo` brings it back; elsewhere use one of {list(OPENAI_WEIGHTS)}."
+                f"{name} needs {DEMO_WEIGHTS[name]}, which is missing although it is part of KDPL. In a checkout, "
+                f"restore it with `git checkout -- kdpl/demo`; otherwise use one of {list(OPENAI_WEIGHTS)}."
             )
     elif name not in OPENAI_WEIGHTS and os.path.sep in name and os.path.exists(name):
         check_file(name, "file with the weights of a CLIP")
     elif name not in OPENAI_WEIGHTS and not os.path.isfile(name):
         known = [*OPENAI_WEIGHTS, *DEMO_WEIGHTS]
         raise ValueError(
-            f"No CLIP is called {name!r}{did_you_mean(name, known)}. Known are {known}, "
+            f"No CLIP is called {name!r}{did_you_mean(name, known)}. Choose from {known}, "
             f'"{OPEN_CLIP_PREFIX}<model>/<tag>" such as {OPEN_CLIP_PREFIX}ViT-H-14-quickgelu/dfn5b, '
-            f'"{HUB_PREFIX}<organisation>/<name>" of the Hugging Face hub, and the path of a file with weights in '
-            f"OpenAI's layout (there is no file {os.path.abspath(name)})."
+            f'"{HUB_PREFIX}<organisation>/<name>" on the Hugging Face Hub, or the path of a weights file in OpenAI\'s '
+            f"layout ({os.path.abspath(name)} does not exist)."
         )

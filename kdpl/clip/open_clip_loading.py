@@ -1,4 +1,4 @@
-"""CLIPs of open_clip, by model and tag or by model and checkpoint file; open_clip is imported when one is asked for."""
+"""CLIPs of open_clip, by model and tag or by model and checkpoint file; open_clip is imported only when needed."""
 
 import os
 import pickle
@@ -23,7 +23,7 @@ from .towers import Preprocessing
 
 
 def open_clip_weights_file(name: str) -> Path:
-    """The checkpoint of "open_clip:<model>/<tag or checkpoint file>", downloaded when it is not on this machine yet."""
+    """The checkpoint of "open_clip:<model>/<tag or checkpoint file>", downloaded if necessary."""
     _, source = split_name(name)
     tag = tag_of(name)
     if not tag:
@@ -33,11 +33,11 @@ def open_clip_weights_file(name: str) -> Path:
 
 
 def open_clip_files(name: str) -> tuple[Path, ...]:
-    """Checkpoint and, where they are the hub's, tokenizer and sizes of the text tower; downloaded if not there yet.
+    """The checkpoint and, if on the Hub, the tokenizer and text tower configuration; downloaded if necessary.
 
     Raises:
-        Missing: offline, naming all that is not there.
-        ConnectionError: if it cannot be fetched.
+        Missing: when offline, naming all missing files.
+        ConnectionError: if a download fails.
     """
     text = import_open_clip().get_model_config(split_name(name)[0])["text_cfg"]
     looks = [lambda: open_clip_weights_file(name)]
@@ -49,9 +49,9 @@ def open_clip_files(name: str) -> tuple[Path, ...]:
 
 
 def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
-    """The CLIP of this name, from its weights file; see ``load_clip``."""
+    """Load the CLIP of this name from its weights file; see ``load_clip``."""
     quick_gelu = tag_of(name).get("quick_gelu", False)
-    with _fetching(name):  # sizes of a text tower of Hugging Face
+    with _fetching(name):  # open_clip may download the configuration of a Hugging Face text tower
         model = _create_model(split_name(name)[0], path, quick_gelu, _tag_preprocessing(name))
     return loaded_open_clip(model, name, sha256, source_of(path))
 
@@ -59,10 +59,10 @@ def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
 def loaded_open_clip(
     model: nn.Module, name: str, sha256: str = "", source: Mapping[str, Any] | None = None
 ) -> LoadedCLIP:
-    """A model that open_clip has made, with its tokenizer and the description of its towers, frozen.
+    """Wrap a model created by open_clip: frozen, with its tokenizer and a description of its towers.
 
     Args:
-        sha256, source: of its weights, where they are from a file.
+        sha256, source: of its weights, if they come from a file.
     """
     open_clip, (model_name, _) = import_open_clip(), split_name(name)
     config = open_clip.get_model_config(model_name)
@@ -81,9 +81,9 @@ def loaded_open_clip(
 
 
 def variant_of(config: Mapping[str, Any]) -> str:
-    """What a model computes beyond its tensors' names and shapes, as a hash: activation, heads, mask, reading position.
+    """Hash of everything that tensor names and shapes do not determine: activation, heads, mask, pooling.
 
-    Empty for what OpenAI's CLIPs are, so that their weights count as the same in whatever library's files.
+    Empty for OpenAI's architecture, so that its weights have the same fingerprint in any library's file format.
     """
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
@@ -99,7 +99,7 @@ def variant_of(config: Mapping[str, Any]) -> str:
 
 def _fetching(name: str) -> AbstractContextManager:
     model_name, _ = split_name(name)
-    otherwise = f"a checkpoint fetched elsewhere, {OPEN_CLIP_PREFIX}{model_name}/<file>"
+    otherwise = f"a checkpoint downloaded elsewhere, {OPEN_CLIP_PREFIX}{model_name}/<file>"
     return hub_failures(name, tag_of(name).get("hf_hub", ""), otherwise)
 
 
@@ -117,7 +117,7 @@ def _tower_config(repository: str, name: str) -> Path:
 
 
 def _tokenizer(model_name: str, config: Mapping[str, Any], name: str) -> tuple[Any, dict[str, str]]:
-    """A model's tokenizer, and where it is from if it is the hub's."""
+    """A model's tokenizer, and its repository and commit if it comes from the Hub."""
     open_clip = import_open_clip()
     repository = config.get("hf_tokenizer_name")
     if not repository:
@@ -127,16 +127,16 @@ def _tokenizer(model_name: str, config: Mapping[str, Any], name: str) -> tuple[A
 
 
 def hub_tokenizer(folder: Path, name: str, config: Mapping[str, Any]) -> Any:
-    """A tokenizer of Hugging Face from its files.
+    """Load a Hugging Face tokenizer from its files.
 
     Args:
-        name: of the CLIP, for messages.
-        config: of the text tower, as open_clip writes it.
+        name: name of the CLIP, for messages.
+        config: open_clip's configuration of the text tower.
 
     Raises:
         ValueError: if transformers is not installed, or cannot read the files.
     """
-    need("transformers", "transformers", f"The tokenizer of {name}, one of Hugging Face's,")
+    need("transformers", "transformers", f"The Hugging Face tokenizer of {name}")
     try:
         return import_open_clip().tokenizer.HFTokenizer(
             str(folder),
@@ -160,7 +160,7 @@ def _preprocessing(config: dict[str, Any]) -> Preprocessing:
 
 
 def _weights_file(tag: dict[str, Any], name: str) -> Path:
-    """The checkpoint of a tag from the cache of Hugging Face's hub, or downloaded into it."""
+    """The checkpoint of a tag, from the Hub or its cache."""
     open_clip = import_open_clip()
     repository, filename = os.path.split(tag.get("hf_hub", ""))
     safe_name = f"{os.path.splitext(filename)[0]}.safetensors" if filename else open_clip.constants.HF_SAFE_WEIGHTS_NAME
@@ -169,13 +169,13 @@ def _weights_file(tag: dict[str, Any], name: str) -> Path:
 
 
 def open_clip_preprocessing(name: str) -> Preprocessing:
-    """What images must look like, by the name alone."""
+    """The preprocessing of a model, judging by its name."""
     size = import_open_clip().get_model_config(split_name(name)[0])["vision_cfg"]["image_size"]
     return _preprocessing(asdict(import_open_clip().transform.PreprocessCfg(size=size)) | _tag_preprocessing(name))
 
 
 def _tag_preprocessing(name: str) -> dict[str, Any]:
-    """What open_clip knows of the images that these weights want; of a file, what all weights of its model agree on."""
+    """open_clip's preprocessing for these weights; for a checkpoint file, values shared by all tags of its model."""
     open_clip, (model_name, _) = import_open_clip(), split_name(name)
     tags = open_clip.list_pretrained_tags_by_model(model_name)
     known = [tag_of(name)] if tag_of(name) else [open_clip.get_pretrained_cfg(model_name, tag) for tag in tags]
@@ -184,7 +184,7 @@ def _tag_preprocessing(name: str) -> dict[str, Any]:
 
 
 def _create_model(model_name: str, path: Path, quick_gelu: bool, preprocessing: dict[str, Any]) -> nn.Module:
-    """By path, not by tag: what is cached needs no network then, and a tag's activation is used, not only warned of."""
+    """Load by path, not by tag: this works offline and applies the tag's activation, where open_clip only warns."""
     from safetensors import SafetensorError
 
     try:
@@ -196,13 +196,13 @@ def _create_model(model_name: str, path: Path, quick_gelu: bool, preprocessing: 
             weights_only=True,
         )
     except (RuntimeError, AttributeError, KeyError, pickle.UnpicklingError, SafetensorError, EOFError) as error:
-        raise ValueError(f"{path} does not hold the weights of open_clip's {model_name}: {error}") from error
+        raise ValueError(f"{path} does not contain the weights of open_clip's {model_name}: {error}") from error
 
 
 def truncation_refused(texts: list[str], tokenizer: Callable[..., Tensor]) -> Tensor:
-    """Token ids (n, context_length), int64. open_clip's tokenizers silently cut what is too long; this does not."""
+    """Token ids (n, context_length), int64; raises an error for long texts, which open_clip truncates silently."""
     tokens = tokenizer(texts).long()
-    # With room for one token more, nothing else changes where nothing is cut.
+    # Room for one more token changes the ids only if the text was truncated.
     longer = tokenizer(texts, context_length=tokenizer.context_length + 1)
     for text, cut in zip(texts, (longer[:, :-1] != tokens).any(dim=1).tolist(), strict=True):
         if cut:

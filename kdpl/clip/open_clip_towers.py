@@ -1,4 +1,4 @@
-"""The towers of open_clip's models, described for prompts where they take them."""
+"""Descriptions of the towers of open_clip's models."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 from .towers import TextTower, Towers, VisionTower
 
-LAST, END = "last", ("argmax", "eos")  # open_clip's names for where a text's feature is read
+LAST, END = "last", ("argmax", "eos")  # open_clip's names for the token whose output is the text feature
 
 
 def open_clip_towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> Towers:
-    """The towers of a ``CLIP``, ``CustomTextCLIP`` or ``CoCa`` of open_clip.
+    """The towers of open_clip's ``CLIP``, ``CustomTextCLIP`` or ``CoCa``.
 
-    Text towers of Hugging Face and CoCa, and image towers of timm and ResNets, are described by their encoders alone.
+    The text towers of Hugging Face and CoCa, and ResNet and timm image towers, take no prompts and have only encoders.
     """
     return Towers(_text_tower(model, tokenize), _vision_tower(model.visual), model.encode_text, model.encode_image)
 
 
 def _text_tower(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> TextTower | None:
-    tower = getattr(model, "text", model)  # a CLIP keeps the parts of its text tower itself
+    tower = getattr(model, "text", model)  # a plain CLIP holds the modules of its text tower directly
     pool = getattr(tower, "pool_type", None) or getattr(tower, "text_pool_type", None)
     blocks = getattr(getattr(tower, "transformer", None), "resblocks", ())
     plain = _are_plain(blocks) and getattr(tower, "cls_emb", None) is None and not getattr(tower, "use_pad_mask", False)
@@ -33,7 +33,7 @@ def _text_tower(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> Te
         eos_id = tower.eos_id if hasattr(tower, "eos_id") else tower.text_eos_id
         read = tokens.argmax(-1) if pool == "argmax" else (tokens == eos_id).int().argmax(-1)
         if not torch.equal(read, end_of_text(tokens)):
-            return None  # its tokenizer is of another model: nobody can say what the tower reads
+            return None  # the tokenizer belongs to another model, so the position that the tower reads is unknown
     return TextTower(
         tokenize=tokenize,
         end_of_text=end_of_text,
@@ -66,7 +66,7 @@ def _vision_tower(visual: nn.Module) -> VisionTower | None:
 
 
 def _are_plain(blocks: nn.ModuleList) -> bool:
-    """Whether there are blocks, and all compute what :func:`kdpl.clip.towers.project` and ``finish`` do."""
+    """Whether there are blocks that all compute the same as :func:`kdpl.clip.towers.project` and ``finish``."""
     return len(blocks) > 0 and all(
         isinstance(getattr(block, "attn", None), nn.MultiheadAttention) and not hasattr(block, "ln_1_kv")
         for block in blocks
@@ -74,7 +74,7 @@ def _are_plain(blocks: nn.ModuleList) -> bool:
 
 
 def _start_and_end(tokenize: Callable[[list[str]], Tensor]) -> tuple[int, int]:
-    """How many tokens precede the words, and the token that follows the last of them: an end of text, or padding."""
+    """Number of tokens before the words, and the token that follows the last word: end of text, or padding."""
     empty, word = tokenize(["", "photo"])
     n_start = int((empty != word).int().argmax())
     return n_start, int(empty[n_start])

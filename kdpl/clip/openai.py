@@ -1,4 +1,4 @@
-"""OpenAI's CLIPs: their published weights, and a model from weights in their layout."""
+"""OpenAI's CLIPs: published weights, and building a model from weights in their layout."""
 
 import importlib
 import inspect
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from clip.model import CLIP
 
 OPENAI_URL = "https://openaipublic.azureedge.net/clip/models"
-# The clip package of a CoOp checkout knows fewer models, ViT-L/14 not among them; so the list is kept here.
+# Listed here because the clip package of a CoOp checkout knows fewer models and lacks ViT-L/14.
 OPENAI_WEIGHTS = {  # name: (SHA256, file)
     "RN50": ("afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762", "RN50.pt"),
     "RN101": ("8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599", "RN101.pt"),
@@ -39,7 +39,7 @@ RESOLUTIONS = {  # pixels
     "RN50": 224, "RN101": 224, "RN50x4": 288, "RN50x16": 384, "RN50x64": 448,
     "ViT-B/32": 224, "ViT-B/16": 224, "ViT-L/14": 224, "ViT-L/14@336px": 336,
 }  # fmt: skip
-# What clip.model.build_model reads sizes from, and the scale of the logits.
+# Tensors from which clip.model.build_model infers sizes, and the logit scale.
 _LANDMARKS = {
     "logit_scale",
     "text_projection",
@@ -51,23 +51,23 @@ _LANDMARKS = {
 
 
 def openai_weights_file(name: str) -> Path:
-    """The verified file of one of OpenAI's models, from the cache or downloaded into it.
+    """The verified weights file of one of OpenAI's models, downloaded into the cache if necessary.
 
-    ``KDPL_CLIP_CACHE`` names the cache folder (OpenAI's own, ~/.cache/clip, otherwise). ``KDPL_CLIP_MIRROR`` names a
-    server to ask in place of OpenAI's, with the files as <mirror>/<SHA256>/<file>: for clusters without internet.
+    ``KDPL_CLIP_CACHE`` sets the cache folder (default: OpenAI's, ~/.cache/clip). ``KDPL_CLIP_MIRROR`` sets a server to
+    use instead of OpenAI's, with files at <mirror>/<SHA256>/<file>, for clusters without internet access.
     """
     sha256, filename = OPENAI_WEIGHTS[name]
     path = openai_cache() / filename
     if path.is_file():
         if sha256_of(path) == sha256:
             return path
-        print(f"{path} has the wrong SHA256 (a download that was cut off?); fetching it again")
+        print(f"{path} has the wrong SHA256 (an interrupted download?); downloading it again")
     if is_offline():
         raise Missing([f"{name}: {path}"], [name])
     mirror = os.environ.get("KDPL_CLIP_MIRROR") or OPENAI_URL
     advice = (
-        f"Where {name} was asked for, the path of a local file is taken as well; KDPL_CLIP_CACHE names another folder "
-        "to look in, KDPL_CLIP_MIRROR another server to ask."
+        f"You can also pass the path of a local file instead of {name}, set KDPL_CLIP_CACHE to another folder, or "
+        "KDPL_CLIP_MIRROR to another server."
     )
     urls = (f"{mirror.rstrip('/')}/{sha256}/{filename}",)
     download(RemoteFile(filename, urls, f"sha256:{sha256}", by_hand=advice), path)
@@ -75,45 +75,53 @@ def openai_weights_file(name: str) -> Path:
 
 
 def openai_cache() -> Path:
-    """The folder in which OpenAI's weights are kept."""
+    """The cache folder for OpenAI's weights."""
     return Path(os.environ.get("KDPL_CLIP_CACHE") or "~/.cache/clip").expanduser()
 
 
 def clip_from_state_dict(state_dict: Mapping[str, Tensor]) -> "CLIP":
-    """OpenAI's CLIP, ViT or ResNet of any size, with exactly these weights, in float32 and evaluation mode.
+    """Build OpenAI's CLIP, a ViT or ResNet of any size, with exactly these weights, in float32 and evaluation mode.
 
-    The layout does not tell activation and number of heads: they are QuickGELU and width / 64, as in all of OpenAI's.
+    The layout does not determine the activation and the number of heads: they are QuickGELU and width / 64, as in all
+    of OpenAI's models.
 
     Raises:
-        ValueError: if tensors are missing, left over, of the wrong shape, or hold numbers that are not finite.
+        ValueError: if tensors are missing, unexpected, of the wrong shape, or not finite.
     """
     missing = sorted(_LANDMARKS - state_dict.keys())
     if "visual.proj" not in state_dict and "visual.attnpool.positional_embedding" not in state_dict:
         missing.append("visual.proj (ViT) or visual.attnpool.positional_embedding (ResNet)")
     if missing:
         raise ValueError(
-            f"These are not the weights of a CLIP in OpenAI's layout: {missing} are missing; "
-            f"the first of the {len(state_dict)} tensors are {list(state_dict)[:5]}."
+            f"These are not the weights of a CLIP in OpenAI's layout: {missing} are missing. "
+            f"The first of its {len(state_dict)} tensors are {list(state_dict)[:5]}."
         )
     weights = {
         key: tensor.float() if tensor.is_floating_point() else tensor
         for key, tensor in state_dict.items()
         if key not in ("input_resolution", "context_length", "vocab_size")
     }
-    if bad := [key for key, tensor in weights.items() if not tensor.sum().isfinite()]:  # a look at each would be slow
-        raise ValueError(f"These weights are damaged: not all numbers in {bad[:5]} are finite. Get the file again.")
+    # Sums, because checking every number would be slow.
+    if bad := [key for key, tensor in weights.items() if not tensor.sum().isfinite()]:
+        raise ValueError(f"These weights are damaged: {bad[:5]} contain NaN or infinity. Download the file again.")
     build_model = _build_model()
     try:
         with _NoInitialValues():
             model = build_model(dict(weights)).float()
-        model.load_state_dict(weights)  # again: build_model has rounded them to half precision
-    except (RuntimeError, KeyError, ValueError, AssertionError, ZeroDivisionError) as error:  # however sizes clash
+        model.load_state_dict(weights)  # again, because build_model rounds them to half precision
+    except (
+        RuntimeError,
+        KeyError,
+        ValueError,
+        AssertionError,
+        ZeroDivisionError,
+    ) as error:  # the various ways in which sizes clash
         raise ValueError(f"These weights do not fit together as a CLIP: {error}") from error
     return model.eval()
 
 
 def openai_clip(model: "CLIP", name: str, weights_sha256: str) -> LoadedCLIP:
-    """A ``clip.model.CLIP`` with the description of its towers, frozen."""
+    """Wrap a ``clip.model.CLIP``: frozen, with a description of its towers."""
     return LoadedCLIP(
         name=name,
         model=model.requires_grad_(False),
@@ -125,13 +133,13 @@ def openai_clip(model: "CLIP", name: str, weights_sha256: str) -> LoadedCLIP:
 
 
 def _build_model() -> Callable[[dict[str, Tensor]], "CLIP"]:
-    """``clip.model.build_model`` without prompts, whichever code base the ``clip`` package belongs to.
+    """``clip.model.build_model`` without prompts, whichever code base the ``clip`` package comes from.
 
-    In checkouts of MaPLe and PromptSRC it takes a second argument with the lengths and depths of the prompts that it
-    builds into the towers, and the trainer that they belong to: "CoOp" has CLIP's own blocks, and all else is 0.
+    In checkouts of MaPLe and PromptSRC it has a second argument with the trainer and the lengths and depths of prompts
+    to build into the towers; the trainer "CoOp" and zeros elsewhere give CLIP's own blocks.
 
     Raises:
-        ValueError: if it takes other arguments.
+        ValueError: if it has other arguments.
     """
     module = importlib.import_module(f"{import_clip().__name__}.model")
     build_model = module.build_model
@@ -142,14 +150,14 @@ def _build_model() -> Callable[[dict[str, Tensor]], "CLIP"]:
         signature.bind({})
     except TypeError as error:
         raise ValueError(
-            f"The installed clip package is a changed one: in {module.__file__} build_model takes {signature}, where "
-            "OpenAI's takes the state dict alone. Install that: pip install --force-reinstall clip-anytorch"
+            f"The installed clip package has been modified: build_model in {module.__file__} takes {signature}, but "
+            "OpenAI's takes only a state dict. Install the original: pip install --force-reinstall clip-anytorch"
         ) from error
     return build_model
 
 
 class _NoInitialValues(TorchFunctionMode):
-    """Within the block tensors are not drawn, which takes most of the time that a large CLIP needs to be built."""
+    """Skips random initialisation within the block, which takes most of the time of building a large CLIP."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -159,8 +167,12 @@ class _NoInitialValues(TorchFunctionMode):
 
 
 def tokenize(texts: list[str], context_length: int = 77) -> Tensor:
-    """Token ids (n, context_length), int64, zero after the end of each text."""
+    """Token ids (n, context_length), int64, zero after the end of each text.
+
+    Raises:
+        ValueError: naming a text that is too long.
+    """
     try:
         return import_clip().tokenize(texts, context_length=context_length).long()
-    except RuntimeError as error:  # names the text that is too long
+    except RuntimeError as error:  # naming the text that is too long
         raise ValueError(f"{error} tokens. Shorten it (a class name, a template or CTX_INIT).") from error

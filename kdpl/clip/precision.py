@@ -1,4 +1,4 @@
-"""What a precision means on a device: how the frozen weights are stored and what autocast does."""
+"""Numerical precision: how frozen weights are stored, and the autocast type, on a given device."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from torch import nn
 from ..settings import AUTO
 
 PRECISIONS = ("fp32", "bf16", "fp16", "amp", AUTO)
-BF16_FROM = 8  # compute capability of cards that multiply bf16 matrices
+BF16_FROM = 8  # lowest compute capability with bf16 matrix products
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Prompts and the residual stream stay in float32 in every case; matrix products follow ``autocast_dtype``."""
+    """Matrix products run in ``autocast_dtype``; prompts and the residual stream always stay in float32."""
 
     name: str
     device_type: str
@@ -22,18 +22,18 @@ class Precision:
     autocast_dtype: torch.dtype | None = None
 
     def autocast(self) -> AbstractContextManager:
-        """The context that forward passes run in."""
+        """The context for forward passes."""
         if self.autocast_dtype is None:
             return nullcontext()
         return torch.autocast(self.device_type, dtype=self.autocast_dtype)
 
     @property
     def needs_loss_scaling(self) -> bool:
-        """Gradients in half precision would underflow without a scaler."""
+        """Whether gradients would underflow without a loss scaler."""
         return self.autocast_dtype == torch.float16
 
     def cast_frozen(self, clip: nn.Module) -> nn.Module:
-        """Store matrices and convolutions of a frozen model in this precision; norms and embeddings stay float32."""
+        """Cast linear, convolution and attention weights of a frozen model; norms and embeddings stay in float32."""
         for module in clip.modules():
             if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.MultiheadAttention)):
                 for parameter in module.parameters(recurse=False):
@@ -42,13 +42,14 @@ class Precision:
 
 
 def resolve_precision(name: str | Precision, device: torch.device, key: str = "precision") -> Precision:
-    """The precision that ``name`` stands for on a device; float16 away from a GPU becomes float32, with a notice.
+    """The precision called ``name`` on a device; without CUDA, float16 falls back to float32, with a notice.
 
-    fp32; bf16 and fp16: frozen weights stored in half precision, under autocast; amp: float32 weights under float16
-    autocast; auto: bf16, which needs no loss scaling, on cards that have it, fp16 on older ones, else fp32.
+    "bf16" and "fp16" store frozen weights in half precision and use autocast; "amp" uses float32 weights under float16
+    autocast; "auto" means bf16, which needs no loss scaling, on GPUs that support it, fp16 on older ones, and fp32
+    otherwise.
 
     Args:
-        key: what the user calls this setting, for messages.
+        key: name of the setting, for messages.
 
     Raises:
         ValueError: if the name is unknown.
@@ -62,7 +63,7 @@ def resolve_precision(name: str | Precision, device: torch.device, key: str = "p
         )
         name = half or "fp32"
     if name in ("fp16", "amp") and device.type != "cuda":
-        print(f"{key} {name} needs a CUDA GPU: computing in fp32 on this {device.type.upper()}.")
+        print(f"{key} {name} needs a CUDA GPU; using fp32 on this {device.type.upper()}.")
         name = "fp32"
     weights = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name, torch.float32)
     autocast = {"bf16": torch.bfloat16, "fp16": torch.float16, "amp": torch.float16}.get(name)
@@ -70,15 +71,15 @@ def resolve_precision(name: str | Precision, device: torch.device, key: str = "p
 
 
 def check_precision(name: str, key: str = "precision") -> None:
-    """Refuse a precision that does not exist.
+    """Refuse an unknown precision.
 
     Raises:
-        ValueError: listing those that do.
+        ValueError: listing the known ones.
     """
     if name not in PRECISIONS:
         raise ValueError(f"{key} is {name!r}; choose from {', '.join(PRECISIONS)}.")
 
 
 def grad_scaler() -> "torch.amp.GradScaler":
-    """The loss scaler of float16 training, under whichever name this torch has it."""
+    """The loss scaler for float16 training, for old and new versions of torch."""
     return torch.amp.GradScaler("cuda") if hasattr(torch.amp, "GradScaler") else torch.cuda.amp.GradScaler()

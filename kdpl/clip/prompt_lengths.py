@@ -1,20 +1,20 @@
-"""Which prompts go through a text tower together, so that short ones are not padded to the longest."""
+"""Grouping prompts by length for the text tower, so that short ones are not padded to the longest."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 
 def ranges_of_like_length(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Groups of classes that are encoded together: few, as each costs kernel launches.
+    """Group classes by prompt length; at most three groups, because each costs kernel launches.
 
     >>> ranges_of_like_length([24, 18, 18, 12, 12, 12, 12, 12] + 24 * [9])
     [(24, 2), (18, 6), (9, 24)]
 
     Args:
-        lengths: of the classes' prompts, in tokens, in descending order.
+        lengths: of each class's prompt, in tokens, in descending order.
 
     Returns:
-        For each group its length and the number of its classes, the longest first.
+        Length and number of classes of each group, longest first.
     """
     if not lengths:
         return []
@@ -26,21 +26,21 @@ def ranges_of_like_length(lengths: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def length_buckets(lengths: Sequence[int], n_shared: int, most: int) -> list[int]:
-    """The lengths to which prompts are padded when any subset of them may be asked for.
+    """Choose the lengths that prompts are padded to when any subset of them may be requested.
 
     >>> length_buckets([40, 12, 12, 9, 9, 9, 8, 8, 8, 8], n_shared=5, most=3)
     [40, 12, 9]
 
     Args:
         lengths: of all prompts, in tokens, in descending order.
-        n_shared: tokens that all prompts start with, which are encoded once for all of them.
-        most: how many different lengths there may be.
+        n_shared: number of leading tokens shared by all prompts, which are encoded only once.
+        most: maximum number of different lengths.
 
     Returns:
-        The lengths in descending order, such that all prompts, each padded to the next one, have the fewest tokens.
+        Lengths in descending order that minimise the total number of tokens when each prompt is padded to the next one.
     """
     counts = [(length, len(list(same))) for length, same in groupby(lengths)]
-    # best[i]: tokens of the prompts from the i-th length on, in at most so many buckets, and these buckets
+    # best[i]: the fewest tokens for prompts from the i-th length on with the buckets allowed so far, and these buckets
     best = [(0 if i == len(counts) else float("inf"), []) for i in range(len(counts) + 1)]
     for _ in range(most):
         best = [min(_ways(counts, best, i, n_shared), key=lambda way: way[0]) for i in range(len(counts))] + best[-1:]
@@ -50,7 +50,7 @@ def length_buckets(lengths: Sequence[int], n_shared: int, most: int) -> list[int
 def _ways(
     counts: list[tuple[int, int]], best: list[tuple[float, list[int]]], i: int, n_shared: int
 ) -> list[tuple[float, list[int]]]:
-    """What a bucket from the i-th length to each shorter one costs, with the best buckets for the rest."""
+    """Costs of a bucket from the i-th length down to each shorter one, with the best buckets for the rest."""
     length, n_prompts, ways = counts[i][0], 0, []
     for j in range(i, len(counts)):
         n_prompts += counts[j][1]

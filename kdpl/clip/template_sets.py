@@ -1,4 +1,4 @@
-"""Ensembles of hand-written prompts, by name."""
+"""Named ensembles of hand-written prompts."""
 
 import importlib.util
 import json
@@ -9,7 +9,7 @@ from .templates import ENSEMBLE_OF_7, ENSEMBLE_OF_60, GENERIC
 
 SHIPPED = {"generic": (GENERIC,), "imagenet-7": ENSEMBLE_OF_7, "promptsrc-60": ENSEMBLE_OF_60}
 CLIP_BENCHMARK = "clip_benchmark:"
-CLIP_BENCHMARK_DATASETS = {  # names there, by those of the datasets here
+CLIP_BENCHMARK_DATASETS = {  # our dataset name: CLIP_benchmark's
     "ImageNet": "imagenet1k", "ImageNetV2": "imagenet1k", "ImageNetSketch": "imagenet1k", "ImageNetA": "imagenet1k",
     "ImageNetR": "imagenet1k", "OxfordPets": "pets", "StanfordCars": "cars", "FGVCAircraft": "fgvc_aircraft",
 }  # fmt: skip
@@ -23,12 +23,12 @@ def template_set(name: str) -> tuple[str, ...]:
     (7, ('a photo of a {}.',))
 
     Args:
-        name: generic, imagenet-7, promptsrc-60, or "clip_benchmark:<dataset>", which is read from the installed package
-            clip-benchmark, such as clip_benchmark:cars.
+        name: generic, imagenet-7, promptsrc-60, or "clip_benchmark:<dataset>", such as clip_benchmark:cars, which reads
+            the installed package clip-benchmark.
 
     Raises:
-        ValueError: if there is no such ensemble.
-        FileNotFoundError: if clip-benchmark is needed and not installed.
+        ValueError: if the ensemble is unknown.
+        FileNotFoundError: if clip-benchmark is needed but not installed.
     """
     if not name.startswith(CLIP_BENCHMARK):
         check_known(name, [*SHIPPED, f"{CLIP_BENCHMARK}<dataset>"], "template set", "the name of a template set")
@@ -40,7 +40,7 @@ def template_set(name: str) -> tuple[str, ...]:
 
 
 def clip_benchmark_names(dataset: str, classnames: list[str]) -> list[str]:
-    """Class names of a dataset as CLIP_benchmark writes them: cars have their year at the end.
+    """Class names as CLIP_benchmark writes them: cars have the year at the end.
 
     >>> clip_benchmark_names("StanfordCars", ["2012 Audi TTS Coupe"])
     ['Audi TTS Coupe 2012']
@@ -58,6 +58,6 @@ def _clip_benchmark_file() -> Path:
         if file.is_file():
             return file
     raise FileNotFoundError(
-        "The templates of CLIP_benchmark are in its package, which is not installed. "
-        "Install it without what it needs to run: pip install --no-deps clip-benchmark"
+        "The templates of CLIP_benchmark are part of its package, which is not installed. "
+        "Install it (its dependencies are not needed): pip install --no-deps clip-benchmark"
     )

@@ -1,8 +1,8 @@
-"""Hand-written prompts: one template per dataset, and the two ensembles."""
+"""Hand-written prompts: one template per dataset, and two ensembles."""
 
 GENERIC = "a photo of a {}."
 
-# For teacher and zero-shot CLIP; every other dataset takes the generic one.
+# For the teacher and zero-shot CLIP; all other datasets use the generic template.
 TEMPLATES = {
     "OxfordPets": "a photo of a {}, a type of pet.",
     "OxfordFlowers": "a photo of a {}, a type of flower.",
@@ -13,7 +13,7 @@ TEMPLATES = {
     "UCF101": "a photo of a person doing {}.",
 }
 
-# The seven that CLIP's authors found best for ImageNet, for zero-shot CLIP.
+# The seven that CLIP's authors found best for zero-shot ImageNet.
 ENSEMBLE_OF_7 = (
     "itap of a {}.",
     "a bad photo of the {}.",
@@ -90,10 +90,10 @@ ENSEMBLE_OF_60 = (
 
 
 def template_of(dataset: str, template: str = "") -> str:
-    """The template of a dataset, or ``template`` where one is set (DATASET.TEMPLATE).
+    """``template`` (DATASET.TEMPLATE) if it is set, else the dataset's.
 
     Raises:
-        ValueError: if the set one has no place for the name, or other braces.
+        ValueError: as :func:`check_template`.
     """
     if template:
         check_template(template)
@@ -101,17 +101,17 @@ def template_of(dataset: str, template: str = "") -> str:
 
 
 def check_template(template: str, key: str = "DATASET.TEMPLATE") -> None:
-    """Refuse a template without a place for the name, or with other braces.
+    """Refuse a template without exactly one ``{}`` for the class name, or with other braces.
 
     Raises:
-        ValueError: naming it.
+        ValueError: naming the template.
     """
     if template.count("{}") != 1 or set(template.replace("{}", "")) & set("{}"):
         raise ValueError(
-            f'{key} is {template!r}; it needs {{}} for the class name once, and no other braces, as in "{GENERIC}"'
+            f'{key} is {template!r}; it must contain {{}} for the class name once, and no other braces: "{GENERIC}"'
         )
 
 
 def fill(template: str, classnames: list[str]) -> list[str]:
-    """One sentence per class, with spaces for underscores in its name."""
+    """One text per class, with underscores in its name replaced by spaces."""
     return [template.format(name.replace("_", " ")) for name in classnames]

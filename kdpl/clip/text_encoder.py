@@ -11,32 +11,32 @@ from .device import total_memory
 from .prompt_lengths import ranges_of_like_length
 from .towers import TextTower, finish, project
 
-SHARE_OF_MEMORY = 0.3  # of the device, for the activations of one chunk of prompts
-PARTS = 4  # of this share: chunks that are recomputed have one, activations that are kept the others
-TOKENS_ON_CPU = 4096  # of one chunk without gradients: what leaves the processor's cache is several times slower
+SHARE_OF_MEMORY = 0.3  # fraction of device memory for activations of prompts
+PARTS = 4  # of that memory, one part is for a chunk that is recomputed, the others for activations that are kept
+TOKENS_ON_CPU = 4096  # per chunk without gradients: several times slower once activations exceed the CPU's cache
 
 
 class TextEncoder(nn.Module):
-    """A CLIP's text tower over embedded prompts; nothing is computed twice and nothing for padding.
+    """A CLIP's text tower over embedded prompts, without redundant computation or padding.
 
-    Where attention is causal, (1) whatever stands after end-of-text never changes a feature and sequences can be
-    as short as the prompts, long and short ones going through apart, and (2) tokens that open many prompts alike have
-    the same keys and values in all of them, which are therefore computed once per group and shared by its classes.
-    Where one pass would not fit in memory, classes go through in chunks that are recomputed in the backward pass. The
-    numbers are those of the plain computation over the whole context length.
+    With causal attention, (1) tokens after end-of-text never affect a feature, so sequences are cut to the length of
+    the prompts, and short and long prompts are encoded separately; (2) a shared prefix has the same keys and values in
+    all prompts, so they are computed once per group and shared by its classes. If one pass would not fit in memory,
+    classes are processed in chunks that are recomputed in the backward pass. Results equal those of the plain
+    computation over the whole context length.
     """
 
     def __init__(self, tower: TextTower, max_tokens: int | None = None):
         """
         Args:
-            tower: used, not changed.
-            max_tokens: tokens that go through the tower at once; by default as many as the device's memory allows, or,
-                on a CPU without gradients, its cache.
+            tower: never modified.
+            max_tokens: maximum number of tokens per pass; by default limited by the device's memory or, on a CPU
+                without gradients, its cache.
         """
         super().__init__()
         self.tower = tower
         device = tower.positions.device
-        # Asked here, once: a question to the system or the driver would break the graph of a compiled step.
+        # Queried once, here: a system call would break the graph of a compiled step.
         self.max_tokens = max_tokens or tokens_that_fit(tower, total_memory(device))
         self.max_tokens_without_gradients = max_tokens or (TOKENS_ON_CPU if device.type == "cpu" else self.max_tokens)
 
@@ -55,20 +55,20 @@ class TextEncoder(nn.Module):
         deep_prompts: Sequence[Tensor] = (),
         by_length: Sequence[tuple[int, int]] | None = None,
     ) -> Tensor:
-        """Features of every class in every group.
+        """Text features of every class in every group.
 
         Args:
-            prefix: (groups, n_prefix, width), what the prompts of a group start with, the tower's start tokens first.
-            suffix: (n_cls, n_suffix, width), what follows in each class.
-            ends: (n_cls,), the position in prefix + suffix at which each feature is read.
-            deep_prompts: of blocks 1, 2, ...: (n_ctx, width), put in place of the n_ctx tokens after the start tokens
-                when the block is entered.
-            by_length: which classes go through the tower together, the longest prompts first: pairs of a length in
-                tokens, prefix and end-of-text included, and the number of classes that it is enough for. Known to the
-                host, so that nobody waits for the device; see :func:`ranges_of_like_length`.
+            prefix: (groups, n_prefix, width), the shared beginning of a group's prompts, including start tokens.
+            suffix: (n_cls, n_suffix, width), the rest of each class's prompt.
+            ends: (n_cls,), position in prefix + suffix at which each feature is read.
+            deep_prompts: for blocks 1, 2, ...: (n_ctx, width), which replace the n_ctx tokens after the start tokens at
+                the block's input.
+            by_length: groups of classes to encode together, longest prompts first: pairs of a length in tokens,
+                including prefix and end-of-text, and the number of classes that fit in it. On the host, to avoid
+                synchronising with the device; see :func:`ranges_of_like_length`.
 
         Returns:
-            (groups, n_cls, embed_dim), as they leave the tower: not normalised.
+            (groups, n_cls, embed_dim), not normalised.
         """
         n_prefix, n_suffix = prefix.shape[1], suffix.shape[1]
         prefix = prefix + self.tower.positions[:n_prefix]
@@ -100,9 +100,9 @@ class TextEncoder(nn.Module):
         ends: Tensor,
         by_length: Sequence[tuple[int, int]],
     ) -> Tensor:
-        """:meth:`_suffix_features`, the longest first, in parts that are recomputed in the backward pass.
+        """:meth:`_suffix_features`, longest prompts first, if necessary in chunks.
 
-        Parts whose activations memory holds beside those of one more are not recomputed.
+        A chunk is recomputed in the backward pass unless there is memory to keep its activations.
         """
         n_groups, fits = len(keys_values[0][0]), self._tokens_at_once()
         chunk = fits
@@ -131,7 +131,7 @@ class TextEncoder(nn.Module):
         return checkpoint(self._suffix_features, *args, use_reentrant=False, preserve_rng_state=False)
 
     def _prefix_keys_values(self, x: Tensor, deep_prompts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values (groups, heads, n_prefix, head_dim) that the prefix shows to later tokens, block by block."""
+        """Keys and values of the prefix in each block, (groups, heads, n_prefix, head_dim)."""
         keys_values = []
         blocks = self.tower.blocks
         for i, block in enumerate(blocks):
@@ -144,12 +144,12 @@ class TextEncoder(nn.Module):
         return keys_values
 
     def _with_deep_prompts(self, x: Tensor, deep: Tensor) -> Tensor:
-        """(sequences, tokens, width) with these vectors after the start tokens."""
+        """Replace the tokens after the start tokens of x, (sequences, tokens, width)."""
         start, n_ctx = self.tower.n_start, deep.shape[0]
         return torch.cat([x[:, :start], deep.to(x.dtype).expand(len(x), -1, -1), x[:, start + n_ctx :]], dim=1)
 
     def _whole_features(self, prefix: Tensor, suffix: Tensor, ends: Tensor, deep_prompts: Sequence[Tensor]) -> Tensor:
-        """Features of a tower whose sequences can be neither cut nor share their beginning."""
+        """Features of a tower whose sequences can neither be cut nor share a prefix."""
         n_groups, n_cls = len(prefix), len(suffix)
         x = torch.cat(
             [prefix[:, None].expand(-1, n_cls, -1, -1), suffix[None].expand(n_groups, -1, -1, -1)], dim=2
@@ -190,7 +190,7 @@ class TextEncoder(nn.Module):
             k, v = _after_prefix(prefix_k, k, n_cls), _after_prefix(prefix_v, v, n_cls)
             x = finish(block, x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible))
 
-        # Of the last block only the end-of-text token is read.
+        # In the last block only the end-of-text token is needed.
         rows = torch.arange(x.shape[0], device=x.device)
         k, v = project(blocks[-1], x, "kv")
         k, v = _after_prefix(keys_values[-1][0], k, n_cls), _after_prefix(keys_values[-1][1], v, n_cls)
@@ -202,7 +202,7 @@ class TextEncoder(nn.Module):
 
 
 def _common_prefix(tokens: Tensor, shortest: int) -> int:
-    """How many tokens all texts start with; the last one of the shortest text is never counted."""
+    """Number of leading tokens that all texts share, excluding the last token of the shortest text."""
     differs = (tokens != tokens[:1]).any(dim=0)
     n_same = int(differs.int().argmax()) if bool(differs.any()) else tokens.shape[1]
     return min(n_same, shortest - 1)
@@ -213,12 +213,12 @@ def _joined(parts: list[Tensor], dim: int) -> Tensor:
 
 
 def _after_prefix(prefix: Tensor, own: Tensor, n_cls: int) -> Tensor:
-    """A group's prefix keys (groups, heads, p, .) before those of its classes (groups * n_cls, heads, s, .)."""
+    """Prepend a group's prefix keys (groups, heads, p, .) to those of its classes (groups * n_cls, heads, s, .)."""
     shared = prefix[:, None].expand(-1, n_cls, -1, -1, -1).flatten(0, 1)
     return torch.cat([shared, own], dim=2)
 
 
 def tokens_that_fit(tower: TextTower, memory: int) -> int:
-    """Tokens whose activations, kept for the backward pass, fit in the share of a device's bytes set aside."""
-    floats_per_block = 24 * tower.width  # a token keeps 13 to 20 widths, rest for temporaries
+    """Number of tokens whose activations for the backward pass fit into SHARE_OF_MEMORY of a device's bytes."""
+    floats_per_block = 24 * tower.width  # a token keeps 13 to 20 widths; the rest is for temporaries
     return int(SHARE_OF_MEMORY * memory / (4 * floats_per_block * len(tower.blocks)))

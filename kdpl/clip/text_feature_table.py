@@ -1,4 +1,4 @@
-"""Features of names of which nobody knows yet which ones will be needed."""
+"""Text features computed on demand, class by class."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,15 @@ from .templates import fill
 from .text_features import text_function
 from .towers import normalise
 
-KIND = "text_feature_rows"  # folder of the cache
-WORTH_WRITING = 0.1  # share of new rows among all at which they go to the cache
+KIND = "text_feature_rows"  # folder in the cache
+WORTH_WRITING = 0.1  # write to the cache once there are this many new rows, relative to those written
 
 
 class TextFeatureTable:
-    """Mean text features over several templates, computed for a name when it is asked for.
+    """Mean text features over several templates, computed when a class is first requested.
 
-    The texts of one name go through the tower by themselves, so that its features are the same whatever was asked for
-    before: an interrupted training keeps its bits, and so do trainings that share the cache.
+    Each class is encoded on its own, so that its features do not depend on earlier requests: results stay bit-identical
+    when training is interrupted or the cache is shared.
 
     >>> import kdpl
     >>> from kdpl.clip.precision import resolve_precision
@@ -35,19 +35,19 @@ class TextFeatureTable:
     def __init__(self, clip: LoadedCLIP, classnames: Sequence[str], templates: Sequence[str], precision: Precision):
         """
         Args:
-            clip: on the device where it is to run.
+            clip: already on the target device.
         """
         self.clip, self.classnames, self.templates, self.precision = clip, list(classnames), list(templates), precision
         self._encode_text = text_function(clip)
         self.known = torch.zeros(len(classnames), dtype=torch.bool)  # on the host
-        self.features = torch.zeros(0)  # (n_cls, embed_dim), normalised, on the device; rows that are known are right
+        self.features = torch.zeros(0)  # (n_cls, embed_dim), normalised, on the device; valid where known
         self._n_written = 0
         weights = weights_identity(clip.name, clip.weights_sha256)
         self._file = cache_file(KIND, [weights, precision.name, self.templates, self.classnames])
         self._take(read_cached(self._file, KIND, self._fits))
 
     def __getitem__(self, class_indices: Tensor) -> Tensor:
-        """(k,) -> (k, embed_dim); the host waits for the indices."""
+        """(k,) -> (k, embed_dim); synchronises with the device to read the indices."""
         wanted = class_indices.cpu()
         for i in wanted[~self.known[wanted]].tolist():
             self._put(i, self._encode(self.classnames[i]))
@@ -72,7 +72,7 @@ class TextFeatureTable:
         return rows.dim() == 2 and bool((rows[:, 0].long() < len(self.classnames)).all())
 
     def _take(self, rows: Tensor | None) -> None:
-        """Rows from the cache, (n, 1 + embed_dim): the index, then the features."""
+        """Use rows from the cache, (n, 1 + embed_dim): class index, then features."""
         if rows is None:
             return
         if not len(self.features):
@@ -85,7 +85,7 @@ class TextFeatureTable:
         self._n_written = int(self.known.sum())
 
     def _write(self) -> None:
-        """Add what is known to the cache, and take what others have added."""
+        """Merge the known rows into the cache, and take over rows added by other processes."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._file}.lock"):
             self._take(read_cached(self._file, KIND, self._fits))

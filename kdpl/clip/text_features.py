@@ -1,4 +1,4 @@
-"""Features of many plain texts: batched, with progress, and kept on disk where there are thousands of them."""
+"""Features of many plain texts: batched, with a progress bar, and cached on disk if there are thousands."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,8 +15,8 @@ from .text_encoder import TextEncoder
 from .towers import TextTower, normalise
 
 BATCH = 1024  # texts
-CACHED_FROM = 2000  # texts; fewer are computed faster than they are looked up
-TOKENIZED_AGAIN = 100  # texts, to see whether a file has the tokens of this tokenizer
+CACHED_FROM = 2000  # texts; computing fewer is faster than a cache lookup
+TOKENIZED_AGAIN = 100  # texts, to check that a cached file belongs to this tokenizer
 
 
 @torch.no_grad()
@@ -27,14 +27,14 @@ def mean_text_features(
     precision: Precision,
     normalise_each: bool = False,
 ) -> Tensor:
-    """Mean over the templates of a class's text features, (n_cls, embed_dim) float32, itself not normalised.
+    """Text features averaged over templates, (n_cls, embed_dim), float32; the mean is not normalised.
 
-    Results for thousands of texts are cached by weights, templates, names and precision.
+    Results for thousands of texts are cached on disk by weights, templates, names and precision.
 
     Args:
-        clip: on the device where it is to run.
-        templates: sentences with ``{}`` for the name.
-        normalise_each: whether each template's features are normalised before the mean, as zero-shot ensembles do.
+        clip: already on the target device.
+        templates: texts with ``{}`` for the class name.
+        normalise_each: normalise each template's features before averaging, as in zero-shot ensembles.
     """
     n_texts = len(classnames) * len(templates)
 
@@ -74,7 +74,7 @@ def _mean_text_features(
 
 
 def tokens_of(tower: TextTower, texts: Sequence[str]) -> Tensor:
-    """Token ids (n, context_length), int64; those of thousands of texts are kept on disk.
+    """Token ids (n, context_length), int64, cached on disk for thousands of texts.
 
     Raises:
         ValueError: if a text is too long.
@@ -85,7 +85,7 @@ def tokens_of(tower: TextTower, texts: Sequence[str]) -> Tensor:
     expected = tower.tokenize(list(texts)[some])
     tokens = cached_tensor(
         "tokens",
-        [list(texts), expected[:8].tolist()],  # other tokenizers have other files
+        [list(texts), expected[:8].tolist()],  # one file per tokenizer
         lambda: tower.tokenize(list(texts)).int(),
         lambda tokens: len(tokens) == len(texts) and torch.equal(tokens[some].long(), expected),
     )

@@ -1,6 +1,6 @@
-"""What differs between CLIPs: how their towers read texts and images.
+"""Descriptions of CLIP towers: everything that differs between CLIPs in how they process text and images.
 
-Encoders, class tokens and transforms go by these descriptions; nothing else asks which library a CLIP came from.
+Encoders, class tokens and transforms rely on these descriptions; nothing else depends on which library a CLIP is from.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +17,12 @@ OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What the images of a tower must look like.
+    """The input that an image tower expects.
 
     Attributes:
         size: side of the square image, in pixels.
-        mean, std: of the pixel normalisation, for RGB in 0 to 1.
-        resize: "shortest" resizes the shorter side and crops the centre, "squash" changes the aspect ratio.
+        mean, std: pixel normalisation, for RGB values from 0 to 1.
+        resize: "shortest" resizes the shorter side and crops the centre; "squash" changes the aspect ratio.
         interpolation: "bicubic", "bilinear" or "nearest".
     """
 
@@ -33,14 +33,14 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
     def changed_by(self, node: Mapping[str, Any]) -> "Preprocessing":
-        """The same with what the node INPUT of a configuration sets; what is empty there is left as it is."""
+        """Override with the non-empty values of a configuration's INPUT node."""
         own = {"size": node["SIZE"] and node["SIZE"][0], "mean": tuple(node["PIXEL_MEAN"]),
                "std": tuple(node["PIXEL_STD"]), "resize": node["RESIZE"],
                "interpolation": node["INTERPOLATION"]}  # fmt: skip
         return replace(self, **{name: value for name, value in own.items() if value})
 
     def as_input(self) -> dict[str, Any]:
-        """As the node INPUT of a configuration has it."""
+        """In the form of a configuration's INPUT node."""
         size, mean, std = (self.size, self.size), list(self.mean), list(self.std)
         return {"SIZE": size, "PIXEL_MEAN": mean, "PIXEL_STD": std, "RESIZE": self.resize,
                 "INTERPOLATION": self.interpolation}  # fmt: skip
@@ -51,17 +51,17 @@ class TextTower:
     """A text transformer that takes embedded prompts.
 
     Attributes:
-        tokenize: texts -> (n, context_length) token ids, int64. A text that is too long is a ValueError naming it.
+        tokenize: texts -> (n, context_length) token ids, int64; raises ValueError for a text that is too long.
         end_of_text: (n, context_length) token ids -> (n,) positions at which the texts end.
-        embedding: token ids -> vectors of the width.
+        embedding: token ids -> (..., width).
         positions: (context_length, width), added to the embedded tokens.
         blocks: residual attention blocks, see :func:`project`.
-        projection: (width, embed_dim), or a layer that does the same; None where features are of the tower's width.
-        n_start: tokens before the words, such as one start-of-text token.
-        causal: whether a token sees only those before it.
+        projection: (width, embed_dim), or an equivalent layer; None if features have the tower's width.
+        n_start: number of tokens before the words, such as one start-of-text token.
+        causal: whether a token attends only to itself and earlier tokens.
         reads_end: whether the feature is read at the end-of-text token; otherwise at the last position.
-        counts_words: whether a context that starts from words has one vector per word, as the published methods have
-            on OpenAI's CLIPs, instead of one per token.
+        counts_words: whether a context initialised from words has one vector per word, as in the published methods on
+            OpenAI's CLIPs, instead of one per token.
     """
 
     tokenize: Callable[[list[str]], Tensor]
@@ -87,40 +87,40 @@ class TextTower:
         return self.projection.out_features if isinstance(self.projection, nn.Linear) else self.projection.shape[1]
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last block made of the tokens that are read, (n, width) -> (n, embed_dim), not normalised."""
+        """Final norm and projection: (n, width) from the last block -> (n, embed_dim), not normalised."""
         x = self.ln_final(x)
         if self.projection is None:
             return x
         return self.projection(x) if isinstance(self.projection, nn.Linear) else x @ self.projection
 
     def n_words(self, text: str) -> int:
-        """How many tokens the words of a text have, or as how many they count."""
+        """Number of context vectors for a text: its tokens or, with ``counts_words``, its words."""
         if self.counts_words:
             return len(text.split(" ")) if text else 0
         return int(self.end_of_text(self.tokenize([text]))) - self.n_start
 
     @property
     def can_cut(self) -> bool:
-        """Whether nothing after the end of a text changes its feature, so that sequences can be cut there.
+        """Whether sequences can be cut after the end of the text, because later tokens do not affect the feature.
 
-        Under causal attention tokens that open many texts alike also have the same keys and values in all of them.
+        Causal attention also gives a shared prefix the same keys and values in all texts.
         """
         return self.causal and self.reads_end
 
     def n_tokens(self, tokens: Tensor) -> Tensor:
-        """(n, context_length) token ids -> (n,), how many positions each text needs."""
+        """(n, context_length) token ids -> (n,), number of positions that each text needs."""
         if self.can_cut:
             return self.end_of_text(tokens) + 1
         return torch.full((len(tokens),), tokens.shape[1], device=tokens.device)
 
     def read_positions(self, tokens: Tensor) -> Tensor:
-        """(n, context_length) token ids -> (n,), where each text's feature is read."""
+        """(n, context_length) token ids -> (n,), position at which each text's feature is read."""
         return self.end_of_text(tokens) if self.reads_end else self.n_tokens(tokens) - 1
 
 
 @dataclass(frozen=True, eq=False)
 class VisionTower:
-    """A Vision Transformer that visual prompts can enter.
+    """A Vision Transformer that takes visual prompts.
 
     Attributes:
         patches: image (batch, 3, size, size) -> (batch, width, rows, columns).
@@ -128,8 +128,8 @@ class VisionTower:
         positions: (1 + rows * columns, width).
         blocks: residual attention blocks, see :func:`project`.
         projection: (width, embed_dim).
-        averages: whether the feature is the mean over the patches, not over prompts; otherwise that of the class token.
-        norm_after_mean: whether ``ln_post`` follows the mean instead of preceding it.
+        averages: whether the feature is the mean over patches (prompts excluded); otherwise the class token's.
+        norm_after_mean: whether ``ln_post`` is applied after the mean instead of before.
     """
 
     patches: nn.Module
@@ -150,8 +150,8 @@ class VisionTower:
 class Towers(NamedTuple):
     """The two towers of a CLIP.
 
-    ``text`` and ``vision`` describe towers that take prompts and are None otherwise; the two functions encode token
-    ids and images in any case, without normalising.
+    ``text`` and ``vision`` describe towers that take prompts, and are None for others. The two functions encode token
+    ids and images for any tower, without normalising.
     """
 
     text: TextTower | None
@@ -164,7 +164,7 @@ def openai_towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> 
     """The towers of a ``clip.model.CLIP``: a causal text transformer, and a ViT or a ResNet."""
     text = TextTower(
         tokenize=tokenize,
-        end_of_text=lambda tokens: tokens.argmax(dim=-1),  # the end-of-text token has the highest id of all
+        end_of_text=lambda tokens: tokens.argmax(dim=-1),  # end-of-text has the highest token id
         embedding=model.token_embedding,
         positions=model.positional_embedding,
         blocks=model.transformer.resblocks,
@@ -188,7 +188,7 @@ def openai_towers(model: nn.Module, tokenize: Callable[[list[str]], Tensor]) -> 
 
 
 def project(block: nn.Module, x: Tensor, which: str) -> tuple[Tensor, ...]:
-    """Queries, keys, values of a block's attention: "qkv", "kv" or "q", each (..., heads, tokens, head_dim)."""
+    """Queries, keys and values ("qkv", "kv" or "q") of a block's attention, each (..., heads, tokens, head_dim)."""
     attn, width = block.attn, x.shape[-1]
     start = "qkv".index(which) * width
     stop = start + len(which) * width
@@ -197,16 +197,16 @@ def project(block: nn.Module, x: Tensor, which: str) -> tuple[Tensor, ...]:
 
 
 def finish(block: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
-    """The rest of a residual block, given the heads' output (..., heads, tokens, head_dim)."""
+    """The rest of a residual block, given the attention output (..., heads, tokens, head_dim)."""
     x = x + _scaled(block, "ls_1", block.attn.out_proj(attended.transpose(-3, -2).flatten(-2)))
     return x + _scaled(block, "ls_2", block.mlp(block.ln_2(x)))
 
 
 def _scaled(block: nn.Module, name: str, x: Tensor) -> Tensor:
-    """A branch after its LayerScale, in blocks that have one."""
+    """Apply the block's LayerScale, if it has one."""
     return getattr(block, name)(x) if hasattr(block, name) else x
 
 
 def normalise(features: Tensor) -> Tensor:
-    """Float32 vectors of length 1 along the last dimension."""
+    """Normalise to unit length along the last dimension, in float32."""
     return F.normalize(features.float(), dim=-1)

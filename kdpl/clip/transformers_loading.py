@@ -1,4 +1,4 @@
-"""CLIPs in the layout of transformers' ``CLIPModel``, from a folder or the hub, converted when they are loaded."""
+"""CLIPs in the layout of transformers' ``CLIPModel``, from a folder or the Hub, converted while loading."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from .towers import OPENAI_MEAN, OPENAI_STD, Preprocessing
 from .weight_files import read_state_dict
 
 CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
-CLIP_VOCABULARY = 49408  # tokens of OpenAI's tokenizer
+CLIP_VOCABULARY = 49408  # size of OpenAI's
 ACTIVATIONS = {"quick_gelu": True, "gelu": False}  # whether it is QuickGELU
 INTERPOLATIONS = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # by PIL's numbers
 _RENAMED = (  # of CLIPModel, of OpenAI
@@ -33,7 +33,7 @@ _RENAMED = (  # of CLIPModel, of OpenAI
     (r"^vision_model\.embeddings\.class_embedding", "visual.class_embedding"),
     (r"^vision_model\.embeddings\.patch_embedding\.", "visual.conv1."),
     (r"^vision_model\.embeddings\.position_embedding\.weight", "visual.positional_embedding"),
-    (r"^vision_model\.pre_layrnorm\.", "visual.ln_pre."),  # spelt so
+    (r"^vision_model\.pre_layrnorm\.", "visual.ln_pre."),  # sic
     (r"^vision_model\.post_layernorm\.", "visual.ln_post."),
     (r"^vision_model\.encoder\.layers\.", "visual.transformer.resblocks."),
     (r"\.layer_norm([12])\.", r".ln_\1."),
@@ -47,21 +47,23 @@ def split_hub_name(name: str) -> tuple[str, str | None]:
     """Repository and revision of "hf:ORG/NAME" or "hf:ORG/NAME@REVISION".
 
     Raises:
-        ValueError: if the name is written otherwise.
+        ValueError: if the name has another form.
     """
     repository, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise ValueError(f"{name} names no repository of the hub; write {HUB_PREFIX}ORG/NAME, or with @REVISION.")
+        raise ValueError(
+            f"{name} is not a repository on the Hub; write {HUB_PREFIX}ORG/NAME or {HUB_PREFIX}ORG/NAME@REVISION."
+        )
     return repository, revision or None
 
 
 def hub_weights_file(name: str) -> Path:
-    """The weights of "hf:ORG/NAME", beside their configuration and tokenizer; downloaded if they are not there yet.
+    """The weights of "hf:ORG/NAME", in one folder with configuration and tokenizer; downloaded if necessary.
 
     Raises:
-        Missing: offline, naming all that is not there.
-        ConnectionError: if they cannot be fetched.
-        ValueError: if the model is no ``CLIPModel``; its weights are not fetched then.
+        Missing: when offline, naming all missing files.
+        ConnectionError: if the download fails.
+        ValueError: if the model is not a ``CLIPModel``; its weights are not downloaded then.
     """
     repository, revision = split_hub_name(name)
 
@@ -73,7 +75,7 @@ def hub_weights_file(name: str) -> Path:
     def weights() -> Path:
         return hub_file(repository, WEIGHTS, lambda: _fetch_weights(repository, revision), name, revision)
 
-    with hub_failures(name, repository, "a folder that holds its files"):
+    with hub_failures(name, repository, "a local folder with its files"):
         return all_present([config, weights])[1]
 
 
@@ -105,40 +107,40 @@ def folder_weights_file(folder: str | Path) -> Path:
     for name in WEIGHTS:
         if (Path(folder) / name).is_file():
             return Path(folder) / name
-    raise FileNotFoundError(f"{folder} has a {CONFIG} and no weights; expected {' or '.join(WEIGHTS)} in it.")
+    raise FileNotFoundError(f"{folder} has a {CONFIG} but no weights; expected {' or '.join(WEIGHTS)}.")
 
 
 def read_config(file: Path) -> dict[str, Any]:
     """The configuration of a ``CLIPModel``.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is that of another kind of model.
+        FileNotFoundError: if it does not exist.
+        ValueError: if it belongs to another kind of model.
     """
     try:
         config = read_json(file)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file.parent} has no {CONFIG}; a folder with a CLIPModel has one.") from error
     except ValueError as error:
-        raise ValueError(f"{file} is damaged: it is no JSON ({error}).") from error
+        raise ValueError(f"{file} is damaged: it is not JSON ({error}).") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != "clip" or not {"text_config", "vision_config"} <= config.keys():
         raise ValueError(
-            f"{file} is of a model of the kind {kind!r}; of the hub's models those that transformers calls CLIPModel "
-            'can be loaded. Others may be known to open_clip: see "kdpl models".'
+            f"{file} belongs to a model of type {kind!r}; only transformers' CLIPModel can be loaded from the Hub. "
+            "open_clip may have the model: see `kdpl models`."
         )
     return config
 
 
 def load_transformers_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
-    """The CLIP whose weights file lies beside its ``config.json``; see ``load_clip``."""
+    """Load the CLIP with this weights file, which has its ``config.json`` beside it; see ``load_clip``."""
     config = read_config(path.parent / CONFIG)
     try:
         architecture = _architecture(config)
         model = import_open_clip().model.CLIP(**architecture)
         model.load_state_dict(renamed(read_state_dict(path)), strict=True)
     except (RuntimeError, KeyError, TypeError, AssertionError) as error:
-        raise ValueError(f"{path} and its {CONFIG} do not fit together as a CLIPModel: {error}") from error
+        raise ValueError(f"{path} does not match its {CONFIG}: {error}") from error
     if architecture["text_cfg"]["vocab_size"] == CLIP_VOCABULARY:
         tokenizer = partial(tokenize, context_length=model.context_length)
     else:
@@ -156,7 +158,7 @@ def load_transformers_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:
 
 
 def renamed(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A ``CLIPModel``'s tensors by OpenAI's names: queries, keys and values as one matrix, projections transposed."""
+    """A ``CLIPModel``'s tensors under OpenAI's names: one matrix for q, k and v, and transposed projections."""
     found: dict[str, Tensor] = {}
     attention: dict[str, dict[str, Tensor]] = {}
     for key, tensor in state_dict.items():
@@ -175,7 +177,7 @@ def renamed(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same model as open_clip describes it; what a configuration leaves out is as in transformers."""
+    """open_clip's configuration of the same model; missing entries have transformers' defaults."""
     text = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 8,
             "vocab_size": CLIP_VOCABULARY, "max_position_embeddings": 77, "hidden_act": "quick_gelu",
             "layer_norm_eps": 1e-5, "eos_token_id": 49407} | config["text_config"]  # fmt: skip
@@ -184,8 +186,10 @@ def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
               "layer_norm_eps": 1e-5} | config["vision_config"]  # fmt: skip
     activations = {text["hidden_act"], vision["hidden_act"]}
     if len(activations) > 1 or not activations <= ACTIVATIONS.keys():
-        raise ValueError(f"Its activations are {sorted(activations)}; one for both towers, of {sorted(ACTIVATIONS)}.")
-    # transformers writes 2 where it means the largest token id, as in OpenAI's first files.
+        raise ValueError(
+            f"Its activations are {sorted(activations)}; both towers must use the same one of {sorted(ACTIVATIONS)}."
+        )
+    # transformers uses 2 to mean the largest token id, a legacy of the first converted checkpoints.
     largest = text["eos_token_id"] in (2, text["vocab_size"] - 1)
     shared = [
         {"width": each["hidden_size"], "layers": each["num_hidden_layers"],
@@ -204,7 +208,7 @@ def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _preprocessing(folder: Path, size: int) -> Preprocessing:
-    """What the images must look like, as ``preprocessor_config.json`` says; without one, as OpenAI's CLIPs want it."""
+    """The preprocessing from ``preprocessor_config.json``; without one, that of OpenAI's CLIPs."""
     config = {}
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():

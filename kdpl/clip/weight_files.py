@@ -1,7 +1,7 @@
-"""Tensors out of weight files of any common kind; no pickle in them is executed.
+"""Reading tensors from weight files in any common format; pickled code is never executed.
 
-OpenAI's files are TorchScript, and torch can run what such a file holds while it is loaded: take these from people whom
-you trust, the other kinds from anybody.
+OpenAI's files are TorchScript, and torch may run code from such a file while loading it: use TorchScript files only
+from sources you trust. The other formats are safe.
 """
 
 import os
@@ -19,27 +19,27 @@ KINDS = "a TorchScript archive, a state dict saved by torch.save, or safetensors
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
-    """Name to tensor, on the CPU, of a TorchScript archive, a saved state dict or a safetensors file.
+    """The state dict, on the CPU, in a TorchScript archive, a ``torch.save`` file or a safetensors file.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is of another kind, is cut off, or holds Python objects beside tensors.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file has another format, is truncated, or contains Python objects other than tensors.
     """
-    check_tensors_file(path, "weight file")
+    check_tensors_file(path, "weights file")
     with open(path, "rb") as file:
         head = file.read(9)
-    # Eight bytes of length, then a header in JSON; first, as one length in 32 begins like a pickle, some like a page.
+    # Eight bytes of length, then a JSON header. Checked first, because some lengths look like a pickle or a web page.
     if head[8:] == b"{":
         content = _read_safetensors(path)
     elif head.lstrip().startswith(b"<"):
-        raise ValueError(f"{path} is a web page, not weights: a login or an error page was saved. Fetch it again.")
+        raise ValueError(f"{path} is a web page (a login or an error page?), not a weights file. Download it again.")
     elif head.startswith((b"PK", b"\x80")):  # zip archive, or the pickle of torch before 1.6
         content = _read_torch(path)
     else:
-        raise ValueError(f"{path} is not a weight file, or was cut off. Expected {KINDS}.")
+        raise ValueError(f"{path} is not a weights file, or is truncated. Expected {KINDS}.")
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         found = f"a dict with the keys {list(content)[:8]}" if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path} holds {found}; expected a state dict, names to tensors. Save that part alone.")
+        raise ValueError(f"{path} contains {found}; expected a state dict, from names to tensors. Save only that part.")
     return dict(content)
 
 
@@ -60,8 +60,8 @@ def _read_torch(path: str | os.PathLike) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} is refused: it holds Python objects, which may execute anything when they are read. "
-            f"Expected {KINDS}. If you trust it, save it again as torch.save(model.state_dict(), path)."
+            f"{path} is refused: it contains Python objects, which can execute arbitrary code when loaded. "
+            f"Expected {KINDS}. If you trust it, save it again with torch.save(model.state_dict(), path)."
         ) from error
     except (RuntimeError, EOFError, LookupError, TypeError, AttributeError, AssertionError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -69,7 +69,7 @@ def _read_torch(path: str | os.PathLike) -> object:
 
 def _read_torchscript(path: str | os.PathLike) -> dict[str, Tensor]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # OpenAI's files are of this kind
+        warnings.simplefilter("ignore", DeprecationWarning)  # OpenAI's files trigger it
         return torch.jit.load(os.fspath(path), map_location="cpu").state_dict()
 
 
@@ -80,4 +80,4 @@ def _is_torchscript(path: str | os.PathLike) -> bool:
 
 def _unreadable(path: str | os.PathLike, error: Exception) -> ValueError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return ValueError(f"{path} cannot be read ({reason}). Expected {KINDS}. A file that was cut off: fetch it again.")
+    return ValueError(f"{path} cannot be read ({reason}). Expected {KINDS}. If it is truncated, download it again.")

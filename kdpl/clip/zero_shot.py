@@ -1,4 +1,4 @@
-"""Zero-shot CLIP: a frozen CLIP that classifies by the class names it is given."""
+"""Zero-shot CLIP: a frozen CLIP that classifies images by class names."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,7 +19,7 @@ from .towers import normalise
 
 
 class ZeroShotClassifier(nn.Module):
-    """Logits of a frozen CLIP for fixed classes; text features are computed once.
+    """A frozen CLIP that gives logits for fixed classes; text features are computed once.
 
     >>> import kdpl
     >>> clip = kdpl.load_clip("demo:teacher")
@@ -43,14 +43,14 @@ class ZeroShotClassifier(nn.Module):
     ):
         """
         Args:
-            clip: used on this device in this precision, not changed.
-            templates: sentences with ``{}`` for the name; several: their ensemble.
-            pixel_mean, pixel_std: what the images that will come were normalised with; by default as this CLIP wants.
-            logit_scale: the factor of the cosines; by default this CLIP's own. A teacher is given its student's.
-            text_features: (n_cls, embed_dim) of these class names and templates, if they are known.
+            clip: copied to the device and precision if necessary, never modified.
+            templates: texts with ``{}`` for the class name; several form an ensemble.
+            pixel_mean, pixel_std: normalisation of the input images; by default this CLIP's own.
+            logit_scale: factor of the cosine similarities; by default this CLIP's own. A teacher uses its student's.
+            text_features: (n_cls, embed_dim) for these class names and templates, if already known.
 
         Raises:
-            ValueError: if there is no such device or precision, or a text is too long.
+            ValueError: if the device or precision does not exist, or a text is too long.
         """
         super().__init__()
         self.device = resolve_device(device)
@@ -82,7 +82,7 @@ class ZeroShotClassifier(nn.Module):
         identity = {"weights": weights, "precision": self.precision.name, "pixels": self.adapt.identity}
         return FrozenTower([identity], self.image_features)
 
-    evaluation_tower = frozen_tower  # nothing else reads the images of an evaluation
+    evaluation_tower = frozen_tower  # evaluation needs no other features of the images
 
     @torch.no_grad()
     def image_features(self, image: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class ZeroShotClassifier(nn.Module):
 
     @property
     def width(self) -> int:
-        """Of its features."""
+        """Dimension of the features."""
         return self.text_features.shape[1]
 
     def logits(self, image_features: Tensor) -> Tensor:
@@ -105,5 +105,5 @@ class ZeroShotClassifier(nn.Module):
         return self.logits(self.image_features(image))
 
     def train(self, mode: bool = True) -> "ZeroShotClassifier":
-        """A frozen model stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)

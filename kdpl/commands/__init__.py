@@ -1,7 +1,7 @@
 """The commands of ``kdpl``, one module each.
 
-A module has a docstring, whose first line is the command's help; ``EXAMPLE``, a command line;
-``add_arguments(parser)``; and ``run(args)``. What takes long to import is imported by ``run``.
+Each module has a docstring whose first line is the command's help, a command line ``EXAMPLE``,
+``add_arguments(parser)`` and ``run(args)``. Slow imports are inside ``run``.
 """
 
 import argparse
@@ -20,41 +20,43 @@ NAMES = (  # in the order of the help
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """The device to compute on."""
+    """Add the option for the device."""
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu (default: auto)")
 
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:
-    """The prompts, and what their file may not say."""
+    """Add options for the prompts, and for facts that their file may lack."""
     add = parser.add_argument
     add("prompts", help="prompt file, checkpoint, or a repository on the Hugging Face Hub")
-    add_classnames(parser, "by default those of the training")
-    add("--method", help="of a checkpoint that does not say it, such as CoOp")
+    add_classnames(parser, "default: those used in training")
+    add("--method", help="method, such as CoOp, if the checkpoint does not record it")
     add(
         "--student",
-        help="of a checkpoint that does not say it, such as ViT-B/16; or another file with the same weights",
+        help="student, such as ViT-B/16, if the checkpoint does not record it; or another file with the same weights",
     )
-    add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[], help="a setting that neither the "
-        "file nor its tensors tell, such as class_token_position=middle")  # fmt: skip
+    add("--set", dest="settings", metavar="NAME=VALUE", action="append", default=[], help="a setting that the file "
+        "does not record, such as class_token_position=middle")  # fmt: skip
     add_device(parser)
 
 
 def add_classnames(parser: argparse.ArgumentParser, otherwise: str) -> None:
-    """Names of classes."""
+    """Add the option for class names."""
     parser.add_argument(
-        "--classnames", metavar="FILE", help=f"file with one name per line, or names with commas: cat,dog; {otherwise}"
+        "--classnames",
+        metavar="FILE",
+        help=f"file with one name per line, or names separated by commas, such as cat,dog ({otherwise})",
     )
 
 
 def load_classifier(args: argparse.Namespace) -> "Classifier":
-    """The classifier that :func:`add_prompts` describes."""
+    """Load the classifier given by the options of :func:`add_prompts`."""
     from ..classifier import load
 
     return load(args.prompts, **loading_arguments(args))
 
 
 def loading_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """What :func:`kdpl.load` takes besides the prompts."""
+    """The arguments for :func:`kdpl.load`, apart from the prompts."""
     return {
         "classnames": read_names(args.classnames),
         "device": args.device,
@@ -65,7 +67,7 @@ def loading_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_names(names: str | None) -> list[str] | None:
-    """Class names from a file with one per line, or from a text with commas.
+    """Class names from a file with one name per line, or from a comma-separated list.
 
     >>> read_names("cat, dog")
     ['cat', 'dog']
@@ -83,7 +85,7 @@ def read_names(names: str | None) -> list[str] | None:
 
 
 def shell_line(*words: str) -> str:
-    """A command line of ours, to paste into a shell.
+    """A ``kdpl`` command line to paste into a shell.
 
     >>> shell_line("show", "my prompts.safetensors").partition(" show ")[2]
     "'my prompts.safetensors'"
@@ -91,12 +93,12 @@ def shell_line(*words: str) -> str:
     import shlex
     import sys
 
-    installed = Path(sys.argv[0]).stem == "kdpl"  # else a clone: python -m kdpl
+    installed = Path(sys.argv[0]).stem == "kdpl"  # otherwise run from a clone
     return f"{'kdpl' if installed else 'python -m kdpl'} {shlex.join(words)}"
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """NAME=VALUE as a name and a number, truth value or text."""
+    """Parse NAME=VALUE; the value is a number, a truth value or text."""
     import json
 
     name, equals, value = text.partition("=")

@@ -1,6 +1,6 @@
-"""Convert a checkpoint into a prompt file, or a prompt file into a checkpoint of the published layout.
+"""Convert a checkpoint to a prompt file, or a prompt file to a checkpoint in the published layout.
 
-The ending of the second file decides: .safetensors is a prompt file, anything else a checkpoint.
+The extension of the second file decides: .safetensors means a prompt file, anything else a checkpoint.
 """
 
 import argparse
@@ -13,14 +13,14 @@ EXAMPLE = "kdpl convert model.pth.tar-50 prompts.safetensors --method CoOp --stu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prompts(parser)
-    parser.add_argument("output", type=Path, help="file to write: prompts.safetensors, or such as model.pth.tar-50")
+    parser.add_argument("output", type=Path, help="file to write, such as prompts.safetensors or model.pth.tar-50")
 
 
 def run(args: argparse.Namespace) -> None:
     from ..conversion import save_published
 
     if args.output.exists() and args.output.samefile(args.prompts):
-        raise ValueError(f"{args.output} is the file to convert; name another one to write.")
+        raise ValueError(f"{args.output} is the input file; choose another output.")
     classifier = load_classifier(args)
     if args.output.suffix == ".safetensors":
         classifier.save(args.output)

@@ -1,7 +1,8 @@
-"""Tell what this machine computes with; with --gpu also whether compiled steps are right and worth their while.
+"""Show versions and device; with --gpu, check whether compiled training steps are correct and faster.
 
-It times training steps of random CLIPs, so nothing is downloaded: plain ones, steps compiled by torch.compile, and on a
-GPU CUDA graphs, and ends with a verdict on TRAINER.KDPL.STEP. The exit code is 1 if a kind of step is wrong or fails.
+With --gpu, it times training steps of CLIPs with random weights (nothing is downloaded): plain steps, steps compiled
+with torch.compile and, on a GPU, CUDA graphs. It ends with a recommendation for TRAINER.KDPL.STEP. The exit code is 1
+if a kind of step fails or gives wrong results.
 """
 
 import argparse
@@ -12,13 +13,13 @@ LINE = "{:<22} {}"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--gpu", action="store_true", help="compare and time kinds of steps")
-    add("--device", default="cuda", help="where to compare them (default: cuda)")
-    add("--method", default="CoOp", help="whose steps (default: CoOp)")
-    add("--student", default="ViT-B/32", help="architecture (default: ViT-B/32)")
-    add("--teacher", default="ViT-L/14", help="architecture (default: ViT-L/14)")
-    add("--classes", type=int, default=50, help="default: 50")
-    add("--batch", type=int, default=32, help="images (default: 32)")
+    add("--gpu", action="store_true", help="compare and time the kinds of training steps")
+    add("--device", default="cuda", help="device for the comparison (default: cuda)")
+    add("--method", default="CoOp", help="method (default: CoOp)")
+    add("--student", default="ViT-B/32", help="student architecture (default: ViT-B/32)")
+    add("--teacher", default="ViT-L/14", help="teacher architecture (default: ViT-L/14)")
+    add("--classes", type=int, default=50, help="number of classes (default: 50)")
+    add("--batch", type=int, default=32, help="batch size (default: 32)")
     add("--steps", type=int, default=20, help="timed steps of each kind (default: 20)")
     add("--precision", default="auto", help="fp32, bf16, fp16, amp or auto (default: auto)")
 
@@ -35,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.gpu:
         return 0
     if args.device == "cuda" and not torch.cuda.is_available():
-        print(LINE.format("verdict", "torch finds no CUDA GPU: nothing was compared, and steps run plainly."))
-        print(LINE.format("", "--device cpu compares plain and compiled steps on the processor."))
+        print(LINE.format("verdict", "torch finds no CUDA GPU; nothing was compared, and training uses plain steps."))
+        print(LINE.format("", "Use --device cpu to compare plain and compiled steps on the CPU."))
         return 1
     return _compare(args, resolve_device(args.device))
 
@@ -53,13 +54,16 @@ def _compare(args: argparse.Namespace, device) -> int:
     ceiling = matrix_ceiling(device, precision.weights_dtype)
     (seconds,) = interleaved_seconds([lambda: objective.teacher.image_features(batch["img"])], 5, device)
     reached = args.batch * image_flops(args.teacher) / seconds
-    share = f"{100 * reached / ceiling:.0f} % of that"
-    print(LINE.format("matrix products", f"{ceiling / 1e12:.3g} TFLOP/s at best"))
+    share = f"{100 * reached / ceiling:.0f} % of that peak"
+    print(LINE.format("matrix products", f"{ceiling / 1e12:.3g} TFLOP/s peak"))
     print(LINE.format("teacher's images", f"{args.batch / seconds:.1f} per second, {share}"))
     kinds = ("plain", "compiled", "graph") if device.type == "cuda" else ("plain", "compiled")
     measures = compare_steps(objective, batch, args.steps, kinds)
     for measure in measures:
-        told = measure.failure or f"{1000 * measure.seconds:.2f} ms, prompts differ by {measure.difference:.0e}"
+        told = (
+            measure.failure
+            or f"{1000 * measure.seconds:.2f} ms, relative difference of prompts {measure.difference:.0e}"
+        )
         print(LINE.format(f"{measure.kind} steps", told))
     print(LINE.format("verdict", verdict(measures, precision)))
     return 0 if all(measure.is_right(precision) for measure in measures) else 1

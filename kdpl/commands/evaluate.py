@@ -1,7 +1,7 @@
 """Measure accuracy on a folder of labelled images: one subfolder per class.
 
-Writes into --output: evaluation.json, per_class.csv, predictions.csv (one row per image), confusion.png,
-reliability.png and index.html, a page with all of it.
+Writes to --output: evaluation.json, per_class.csv, predictions.csv (one row per image), confusion.png, reliability.png
+and index.html, a page with all results.
 """
 
 import argparse
@@ -15,10 +15,10 @@ EXAMPLE = "kdpl evaluate prompts.safetensors labelled_photos --output evaluation
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prompts(parser)
     add = parser.add_argument
-    add("folder", type=Path, help="folder with a subfolder of images for each class")
-    add("--output", type=Path, default=Path("evaluation"), help="folder to write into (default: evaluation)")
-    add("--batch-size", type=int, default=100, help="images computed together (default: 100)")
-    add("--workers", type=int, help="loader processes")
+    add("folder", type=Path, help="folder with one subfolder of images per class")
+    add("--output", type=Path, default=Path("evaluation"), help="output folder (default: evaluation)")
+    add("--batch-size", type=int, default=100, help="images per forward pass (default: 100)")
+    add("--workers", type=int, help="number of loader processes")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     need("matplotlib", "reports", "kdpl evaluate")
     images = list_images(args.folder)
     classifier = load_classifier(args)
-    if not classifier.classnames:  # class-agnostic prompts: the folders say what to tell apart
+    if not classifier.classnames:  # class-agnostic prompts: the folders define the classes
         classifier = classifier.with_classnames(folder_names(images, args.folder))
     check_labels(images, args.folder, classifier.classnames)
     evaluation = evaluate_folder(classifier, images, args.folder, args.batch_size, args.workers)

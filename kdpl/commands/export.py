@@ -1,7 +1,7 @@
-"""Export a classifier to ONNX, to a PyTorch program, or to a plain matrix of text features.
+"""Export a classifier to ONNX, to a PyTorch program, or as text features.
 
-The ending of the file decides: .onnx, .pt2, or .safetensors for the matrix, which works with a plain CLIP. What was
-written is read again and run, and the largest difference to this library is printed.
+The file extension decides: .onnx, .pt2, or .safetensors for text features to use with a plain CLIP. The exported file
+is loaded and run, and its largest difference from this library is printed.
 """
 
 import argparse
@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prompts(parser)
     add = parser.add_argument
     add("output", type=Path, help="file to write: .onnx, .pt2 or .safetensors")
-    add("--with-preprocessing", action="store_true", help="take uint8 images of any one size per batch, and resize, "
-        "crop and normalise them inside")  # fmt: skip
-    add("--images", type=Path, metavar="FOLDER", help="images to compare on; by default drawn noise")
+    add("--with-preprocessing", action="store_true", help="export a model that takes uint8 images (of one size per "
+        "batch) and resizes, crops and normalises them itself")  # fmt: skip
+    add("--images", type=Path, metavar="FOLDER", help="images to compare on (default: noise)")
 
 
 def run(args: argparse.Namespace) -> None:

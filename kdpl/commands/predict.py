@@ -1,7 +1,7 @@
 """Classify images with learned prompts.
 
-Prints one line per image: path, probability and class. With --output and --report it writes a table and a page; a
-killed run continues when the same command is given again.
+Prints one line per image: path, probability and class. With --output or --report it writes a table or a page instead;
+if interrupted, run the same command again to resume.
 """
 
 import argparse
@@ -15,13 +15,13 @@ EXAMPLE = "kdpl predict prompts.safetensors photos --output predictions.csv --re
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prompts(parser)
     add = parser.add_argument
-    add("images", nargs="+", help="images, folders, tar shards; - reads paths from standard input")
+    add("images", nargs="+", help="images, folders, tar shards, or - for paths on standard input")
     add("--top", type=int, help="classes per image (default: 1 on the console, 5 in a table)")
     add("--output", type=Path, help="table to write: .csv, .json or .parquet")
     add("--report", type=Path, metavar="HTML", help="page to write, with thumbnails, least certain first")
-    add("--batch-size", type=int, default=100, help="images computed together (default: 100, as in evaluations)")
-    add("--workers", type=int, help="loader processes; with --engine ray: classifying processes")
-    add("--engine", default="local", choices=("local", "ray"), help="compute here, or on a Ray cluster")
+    add("--batch-size", type=int, default=100, help="images per forward pass (default: 100, as in evaluations)")
+    add("--workers", type=int, help="number of loader processes; with --engine ray: of classifying processes")
+    add("--engine", default="local", choices=("local", "ray"), help="compute on this machine, or on a Ray cluster")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     for name in ("top", "batch_size"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {value}; it must be at least 1.")
-    check_table(args.output)  # all of this before a CLIP is loaded
+    check_table(args.output)  # all checks before a CLIP is loaded
     check_report(args.report)
     check_sources(args.images)
     classifier = load_classifier(args)
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
             top = [f"{probability:.3f}\t{classifier.classnames[c]}" for c, probability in row.top]
             print("\t".join([row.name, *(top or ["unreadable", row.error])]), flush=True)
         return
-    if args.report and "-" in images:  # thumbnails need the paths once more
+    if args.report and "-" in images:  # thumbnails need the paths a second time
         listed = [line.rstrip("\r\n") for line in sys.stdin]
         images = [path for image in images for path in (listed if image == "-" else [image]) if path]
     n_images, n_unreadable = predict_to_files(

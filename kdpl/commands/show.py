@@ -1,4 +1,4 @@
-"""Show what a prompt file holds and what its prompts belong to."""
+"""Show the tensors and the description of a prompt file."""
 
 import argparse
 
@@ -17,6 +17,6 @@ def run(args: argparse.Namespace) -> None:
 
     file = fetch_prompts(args.prompts) if is_repository(args.prompts) else args.prompts
     tensors, description, _ = read_prompt_file(file)
-    print(json.dumps(description, indent=1, ensure_ascii=False) if description else "It has no description.")
+    print(json.dumps(description, indent=1, ensure_ascii=False) if description else "This file has no description.")
     for name, tensor in tensors.items():
         print(f"{name} {tuple(tensor.shape)}")

@@ -1,7 +1,7 @@
 """Learn prompts from a folder of photos, without labels.
 
-Where folders below PHOTOS are called like classes, these labels are used only to report accuracy. An interrupted
-training continues when the same command is given again.
+If subfolders of PHOTOS have the names of classes, these labels are used only to report accuracy. If interrupted, run
+the same command again to resume.
 """
 
 import argparse
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 EXAMPLE = "kdpl train photos --classnames names.txt --output prompts.safetensors"
 SHOWN = 3  # prompts and class names in the report
-MOST_EVALUATED = 1000  # labelled images that the accuracies are of
+MOST_EVALUATED = 1000  # labelled images for measuring accuracy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("photos", type=Path, help="folder of images")
-    add_classnames(parser, "without them: class-agnostic, on a vocabulary")
+    add_classnames(parser, "default: class-agnostic training on a vocabulary")
     add("--method", default="CoOp", help="CoOp, CoCoOp, VPT, MaPLe, PromptSRC or KgCoOp (default: CoOp)")
-    add("--student", default="ViT-B/32", help="the CLIP to learn prompts for, see kdpl models (default: ViT-B/32)")
+    add("--student", default="ViT-B/32", help="CLIP to learn prompts for, see kdpl models (default: ViT-B/32)")
     add(
         "--teacher",
         default="ViT-L/14",
-        help="the CLIP to learn from, prompts:FILE, or several with commas (default: ViT-L/14)",
+        help="CLIP to learn from, prompts:FILE, or several separated by commas (default: ViT-L/14)",
     )
-    add("--teacher-scale", default="student", help="of its cosines: student, as in the paper (default), or own")
-    add("--vocabulary", default="", metavar="FILE", help="names for class-agnostic training; by default Open Images'")
-    add("--epochs", type=int, help="by default as published for the method")
+    add("--teacher-scale", default="student", help="the teacher's logit scale: student (default, as published) or own")
+    add("--vocabulary", default="", metavar="FILE", help="names for class-agnostic training (default: Open Images)")
+    add("--epochs", type=int, help="default: as published for the method")
     add("--seed", type=int, default=1)
     add_device(parser)
     add("--precision", default="fp32", help="fp32, bf16, fp16, amp or auto (default: fp32)")
-    add("--workers", type=int, default=0, help="loader processes (default: 0)")
-    add("--views", type=int, default=0, help="augmentations per image, which epochs repeat; 0: always new ones")
-    add("--cache", metavar="FOLDER", help="keeps features of frozen towers for this and other trainings")
-    add("--plan", action="store_true", help="predict time, memory and disk from a short calibration, and stop")
+    add("--workers", type=int, default=0, help="number of loader processes (default: 0)")
+    add("--views", type=int, default=0, help="augmentations per image, reused across epochs; 0 (default): always new")
+    add("--cache", metavar="FOLDER", help="store features of frozen towers for this and later training runs")
+    add("--plan", action="store_true", help="predict time, memory and disk space from a short calibration, and stop")
     add("--output", type=Path, default=Path("prompts.safetensors"), help="prompt file (default: prompts.safetensors)")
 
 
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     _report_photos(args.photos, readable, unreadable)
     if not readable:
         raise ValueError(f"None of the {len(photos)} images in {args.photos} can be read.")
-    # Without class names folders may still tell which classes the photos are of; training does not see them.
+    # Even without class names, folders may give labels for measuring accuracy; training never sees them.
     labels = list(labelled_images(readable, args.photos, classnames or folder_names(readable, args.photos)))
     classifier = distill(
         readable if unreadable else args.photos, classnames,
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     names = classnames or folder_names(readable, args.photos)
     if labels:
         _report_accuracy(classifier.with_classnames(names) if classnames is None else classifier, labels)
-    print(f"Prompts are in {args.output}. What you can do now:")
+    print(f"Prompts are in {args.output}. Next steps:")
     for line in _next_commands(args, names):
         print(f"  {line}")
 
@@ -86,7 +86,7 @@ def _report_photos(folder: Path, readable: Sequence[Path], unreadable: dict[str,
     if unreadable:
         listed = "".join(f"\n  {path}: {reason}" for path, reason in list(unreadable.items())[:SHOWN])
         more = f"\n  and {len(unreadable) - SHOWN:,} more" if len(unreadable) > SHOWN else ""
-        print(f"Unreadable files, left out: {len(unreadable):,}{listed}{more}")
+        print(f"Skipped unreadable files: {len(unreadable):,}{listed}{more}")
 
 
 def _report_training(
@@ -96,7 +96,7 @@ def _report_training(
     cache: "FeatureCache | None",
     folder: Path,
 ) -> None:
-    """What is going to be learned, and whether the teacher has something to teach."""
+    """Print what is going to be learned, and whether the teacher is better than the student."""
     from ..clip.templates import fill
     from ..clip.zero_shot import ZeroShotClassifier
     from ..distillation.agreement import measure_agreement, report_agreement
@@ -106,29 +106,29 @@ def _report_training(
     names = model.classnames
     print(f"Classes: {len(names):,}, {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}")
     words = fill(f"{model.prompt_learner.words} {{}}.", names[:SHOWN])
-    print(f"Prompts, before they are learned: {' | '.join(words)}")
+    print(f"Initial prompts: {' | '.join(words)}")
     student = ZeroShotClassifier(model.clip, names, device=model.device, precision=model.precision)
     transform = evaluation_transform(model.clip.preprocessing)
     report_agreement(measure_agreement(teacher, student, photos, transform, labelled, cache, folder), "training")
 
 
 def _report_accuracy(classifier: "Classifier", labelled: Sequence[tuple[Any, int]]) -> None:
-    """Accuracy with the learned prompts on a sample of the labelled photos."""
+    """Print the accuracy with the learned prompts on a sample of the labelled photos."""
     import random
 
     sample = random.Random(0).sample(labelled, min(MOST_EVALUATED, len(labelled)))
     predicted = classifier.logits([path for path, _ in sample]).argmax(dim=-1).tolist()
     correct = sum(label == guess for (_, label), guess in zip(sample, predicted, strict=True))
     print(
-        f"With the learned prompts {100 * correct / len(sample):.1f}% of {len(sample):,} labelled photos are right "
-        "(training photos, whose labels were not used)"
+        f"Accuracy with the learned prompts: {100 * correct / len(sample):.1f}% of {len(sample):,} labelled photos "
+        "(training photos, but their labels were not used)"
     )
 
 
 def _next_commands(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
-    """Commands that work as they are printed, in this folder."""
+    """Commands that can be pasted into a shell in this folder."""
     prompts, photos = str(args.output), str(args.photos)
-    # Prompts of a class-agnostic training have no names yet.
+    # Prompts from class-agnostic training have no class names yet.
     naming = [] if args.classnames else ["--classnames", ",".join(names) if len(names) > 1 else "cat,dog"]
     folder = args.output.parent
     return [
@@ -139,7 +139,7 @@ def _next_commands(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
 
 
 def _forecast(args: argparse.Namespace) -> str:
-    """What this training will take, in words."""
+    """Predicted costs of this training run, as a table."""
     from ..clip.device import resolve_device
     from ..distillation.vocabulary import load_vocabulary
     from ..images.files import list_images

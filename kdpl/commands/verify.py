@@ -1,9 +1,9 @@
-"""Check that this installation computes what was published.
+"""Check that this installation gives the published results.
 
-Level 0 needs nothing but this package: it compares tokens, towers, pixels, losses, gradients and prompts with golden
-numbers of the published implementation. Level 1 looks at the weights of CLIPs: whether they are loaded as they are,
-whether their texts mean something, and whether they give published outputs. In a clone, `python -m tools.verify` also
-knows levels 2 (published zero-shot accuracies) and 3 (cells of the paper's tables).
+Level 0 needs only this package: it compares tokens, towers, pixels, losses, gradients and prompts with golden numbers
+from the published implementation. Level 1 checks the weights of CLIPs: whether they are loaded unchanged, whether
+their text features are meaningful, and whether they give published outputs. In a clone, `python -m tools.verify` adds
+level 2 (published zero-shot accuracies) and level 3 (cells of the paper's tables).
 """
 
 import argparse
@@ -16,25 +16,31 @@ EXAMPLE = "kdpl verify --level 1 --models ViT-B/32 ViT-L/14 --fetch"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--level", type=int, choices=(0, 1), help="one level only (default: 0, and 1 for the models that are named)")
+    add("--level", type=int, choices=(0, 1), help="run only this level (default: 0, and 1 if --models is given)")
     add_level_arguments(parser)
     add(
         "--output",
         type=Path,
         default=Path("verification.json"),
-        help="report to write; a page goes beside it (default: %(default)s)",
+        help="report to write, with a page beside it (default: %(default)s)",
     )
     add_device(parser)
 
 
 def add_level_arguments(parser: argparse.ArgumentParser) -> None:
-    """What levels 0 and 1 read."""
+    """Add the options of levels 0 and 1."""
     add = parser.add_argument
-    add("--models", nargs="+", default=[], metavar="CLIP", help="student and teacher of level 1, such as ViT-B/32")
-    add("--pictures", type=Path, metavar="FOLDER", help="a folder with CLIP.png and 000000039769.jpg")
-    add("--fetch", action="store_true", help="fetch these two pictures (425 kB) if they are missing")
-    add("--precision", default="fp32", help="of level 1: fp32, bf16, fp16 or amp (default: fp32)")
-    add("--compiled", action="store_true", help="run the golden numbers with compiled steps as well (minutes)")
+    add(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="CLIP",
+        help="CLIPs to check at level 1: student and teacher, such as ViT-B/32 ViT-L/14",
+    )
+    add("--pictures", type=Path, metavar="FOLDER", help="folder with CLIP.png and 000000039769.jpg")
+    add("--fetch", action="store_true", help="download these two pictures (425 kB) if they are missing")
+    add("--precision", default="fp32", help="precision of level 1: fp32, bf16, fp16 or amp (default: fp32)")
+    add("--compiled", action="store_true", help="also check the golden numbers with compiled steps (takes minutes)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_levels(args: argparse.Namespace, report, device, levels: list[int]) -> None:
-    """Levels 0 and 1, as far as they are asked for."""
+    """Run level 0, level 1, or both."""
     from ..verification.level0 import run_level_0
     from ..verification.level1 import run_level_1
 
@@ -60,7 +66,7 @@ def run_levels(args: argparse.Namespace, report, device, levels: list[int]) -> N
 
 
 def finish(report, path: Path) -> int:
-    """Write the report as JSON and as a page, and print the verdicts; the exit code is 1 if a level failed."""
+    """Write the report as JSON and as a page, and print the verdicts; returns 1 if a level failed, else 0."""
     from ..atomic_files import atomic_path
     from ..verification.page import page
 
@@ -69,5 +75,5 @@ def finish(report, path: Path) -> int:
     with atomic_path(html) as temporary:
         temporary.write_text(page(report.as_dict()), encoding="utf-8")
     print("\n" + "\n".join(f"level {level}: {report.verdict(level)}" for level in report.levels))
-    print(f"Report: {path}, and to read it: {html}")
+    print(f"Report: {path}, as a page: {html}")
     return int(report.verdict() == "fail")

@@ -1,4 +1,4 @@
-"""Show the vocabulary words nearest to learned vectors, and how far each class's text has moved."""
+"""Show the words nearest to learned vectors, and how far each class's text feature has moved."""
 
 import argparse
 
@@ -11,9 +11,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prompts(parser)
     add = parser.add_argument
     add("--top", type=int, default=5, help="words per vector (default: 5)")
-    add("--template", default="", help='hand-written prompt to compare with, such as "a photo of a {}."; by default '
-        "that of the training")  # fmt: skip
-    add("--class", dest="classname", metavar="NAME", help="whose vectors, where each class has its own (CSC)")
+    add("--template", default="", help='hand-written prompt to compare with, such as "a photo of a {}." '
+        "(default: the one used in training)")  # fmt: skip
+    add(
+        "--class",
+        dest="classname",
+        metavar="NAME",
+        help="show the vectors of this class, if contexts are class-specific (CSC)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,16 +37,16 @@ def run(args: argparse.Namespace) -> None:
     if vectors:
         print(f"Nearest words to each context vector{whose} (Euclidean distance between embeddings):")
     else:
-        print("No context vectors are learned: these prompts are in the image tower, where there are no words.")
+        print("There are no learned context vectors: these prompts are in the image tower, which has no words.")
     for i, words in enumerate(vectors, start=1):
         print(f"  {i}  " + "  ".join(f"{word.word} {word.distance:.3f}" for word in words))
     if learner.learns_visual and vectors:
-        print("Prompts of deeper blocks and of the image tower have no words.")
+        print("Prompts of deeper blocks and of the image tower have no nearest words.")
     if not classifier.classnames:
-        print("Without class names there are no texts to compare; --classnames gives some.")
+        print("There are no class names to compare texts for; set them with --classnames.")
     elif learner.depends_on_image:
-        print("Each image shifts these prompts, so that classes have no texts of their own to compare.")
+        print("These prompts depend on the image, so there are no fixed text features to compare.")
     else:
-        print("How far each class's text is from its hand-written prompt (cosine, angle), farthest first:")
+        print("Distance of each class's text feature from its hand-written prompt (cosine, angle), farthest first:")
         for name, cosine, degrees in text_movement(classifier, args.template):
             print(f"  {cosine:.4f}  {degrees:5.1f} degrees  {name}")

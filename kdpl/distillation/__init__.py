@@ -1,1 +1,1 @@
-"""The distillation: teacher, losses, objective, frozen features, the training loop and its resume state."""
+"""Distillation: teacher, losses, objective, frozen features, the training loop and its resume state."""

@@ -1,4 +1,4 @@
-"""How far teacher and student agree before training, and whether the teacher is worth following."""
+"""Agreement of teacher and student before training, and whether the teacher is better at all."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ from ..images.seeded_loader import picture
 from .cached_features import evaluation_features
 from .teacher import Teacher
 
-N_IMAGES = 100  # a look, not an evaluation: it must cost little beside the training
-SHARE = 0.02  # of the images that the teacher sees in the training, at most
-FEWEST, ALL_OF = 8, 20  # but at least so many images, and all where there are no more than these
+N_IMAGES = 100  # a quick check, not an evaluation: it must cost little compared with training
+SHARE = 0.02  # of the images that the teacher processes in training, at most
+FEWEST, ALL_OF = 8, 20  # at least 8 images, and all of them if there are at most 20
 BATCH = 50  # images
 
 
@@ -31,24 +31,24 @@ def measure_agreement(
     root: str | None = None,
     most: int = N_IMAGES,
 ) -> dict[str, Any]:
-    """Compare two classifiers on a sample of images and, by their labels, of labelled images.
+    """Compare teacher and student on a sample of images and, if there are any, of labelled images.
 
-    What is found is only reported: no label that is read here has a part in the training.
+    The result is only reported: labels read here have no influence on training.
 
     Args:
-        teacher: of the same classes, on the student's device.
+        teacher: for the student's classes, on the same device.
         images: as :func:`picture` takes them.
-        transform: of the evaluation.
-        labelled: images and labels of the classes that the two tell apart, or none.
-        cache, root: of features, see :func:`evaluation_features`.
-        most: images in each of the two samples.
+        transform: the evaluation transform.
+        labelled: images with labels that index the two classifiers' classes; may be empty.
+        cache, root: feature cache, see :func:`evaluation_features`.
+        most: maximum size of each of the two samples.
 
     Returns:
-        Percentages: ``agreement``, and ``teacher_accuracy`` and ``student_accuracy`` where there are labels.
+        Percentages: ``agreement`` and, with labels, ``teacher_accuracy`` and ``student_accuracy``.
     """
 
     def predict(chosen: Sequence) -> tuple[Tensor, Tensor]:
-        """Classes by teacher and student, (n,) each."""
+        """Predictions of teacher and student, (n,) each."""
         batches = [range(start, min(start + BATCH, len(chosen))) for start in range(0, len(chosen), BATCH)]
         load = lru_cache(1)(lambda batch: torch.stack([transform(picture(chosen[i])) for i in batch]))
         towers = (
@@ -85,15 +85,15 @@ def look_at_agreement(
     root: str | None = None,
     n_epochs: int | None = None,
 ) -> dict[str, Any]:
-    """Measure and print whether the teacher has something to teach; see :func:`measure_agreement`.
+    """Measure and print the agreement, and whether the teacher is better; see :func:`measure_agreement`.
 
     Args:
-        training, validation: images with their labels, -1 where nobody knows it.
-        knows_classes: whether the two classifiers tell the classes of the labels apart.
-        n_epochs: of the training, beside which this must cost little; None for any number.
+        training, validation: images with labels, -1 if unknown.
+        knows_classes: whether the classifiers' classes are those of the labels.
+        n_epochs: length of the training, which limits the size of the sample; None for no such limit.
     """
     part, labelled = "validation", [item for item in validation if item[1] >= 0]
-    if not labelled:  # the accuracies are told to the user, nothing more
+    if not labelled:  # allowed, because the accuracies are only printed
         part, labelled = "training", [item for item in training if item[1] >= 0]
     labelled, images = labelled if knows_classes else [], [image for image, _ in training]
     most = N_IMAGES if n_epochs is None else min(N_IMAGES, int(SHARE * n_epochs * len(images) / (1 + bool(labelled))))
@@ -103,22 +103,22 @@ def look_at_agreement(
 
 
 def report_agreement(found: dict[str, Any], labelled_part: str) -> None:
-    """Print what :func:`measure_agreement` found; warn of a teacher that has nothing to teach.
+    """Print the result of :func:`measure_agreement`; warn if the teacher is no better than the student.
 
     Args:
-        labelled_part: which images the accuracies are of: training or validation.
+        labelled_part: images that the accuracies refer to: "training" or "validation".
     """
-    print(f"Zero-shot, teacher and student agree on {found['agreement']:.1f}% of {found['images']} training images")
+    print(f"Zero-shot agreement of teacher and student: {found['agreement']:.1f}% of {found['images']} training images")
     if "teacher_accuracy" not in found:
         return
     teacher, student = found["teacher_accuracy"], found["student_accuracy"]
-    print(f"On {labelled_part} images (a sample) the teacher has {teacher:.1f}% right, the student {student:.1f}%")
+    print(f"Zero-shot accuracy on a sample of {labelled_part} images: teacher {teacher:.1f}%, student {student:.1f}%")
     if teacher <= student:
-        print("Warning: the teacher is not better than the student here. Prompts learned from it may well be worse.")
+        print("Warning: the teacher is no better than the student here, so prompts learned from it may be worse.")
 
 
 def _sample(n: int, most: int) -> list[int]:
-    """Indices of at most so many of n images, the same every time; of all if they are few."""
+    """A fixed random sample of indices of n images: at most ``most``, or all of a few."""
     return random.Random(0).sample(range(n), n if n <= ALL_OF else min(most, n))
 
 

@@ -1,4 +1,4 @@
-"""Frozen features that may be known already: of augmented training images, and of images as evaluations see them."""
+"""Frozen features from a cache: of augmented training images, and of images in evaluations."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from .feature_source import FeatureSource
 
 
 class _Image:
-    """An image of an epoch on its way."""
+    """A training image of the current epoch whose features are being collected."""
 
     def __init__(self, key: bytes, place: int, features: dict[str, Tensor]):
         self.key, self.place, self.features = key, place, features
@@ -25,11 +25,11 @@ class _Image:
 
 
 class CachedFeatureSource(FeatureSource):
-    """Gives each batch the features of frozen towers, those that the cache has without a look at the images.
+    """Adds frozen features to each batch, without loading images whose features are in the cache.
 
-    A feature's last bits depend on its place in the group that it is computed in, if there are several threads, but not
-    on the images beside it. The place is that of the image in the first epoch with this view of it, modulo the size of
-    a group: where :class:`FeatureSource` has it, too.
+    With several threads, the last bits of a feature depend on the image's position in the computed group, but not on
+    the other images in it. The position is that of the image in the first epoch with this view, modulo the group size,
+    just as in :class:`FeatureSource`.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class CachedFeatureSource(FeatureSource):
     ):
         """
         Args:
-            spaces: of the cache, by the names of the towers.
-            images: what tells the training images apart.
-            needs_pixels: whether the steps read the images themselves, too.
+            spaces: spaces of the cache, by tower name.
+            images: identities of the training images.
+            needs_pixels: whether the training steps read the images as well.
         """
         super().__init__(towers, device)
         self.spaces = spaces
@@ -52,7 +52,7 @@ class CachedFeatureSource(FeatureSource):
         self.needs_pixels = needs_pixels
 
     def attach(self, batches: DataLoader) -> Iterator[dict[str, Any]]:
-        """As :meth:`FeatureSource.attach`; of a loader that :func:`seeded_loader` made."""
+        """As :meth:`FeatureSource.attach`, for a loader from :func:`seeded_loader`."""
         size, ahead = self.computing_batch, deque()
         describe = self._describing(batches)
         batches.batch_sampler.needs_pictures = lambda indices: self._look_ahead(indices, describe, ahead)
@@ -72,7 +72,7 @@ class CachedFeatureSource(FeatureSource):
         yield from self._completed(waiting)
 
     def _describing(self, loader: DataLoader) -> Callable[[int], tuple[bytes, int]]:
-        """Image -> the key of its view in this epoch, and its place in the group."""
+        """A function from an image's index to the key of its view in this epoch and its position in the group."""
         dataset, epoch = loader.dataset, loader.batch_sampler.epoch
         order = loader.batch_sampler.order(dataset.view(epoch))
         places = {index: position % self.computing_batch for position, index in enumerate(order)}
@@ -84,7 +84,7 @@ class CachedFeatureSource(FeatureSource):
         return describe
 
     def _look_ahead(self, indices: list[int], describe: Callable, ahead: deque[list[_Image]]) -> bool:
-        """Whether a batch needs its pictures; what is known of it is kept for when it arrives."""
+        """Whether a batch needs its pixels; its cached features are kept until it arrives."""
         images = []
         for index in indices:
             key, place = describe(index)
@@ -97,7 +97,7 @@ class CachedFeatureSource(FeatureSource):
         return len(image.features) == len(self.towers)
 
     def _complete_group(self, group: Sequence[_Image]) -> None:
-        """Compute the features that are missing."""
+        """Compute the missing features."""
         for name, tower in self.towers.items():
             lacking = [image for image in group if name not in image.features]
             if not lacking:
@@ -112,7 +112,8 @@ class CachedFeatureSource(FeatureSource):
                 image.features[name] = row
 
     def _compute_at_places(self, tower: Callable[[Tensor], Tensor], images: list[_Image]) -> Tensor:
-        """Features (n, width) of images, each at its place in a group; two with one place are in different groups."""
+        """Features (n, width) of images, each computed at its position; images with equal positions go into different
+        groups."""
         rows, todo = {}, dict(enumerate(images))
         while todo:
             at_place = {image.place: i for i, image in reversed(todo.items())}
@@ -124,7 +125,7 @@ class CachedFeatureSource(FeatureSource):
         return torch.stack([rows[i] for i in range(len(images))])
 
     def _completed(self, waiting: deque[tuple[dict[str, Any], list[_Image]]]) -> Iterator[dict[str, Any]]:
-        """Give out the batches whose features are all there."""
+        """Yield the batches whose features are complete."""
         while waiting and all(map(self._is_complete, waiting[0][1])):
             batch, images = waiting.popleft()
             features = {name: torch.stack([image.features[name] for image in images]) for name in self.towers}
@@ -139,21 +140,21 @@ def feature_source(
     root: str | None = None,
     needs_pixels: bool = True,
 ) -> FeatureSource:
-    """What gives the batches of a loader their frozen features: by a cache, where there is one and it can be used.
+    """The source of frozen features for a loader, using the cache if possible.
 
-    Where a view of an image comes more than once, its features are kept in memory at least.
+    If views of images repeat, their features are at least kept in memory.
 
     Args:
-        cache: not used, with a notice, for images that are not files and for transforms that do not say what they do.
-        root: of the dataset, see :func:`identify_images`.
-        needs_pixels: whether the steps read the images themselves, too.
+        cache: skipped, with a notice, for images that are not files and transforms that cannot be identified.
+        root: folder of the dataset, see :func:`identify_images`.
+        needs_pixels: whether the training steps read the images as well.
     """
     views = loader.dataset.views if loader is not None else 0
     if towers and (cache is not None or views):
         images, transform = identify_images(loader.dataset.images, root), identify_transform(loader.dataset.transform)
         if cache is not None and (images is None or transform is None):
             what = "images that are not files" if images is None else f"the transform {loader.dataset.transform!r}"
-            print(f"The feature cache is not used: it cannot tell {what} from others.")
+            print(f"The feature cache is not used, because it cannot identify {what}.")
             cache = None
         if cache is None and views:
             cache, images = FeatureCache(), range(len(loader.dataset))
@@ -174,14 +175,14 @@ def evaluation_features(
     load: Callable[[list[Sequence[int]]], Iterable[Tensor]],
     root: str | None = None,
 ) -> Iterator[Tensor]:
-    """For each batch its features (n, width) on the device, as the tower gives them for the whole batch.
+    """Yield the features (n, width) of each batch, on the device, as computed from the whole batch.
 
     Args:
-        cache: not used for images that are not files and for transforms that do not say what they do.
+        cache: skipped for images that are not files and transforms that cannot be identified.
         paths, transform: of all images.
         batches: indices of images.
-        load: some of the batches -> their images, in the same order; called once, for what is not known.
-        root: of the dataset, see :func:`identify_images`.
+        load: returns the images of some of the batches, in order; called once, for batches that are not in the cache.
+        root: folder of the dataset, see :func:`identify_images`.
     """
     images, described = identify_images(paths, root), identify_transform(transform)
     if cache is None or images is None or described is None:
@@ -203,9 +204,9 @@ def evaluation_features(
 def cached_predictions(
     model: PromptedCLIP | ZeroShotClassifier, device: torch.device, cache: FeatureCache, loader: DataLoader, root: str
 ) -> Iterator[tuple[list[str], Tensor, Tensor]]:
-    """Of each batch of a loader of Dassl paths, labels (batch,) and logits (batch, n_cls).
+    """Yield paths, labels (batch,) and logits (batch, n_cls) for each batch of a Dassl loader.
 
-    The images are read only where the cache lacks features of the model's image tower.
+    Images are read only if the cache lacks their features.
     """
     dataset = loader.dataset
     items, batches = dataset.data_source, [list(batch) for batch in loader.batch_sampler]

@@ -1,4 +1,4 @@
-"""Steps of training without the cost of launching their kernels one by one."""
+"""Training steps without the overhead of launching kernels one by one: compiled, or as a CUDA graph."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,44 +9,44 @@ from torch import Tensor
 from .objective import Objective
 
 STEPS = ("plain", "compiled", "graph")
-WARM_UP = 3  # passes before a capture, as torch asks for
+WARM_UP = 3  # passes before a capture, as torch requires
 Terms = dict[str, Tensor]
 
 
 def total_loss(terms: Mapping[str, Tensor]) -> Tensor:
-    """The sum of the terms whose names begin with "loss"."""
+    """The sum of all terms whose names start with "loss"."""
     return sum(value for name, value in terms.items() if name.startswith("loss"))
 
 
 def terms_function(objective: Objective, kind: str) -> Callable[[Mapping[str, Any]], Terms]:
-    """What computes the terms of a batch: the objective itself or, for "compiled" steps, one compiled graph of it."""
+    """The function that computes a batch's terms: the objective's own or, for "compiled" steps, compiled by torch."""
     if kind != "compiled" or not has_one_graph(objective, kind):
         return objective.terms
-    objective.model.known_text_features(None)  # now, as it happens once and not in every step
-    # On a GPU as CUDA graphs, whose replay is a single launch.
+    objective.model.known_text_features(None)  # computed once, so it must not become part of the compiled step
+    # On a GPU, use CUDA graphs, which are replayed with a single launch.
     mode = "reduce-overhead" if objective.model.device.type == "cuda" else "default"
     compiled, inputs = torch.compile(objective.terms, fullgraph=True, dynamic=False, mode=mode), objective.inputs
-    # Whatever else a batch holds, such as paths, differs from step to step and would be compiled anew.
+    # Other entries of a batch, such as paths, change in every step and would cause recompilation.
     return lambda batch: compiled({name: batch[name] for name in inputs})
 
 
 def has_one_graph(objective: Objective, kind: str) -> bool:
-    """Whether all steps do the same, so that one graph can stand for them; tells if they do not.
+    """Whether one graph fits all steps; prints a notice if not.
 
-    In class-agnostic training the number of classes of each length differs from step to step.
+    In class-agnostic training the number of classes of each length varies from step to step.
     """
     if objective.chooses_classes:
-        print(f"Class-agnostic steps choose their classes: they run plainly, not {kind}.")
+        print(f"Class-agnostic steps select different classes each time, so they cannot run {kind}; using plain steps.")
     return not objective.chooses_classes
 
 
 class GraphedStep:
-    """Terms and gradients of a batch, forward and backward, as one CUDA graph; a replay replaces the last gradients."""
+    """Forward and backward pass of a batch as one CUDA graph; each replay overwrites the previous gradients."""
 
     def __init__(self, objective: Objective, batch: Mapping[str, Any]):
         """
         Args:
-            batch: one that those of the steps are like: tensors of the same shapes.
+            batch: an example whose tensors have the same shapes as in all later batches.
         """
         self.parameters = list(objective.model.prompt_learner.parameters())
         self.inputs = {name: batch[name].clone() for name in objective.inputs}
@@ -59,7 +59,7 @@ class GraphedStep:
         for parameter in self.parameters:
             parameter.grad = None  # the capture allocates gradients that belong to the graph
         self.graph = torch.cuda.CUDAGraph()
-        # What other threads ask of the card, such as the one that pins images, does not end the capture.
+        # "thread_local": CUDA calls from other threads, such as the one that pins images, do not abort the capture.
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.terms = objective.terms(self.inputs)
             total_loss(self.terms).backward()
@@ -67,14 +67,14 @@ class GraphedStep:
         self.terms = {name: value.detach() for name, value in self.terms.items()}
 
     def fits(self, batch: Mapping[str, Any]) -> bool:
-        """Whether a batch is like the captured one."""
+        """Whether a batch has the same shapes as the captured one."""
         return all(batch[name].shape == static.shape for name, static in self.inputs.items())
 
     def __call__(self, batch: Mapping[str, Any]) -> Terms:
-        """The terms of a batch, valid until the next call; its gradients are those of the parameters."""
+        """The terms of a batch, valid until the next call; sets the parameters' gradients."""
         for name, static in self.inputs.items():
             static.copy_(batch[name], non_blocking=True)
         self.graph.replay()
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
-            parameter.grad = gradient  # whatever a step without the graph has left there
+            parameter.grad = gradient  # again, because a plain step may have replaced it
         return self.terms

@@ -1,4 +1,4 @@
-"""Frozen features between loader and step, computed ahead in batches of one size."""
+"""Frozen features, computed between loader and step in groups of a fixed size."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -7,32 +7,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-COMPUTING_BATCH = {"cpu": 8}  # images, by kind of device
+COMPUTING_BATCH = {"cpu": 8}  # images per group, by device type
 COMPUTING_BATCH_ELSEWHERE = 32
 
 
 class FeatureSource:
-    """Gives each batch the features of frozen towers.
+    """Adds the features of frozen towers to each batch.
 
-    The towers see the images of consecutive batches in groups of one fixed size, the last one of an epoch filled up
-    with zeros. So a feature depends on the image and, in its last bits, on its place in the epoch, not on the batch
-    size of the method, and small batches cost no more than large ones.
+    The towers process the images of consecutive batches in groups of a fixed size; the last group of an epoch is padded
+    with zeros. A feature therefore depends on the image and, in its last bits, on its position in the epoch, but not on
+    the method's batch size, and small batches cost no more than large ones.
     """
 
     def __init__(self, towers: Mapping[str, Callable[[Tensor], Tensor]], device: torch.device):
         """
         Args:
-            towers: name -> function of images (n, 3, size, size) that returns features (n, width).
+            towers: name -> function from images (n, 3, size, size) to features (n, width).
         """
         self.towers = dict(towers)
         self.device = device
-        self.normalise: Callable[[Tensor], Tensor] | None = None  # of images that come as bytes
+        self.normalise: Callable[[Tensor], Tensor] | None = None  # applied to images that arrive as bytes
         self.computing_batch = COMPUTING_BATCH.get(device.type, COMPUTING_BATCH_ELSEWHERE)
 
     def attach(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The same batches, on the device, each with its features under the towers' names; reads ahead."""
+        """Yield the same batches, on the device, with their features under the towers' names; reads ahead."""
         waiting: deque[dict[str, Any]] = deque()
-        images, features = [], {name: [] for name in self.towers}  # not computed yet; not given out yet
+        images, features = [], {name: [] for name in self.towers}  # waiting to be computed; waiting to be yielded
         for batch in batches:
             waiting.append(self._to_device(batch))
             images.append(waiting[-1]["img"])
@@ -54,7 +54,7 @@ class FeatureSource:
         }
 
     def _compute_whole_groups(self, images: Tensor, features: dict[str, list[Tensor]]) -> Tensor:
-        """Compute as many images as make whole groups; returns the rest."""
+        """Compute features of all complete groups; returns the remaining images."""
         if not self.towers:
             return images[:0]
         n = len(images) // self.computing_batch * self.computing_batch
@@ -63,7 +63,7 @@ class FeatureSource:
         return images[n:]
 
     def _complete(self, waiting: deque[dict[str, Any]], features: dict[str, list[Tensor]]) -> Iterator[dict[str, Any]]:
-        """Give out the batches whose features are all there."""
+        """Yield the batches whose features are complete."""
         ready = {name: torch.cat(rows) for name, rows in features.items()}
         n_ready = min((len(rows) for rows in ready.values()), default=sum(len(batch["img"]) for batch in waiting))
         start = 0
@@ -84,7 +84,7 @@ class FeatureSource:
 
 
 def _filled_up(images: Tensor, size: int) -> Tensor:
-    """(n, ...) with zeros up to (size, ...)."""
+    """Pad (n, ...) with zeros to (size, ...)."""
     if len(images) == size:
         return images
     return torch.cat([images, images.new_zeros(size - len(images), *images.shape[1:])])

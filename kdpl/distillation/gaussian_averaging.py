@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 
 def gaussian_weights(mean: float, std: float, n_epochs: int) -> list[float]:
-    """Weights of epochs 1 .. n_epochs: a normal density of the epoch's number, made to sum to 1.
+    """Weights of epochs 1 to n_epochs: a normal density over epoch numbers, scaled to sum to 1.
 
     Raises:
-        ValueError: if the density is 0 at all of them.
+        ValueError: if the density is 0 at every epoch.
     """
     densities = [math.exp(-0.5 * ((epoch - mean) / std) ** 2) for epoch in range(1, n_epochs + 1)]
     if not sum(densities):
         raise ValueError(
-            f"The average of the prompts over {n_epochs} epochs (GPA_MEAN {mean:g}, GPA_STD {std:g}) has no weight at "
-            "any of them. Put the mean among the epochs."
+            f"The Gaussian average of the prompts (GPA_MEAN {mean:g}, GPA_STD {std:g}) gives all {n_epochs} epochs "
+            "zero weight. Choose a mean within the epochs."
         )
     return [density / sum(densities) for density in densities]
 
@@ -34,7 +34,7 @@ class GaussianAverage:
 
     @torch.no_grad()
     def add(self, module: nn.Module, epoch: int) -> None:
-        """Count in the tensors as they are after ``epoch``, from 0."""
+        """Add the tensors as they are after ``epoch``, counted from 0."""
         for name, parameter in module.named_parameters():
             weighted = self.weights[epoch] * parameter.detach()
             self.total[name] = self.total[name] + weighted if name in self.total else weighted

@@ -1,4 +1,4 @@
-"""Batches that are prepared on a GPU while the step before them is computed."""
+"""Preparing a batch on a GPU while the previous step is running."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -10,20 +10,21 @@ Batch = dict[str, Any]
 
 
 def one_ahead(batches: Iterable[Batch], prepare: Callable[[Batch], Batch], device: torch.device) -> Iterator[Batch]:
-    """The same batches; on CUDA each is made on a stream of its own while the step before it runs.
+    """Yield the same batches; on CUDA, each is prepared on a separate stream while the previous step runs.
 
-    The host never waits: it puts the frozen towers' work for the next batch beside the step, and has the step's stream
-    wait for its own batch on the device.
+    The host never blocks: it queues the frozen towers' work for the next batch beside the current step, and makes the
+    step's stream wait on the device until its own batch is ready.
 
     Args:
-        batches: what makes them puts its work on the current stream.
-        prepare: adds what else can be known before the step; not called elsewhere than on CUDA, where it saves nothing.
+        batches: an iterable that launches its work on the current stream.
+        prepare: adds everything else that can be computed before the step; called only on CUDA, as it saves no time
+            elsewhere.
     """
     if device.type != "cuda":
         yield from batches
         return
     stream, iterator = torch.cuda.Stream(device), iter(batches)
-    stream.wait_stream(torch.cuda.current_stream(device))  # where the towers' weights came from
+    stream.wait_stream(torch.cuda.current_stream(device))  # on which the towers' weights were copied
 
     def fetch() -> tuple[Batch, torch.cuda.Event] | None:
         with torch.cuda.stream(stream):
@@ -37,12 +38,12 @@ def one_ahead(batches: Iterable[Batch], prepare: Callable[[Batch], Batch], devic
         current.wait_event(ready)
         for tensor in _tensors(batch.values()):
             if tensor.is_cuda:
-                tensor.record_stream(current)  # its memory belongs to the other stream
+                tensor.record_stream(current)  # it was allocated on the other stream
         yield batch
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among values, and those in tuples among them."""
+    """All tensors among the values, including those inside tuples."""
     for value in values:
         if isinstance(value, Tensor):
             yield value
@@ -51,7 +52,7 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
 
 
 class HostCounts:
-    """Numbers on their way to the host, which waits for them only if they are asked for too early."""
+    """Numbers being copied to the host, which waits only if they are read before they have arrived."""
 
     def __init__(self, on_device: Tensor):
         self._counts = torch.empty(on_device.shape, dtype=on_device.dtype, pin_memory=on_device.is_cuda)
@@ -59,7 +60,6 @@ class HostCounts:
         self._arrived = torch.cuda.current_stream().record_event() if on_device.is_cuda else None
 
     def tolist(self) -> list[int]:
-        """The numbers."""
         if self._arrived is not None:
             self._arrived.synchronize()
         return self._counts.tolist()

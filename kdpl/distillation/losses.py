@@ -1,4 +1,4 @@
-"""The losses of KDPL and of the methods that it builds on."""
+"""The losses of KDPL and of the methods it builds on."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -33,7 +33,7 @@ def kl_divergences(student_logits: Tensor, teacher_logits: Tensor) -> tuple[Tens
     if student_logits.shape != teacher_logits.shape:
         raise ValueError(
             f"Student logits {tuple(student_logits.shape)} and teacher logits {tuple(teacher_logits.shape)} "
-            "must be of the same images and classes."
+            "must have the same shape, for the same images and classes."
         )
     student = student_logits.float().log_softmax(dim=-1)
     teacher = teacher_logits.float().log_softmax(dim=-1)
@@ -46,16 +46,16 @@ def self_consistency(
     image_features: Tensor, frozen_image_features: Tensor, text_features: Tensor, frozen_text_features: Tensor,
     logits: Tensor, frozen_logits: Tensor, image_weight: float, text_weight: float,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """PromptSRC's three regularisers (Khattak et al., ICCV 2023, arXiv:2307.06948): stay near the unprompted CLIP.
+    """PromptSRC's three terms that keep prompts close to the unprompted CLIP (Khattak et al., arXiv:2307.06948).
 
     Args:
         image_features, frozen_image_features: (batch, embed_dim), normalised.
         text_features, frozen_text_features: (n_cls, embed_dim), normalised.
-        logits, frozen_logits: (batch, n_cls), both at the student's scale.
-        image_weight, text_weight: of the mean absolute differences.
+        logits, frozen_logits: (batch, n_cls), both with the student's scale.
+        image_weight, text_weight: weights of the mean absolute differences.
 
     Returns:
-        Three weighted scalars; the divergence is in nats, divided by batch and classes.
+        Three weighted scalars; the KL divergence is in nats, divided by batch size and number of classes.
     """
     student, frozen = logits.float().log_softmax(dim=-1), frozen_logits.float().log_softmax(dim=-1)
     divergence = F.kl_div(student, frozen, reduction="sum", log_target=True) / logits.numel()

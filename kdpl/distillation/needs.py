@@ -1,4 +1,4 @@
-"""What a distillation needs on this machine: two or more CLIPs and perhaps a vocabulary."""
+"""The files a distillation needs: two or more CLIPs and possibly a vocabulary."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from .vocabulary import load_vocabulary
 def check_needs(
     teacher: str, scale: str = STUDENT_SCALE, student: str = "", class_agnostic: bool = False, vocabulary: str = ""
 ) -> None:
-    """Refuse a teacher that does not exist and, offline, all files that are missing, at once.
+    """Refuse an unknown teacher and, when offline, report all missing files at once.
 
     Args:
-        student: its name has been checked.
-        vocabulary: as :func:`load_vocabulary` takes it, where training is class-agnostic.
+        student: a name that has already been checked.
+        vocabulary: as :func:`load_vocabulary` takes it; used in class-agnostic training.
 
     Raises:
         ValueError, FileNotFoundError: as :func:`check_teacher`.
-        Missing: offline, if the distillation could not begin.
+        Missing: when offline, if files are missing.
     """
     check_teacher(teacher, scale)
     if is_offline():
@@ -28,10 +28,10 @@ def check_needs(
 
 
 def look_for(clips: Sequence[str], vocabularies: Sequence[str]) -> list[object]:
-    """The files of these CLIPs, see :func:`fetch_clip`, and these vocabularies; fetched where that is allowed.
+    """The files of these CLIPs, see :func:`fetch_clip`, and vocabularies, downloaded if necessary.
 
     Raises:
-        Missing: offline, naming all that is not there.
+        Missing: when offline, naming all missing files.
     """
     looks = [lambda name=name: fetch_clip(name) for name in clips]
     return all_present([*looks, *(lambda name=name: load_vocabulary(name) for name in vocabularies)])

@@ -1,4 +1,4 @@
-"""What a step of training descends: the loss terms of a batch, from labels or from a teacher."""
+"""The training objectives: loss terms of a batch, from labels or from a teacher."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,15 +14,15 @@ from .losses import symmetric_kl
 from .regularisers import Regulariser
 from .teacher import Teacher
 
-STUDENT, TEACHER = "student", "teacher"  # names of frozen features
-CHOSEN = "chosen"  # what a batch that was looked at ahead holds
+STUDENT, TEACHER = "student", "teacher"  # keys of frozen features in a batch
+CHOSEN = "chosen"  # key of the classes selected ahead of the step
 
 
 class Objective:
     """Base of the two objectives.
 
-    A batch holds, below the names of :meth:`frozen_towers`, their features of its images, see :class:`FeatureSource`,
-    and ``img`` (batch, 3, size, size), which is read where ``reads_images`` says so.
+    A batch contains the features of its images under the names of :meth:`frozen_towers`, see :class:`FeatureSource`,
+    and ``img`` (batch, 3, size, size), which is read only if ``reads_images``.
     """
 
     def __init__(self, model: PromptedCLIP, regulariser: Regulariser | None = None):
@@ -31,11 +31,11 @@ class Objective:
 
     @property
     def reads_images(self) -> bool:
-        """Whether the steps read more of the images than their frozen features."""
+        """Whether training steps read the images and not only their frozen features."""
         return self.model.prompt_learner.learns_visual
 
     def frozen_towers(self) -> dict[str, FrozenTower]:
-        """The towers whose features a batch must come with: images -> (batch, width), normalised."""
+        """The towers whose features each batch must contain: images -> (batch, width), normalised."""
         frozen_image = self.regulariser is not None and self.regulariser.reads_frozen_image
         if frozen_image or not self.model.prompt_learner.learns_visual:
             return {STUDENT: self.model.frozen_tower}
@@ -43,33 +43,33 @@ class Objective:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What of a batch :meth:`terms` reads."""
+        """The entries of a batch that :meth:`terms` reads."""
         return (*self.frozen_towers(), *["img"] * self.reads_images)
 
     @property
     def chooses_classes(self) -> bool:
-        """Whether the classes in play differ from batch to batch."""
+        """Whether each batch uses a different subset of the classes."""
         return False
 
     def look_ahead(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The batch with what :meth:`terms` would compute of it that does not depend on the prompts."""
+        """The batch, with results of :meth:`terms` that do not depend on the prompts computed in advance."""
         return batch
 
     def terms(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The terms of the loss, whose names begin with "loss", and other scalars to report."""
+        """Loss terms, whose names start with "loss", and other scalars to report."""
         raise NotImplementedError
 
     def regularise(
         self, output: StudentOutput, class_indices: Tensor | None, batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The method's own terms."""
+        """The additional terms of the method."""
         if self.regulariser is None:
             return {}
         return self.regulariser.terms(output, class_indices, batch.get(STUDENT))
 
 
 class LabelObjective(Objective):
-    """Cross-entropy with the labels, as the base methods do; the batch also holds ``label`` (batch,)."""
+    """Cross-entropy with labels, as in the base methods; a batch also contains ``label`` (batch,)."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -96,8 +96,8 @@ class DistillationObjective(Objective):
     ):
         """
         Args:
-            max_classes: class-agnostic (KDPL-CA): how many classes are kept in each batch, K_MAX of the paper;
-                None keeps all.
+            max_classes: for class-agnostic training (KDPL-CA): number of classes kept in each batch, K_MAX in the
+                paper; None keeps all.
         """
         super().__init__(model, regulariser)
         self.teacher = teacher
@@ -117,9 +117,9 @@ class DistillationObjective(Objective):
         return batch | {CHOSEN: (logits, class_indices, HostCounts(class_counts))}
 
     def choose_classes(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor | None, Tensor | HostCounts | None]:
-        """The teacher's logits (batch, k) and, unless all are in play, the classes (k,) and counts of their lengths.
+        """The teacher's logits (batch, k) and, for a subset, class indices (k,) and counts by length.
 
-        None of it depends on the prompts, so it can be known before the step.
+        None of these depend on the prompts, so they can be computed before the step.
         """
         if CHOSEN in batch:
             return batch[CHOSEN]

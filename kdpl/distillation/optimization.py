@@ -1,4 +1,4 @@
-"""Optimizer and learning rates of a training."""
+"""Optimizers and the learning rate schedule."""
 
 import math
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 def build_optimizer(
     parameters: Iterable[nn.Parameter], name: str, lr: float, momentum: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """The optimizer called ``name``; ``momentum`` is SGD's.
+    """The optimizer called ``name``; ``momentum`` applies to SGD only.
 
     Raises:
-        ValueError: if there is no such optimizer.
+        ValueError: if the name is unknown.
     """
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
@@ -27,9 +27,9 @@ def build_optimizer(
 
 
 def with_fused_kernels(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The same optimizer; of SGD on CUDA one whose step is a single kernel, where this torch has it.
+    """The same optimizer; SGD on CUDA takes each step with a single fused kernel, if this version of torch has it.
 
-    A CPU keeps the plain kernels: the fused ones round differently, and nothing is launched there.
+    On a CPU the plain kernels stay: fused ones round differently and save no launches there.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     is_sgd = type(optimizer) is torch.optim.SGD and "fused" in optimizer.defaults
@@ -41,7 +41,7 @@ def with_fused_kernels(optimizer: torch.optim.Optimizer) -> torch.optim.Optimize
 
 
 class CosineWithWarmup:
-    """A cosine over all epochs that starts after warm-up epochs at a constant rate; stepped once per epoch."""
+    """Warm-up epochs at a constant rate, followed by a cosine over all epochs; stepped once per epoch."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, n_epochs: int, warmup_epochs: int, warmup_lr: float):
         self.optimizer = optimizer
@@ -51,7 +51,7 @@ class CosineWithWarmup:
         self._set_rate()
 
     def step(self) -> None:
-        """Go to the next epoch."""
+        """Advance to the next epoch."""
         self.epoch += 1
         self._set_rate()
 

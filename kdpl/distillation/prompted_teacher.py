@@ -1,4 +1,4 @@
-"""A teacher whose prompts were learned in an earlier run, as in PromptKD (Li et al., CVPR 2024, arXiv:2403.02781)."""
+"""A teacher with prompts learned in an earlier run, as in PromptKD (Li et al., CVPR 2024, arXiv:2403.02781)."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ..names import weights_identity
 
 
 class PromptedTeacher(nn.Module):
-    """A frozen CLIP with learned prompts; it tells classes apart as a :class:`ZeroShotClassifier` does."""
+    """A frozen CLIP with learned prompts, with the interface of :class:`ZeroShotClassifier`."""
 
     def __init__(
         self,
@@ -33,8 +33,8 @@ class PromptedTeacher(nn.Module):
         """
         Args:
             prompts: prompt file or checkpoint.
-            pixel_mean, pixel_std: what the images that will come were normalised with; by default as the CLIP wants.
-            logit_scale: the factor of the cosines; by default the CLIP's own.
+            pixel_mean, pixel_std: normalisation of the input images; by default the CLIP's own.
+            logit_scale: factor of the cosine similarities; by default the CLIP's own.
 
         Raises:
             FileNotFoundError, ValueError: if the prompts cannot be used for these classes.
@@ -45,7 +45,7 @@ class PromptedTeacher(nn.Module):
         self.weights_sha256 = sha256_of(prompts)
         self.adapt = Adaptation(self.clip.preprocessing, pixel_mean, pixel_std, self.model.device)
         self.logit_scale = self.model.logit_scale if logit_scale is None else logit_scale
-        with self.model.precision.autocast():  # for good: these prompts never change
+        with self.model.precision.autocast():  # left open, because these prompts never change
             self._fixed = ExitStack()
             self._fixed.enter_context(self.model.fixed_prompts())
         self.eval()
@@ -63,7 +63,7 @@ class PromptedTeacher(nn.Module):
 
     @property
     def width(self) -> int:
-        """Of its features."""
+        """Dimension of the features."""
         return self.clip.towers.text.embed_dim
 
     @torch.no_grad()
@@ -84,5 +84,5 @@ class PromptedTeacher(nn.Module):
         return self.logits(self.image_features(image))
 
     def train(self, mode: bool = True) -> "PromptedTeacher":
-        """A frozen model stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)

@@ -1,4 +1,4 @@
-"""A distillation as plain values: all that learned prompts depend on besides the images."""
+"""A distillation as plain values: everything learned prompts depend on, except the images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,9 +40,9 @@ RANGES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a distillation, see :func:`kdpl.distill`; ``classnames`` is None where it is class-agnostic.
+    """The settings of a distillation, see :func:`kdpl.distill`; ``classnames`` is None for class-agnostic training.
 
-    ``root`` is the folder that the images of the cache are told from.
+    ``root`` is the folder to which the paths of cached images are relative.
     """
 
     method: Method
@@ -70,10 +70,10 @@ class Recipe:
     root: str | None = None
 
     def __post_init__(self):
-        """Refuse what cannot work.
+        """Refuse invalid settings.
 
         Raises:
-            ValueError: naming the first such value.
+            ValueError: naming the first invalid value.
         """
         check_clip_name(self.student)
         self.method.check_student(self.student)
@@ -85,8 +85,8 @@ class Recipe:
         check_all({name: getattr(self, name) for name in RANGES}, RANGES, {})
         if self.classnames is not None and len(set(self.classnames)) < 2:
             raise ValueError(
-                f"classnames are {self.classnames}; at least two different ones are needed to tell images apart. "
-                "Leave them out to train without class names (class-agnostic)."
+                f"classnames are {self.classnames}; at least two different names are needed. Leave them out to train "
+                "without class names (class-agnostic)."
             )
         check_distinct(dict.fromkeys(self.classnames or ()), "the list of classnames")
         if self.class_agnostic:
@@ -98,7 +98,7 @@ class Recipe:
 
     @property
     def names(self) -> list[str]:
-        """What training tells apart."""
+        """The classes of the training: class names or vocabulary."""
         return self.vocabulary if self.classnames is None else self.classnames
 
     @property
@@ -106,17 +106,17 @@ class Recipe:
         return GENERIC if self.class_agnostic else self.template
 
     def depends_on(self, clip: LoadedCLIP, images: str) -> dict[str, Any]:
-        """What the prompts depend on, as plain values.
+        """Everything the prompts depend on, as plain values.
 
         Args:
             clip: the student.
-            images: what identifies the images and their augmentation.
+            images: identity of the images and their augmentation.
         """
         told = ("method", "classnames", "vocabulary", "teacher_scale", "views", "cache", "root")
         named = {key: value for key, value in vars(self).items() if key not in told}
         if self.teacher_scale != STUDENT_SCALE:
             named["teacher_scale"] = self.teacher_scale
-        if self.views:  # prompts of earlier versions say nothing of it
+        if self.views:  # left out otherwise, to match prompts of earlier versions
             named["views"] = self.views
         if self.cache is not None and self.cache.precision != "fp32":
             named["cached_features"] = self.cache.precision
@@ -129,7 +129,7 @@ class Recipe:
         }
 
     def build(self, clip: LoadedCLIP, loader: DataLoader, device: torch.device) -> Training:
-        """The training of new prompts for a student."""
+        """Set up training of new prompts for a student."""
         learner = self.method.build_learner(clip, self.settings, len(self.names), self.seed)
         model = PromptedCLIP(clip, learner, self.names, device=device, precision=self.precision)
         teacher = build_teacher(
@@ -158,7 +158,7 @@ class Recipe:
         )
 
     def describe(self, clip: LoadedCLIP, training: Training, depends_on: dict[str, Any]) -> Description:
-        """What a file of the finished prompts says about them."""
+        """The description stored with the finished prompts."""
         return describe_prompts(
             self.method.name, self.settings, training.model.prompt_learner, clip,
             labels_used=False, class_agnostic=self.class_agnostic, template=self.teacher_template,

@@ -1,4 +1,4 @@
-"""Terms that methods add to the loss: stay near the CLIP without prompts."""
+"""Additional loss terms that keep prompts close to the CLIP without prompts."""
 
 from collections.abc import Sequence
 
@@ -34,9 +34,9 @@ class Regulariser:
     ):
         """
         Args:
-            clip: the student on its device, in its precision.
-            templates: of its hand-written prompts; several: the mean of their features.
-            of_subsets: whether every step is over some of the classes, so that others may never be needed.
+            clip: the student, already on its device in its precision.
+            templates: its hand-written prompts; features of several are averaged.
+            of_subsets: whether each step covers a subset of the classes, so that some may never be needed.
         """
         self.logit_scale = clip.logit_scale
         if of_subsets and len(templates) > 1 and len(classnames) * len(templates) >= text_features.CACHED_FROM:
@@ -52,13 +52,13 @@ class Regulariser:
         """Scalars to add to the loss, by name.
 
         Args:
-            class_indices: the classes in play, (k,); None for all.
-            frozen_image_features: (batch, embed_dim), normalised, where ``reads_frozen_image``.
+            class_indices: the classes of this step, (k,); None for all.
+            frozen_image_features: (batch, embed_dim), normalised; only if ``reads_frozen_image``.
         """
         raise NotImplementedError
 
     def frozen_text(self, class_indices: Tensor | None) -> Tensor:
-        """(k, embed_dim), normalised text features of the hand-written prompts."""
+        """Normalised text features of the hand-written prompts, (k, embed_dim)."""
         return self.frozen_text_features if class_indices is None else self.frozen_text_features[class_indices]
 
 
@@ -87,8 +87,7 @@ class SelfConsistency(Regulariser):
 
 
 class KnowledgeGuidance(Regulariser):
-    """KgCoOp's distance of the learned text features to those of the template (Yao et al., CVPR 2023,
-    arXiv:2303.13283)."""
+    """KgCoOp's distance between learned and hand-written text features (Yao et al., CVPR 2023, arXiv:2303.13283)."""
 
     def __init__(self, clip: LoadedCLIP, classnames: Sequence[str], template: str, *, weight: float, **computation):
         super().__init__(clip, classnames, [template], **computation)

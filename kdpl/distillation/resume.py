@@ -1,4 +1,4 @@
-"""The file that an interrupted training resumes from, and whether it belongs to this training."""
+"""The file that interrupted training resumes from, and checks that it belongs to this training."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from ..settings import AUTO, check_settings
 from .training import Training
 
 FILE_NAME = "resume.pth"
-WHAT = "state of a training"
+WHAT = "training state"
 KINDS = {
     "epoch": int, "optimizer": dict, "scaler": dict, "method": dict,
     "best_result": float, "phases": dict, "agreement": dict,
@@ -25,14 +25,14 @@ def save_resume_state(file: Path, training: Training, settings: Mapping[str, obj
     """Write the state after the last finished epoch.
 
     Args:
-        settings: what the prompts depend on, as plain values.
-        extra: what the caller wants back on resuming: tensors and plain values.
+        settings: everything the prompts depend on, as plain values.
+        extra: tensors and plain values that the caller needs when resuming.
     """
     save_atomically(file, {**training.state_dict(), "settings": json.dumps(settings), **extra})
 
 
 def begun_with(file: Path, key: str, value: str) -> str:
-    """A setting, where AUTO is what the interrupted training in ``file`` began with, if there is one.
+    """A setting; if it is AUTO, the value that the interrupted training in ``file`` started with, if there is one.
 
     Raises:
         ValueError: if the file is damaged.
@@ -44,17 +44,17 @@ def begun_with(file: Path, key: str, value: str) -> str:
 
 def _settings(file: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     settings = content.get("settings")
-    before = parse_json(settings, f"{file} is not the {WHAT}; its settings") if isinstance(settings, str) else None
+    before = parse_json(settings, f"{file} is not a {WHAT}; its settings") if isinstance(settings, str) else None
     if not isinstance(before, dict):
-        raise ValueError(f"{file} is not the {WHAT}: its settings are damaged.")
+        raise ValueError(f"{file} is not a {WHAT}: its settings are damaged.")
     return before
 
 
 def resume(file: Path, training: Training, state: dict[str, Any], *extra: str) -> None:
-    """Go back to the state that :func:`read_resume_state` read.
+    """Restore the state read by :func:`read_resume_state`.
 
     Args:
-        extra: what else the caller needs of it.
+        extra: other entries that the caller needs.
 
     Raises:
         ValueError: if it does not fit the training.
@@ -62,12 +62,14 @@ def resume(file: Path, training: Training, state: dict[str, Any], *extra: str) -
     if missing := [name for name in extra if name not in state]:
         raise ValueError(f"{file} is damaged: it has no {', no '.join(missing)}. Remove it to start over.")
     if not 0 < state["epoch"] <= training.n_epochs:
-        raise ValueError(f"{file} is damaged: it is of epoch {state['epoch']}, and there are {training.n_epochs}.")
+        raise ValueError(f"{file} is damaged: it records epoch {state['epoch']} of {training.n_epochs}.")
     try:
         training.load_state_dict(state)
     except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{file} is damaged, or of another training ({reason}). Remove it to start over.") from error
+        raise ValueError(
+            f"{file} is damaged, or belongs to another training ({reason}). Remove it to start over."
+        ) from error
 
 
 def read_resume_state(
@@ -76,18 +78,18 @@ def read_resume_state(
     defaults: Mapping[str, object] | None = None,
     counting: Callable[[Mapping[str, object]], Mapping[str, object]] = dict,
 ) -> dict[str, Any]:
-    """What an interrupted training with these settings left in ``file``, for :meth:`Training.load_state_dict`.
+    """Read the state of interrupted training with these settings, for :meth:`Training.load_state_dict`.
 
     Args:
-        defaults: of the settings, for those that one side does not have.
-        counting: keeps those of the file's settings that prompts depend on.
+        defaults: values for settings that one side does not have.
+        counting: selects those of the file's settings that the prompts depend on.
 
     Raises:
-        ValueError: if it is not such a file, or is of a training with other settings; these are named.
+        ValueError: if it is not such a file, or naming the settings that differ.
     """
     content = read_checkpoint(file, WHAT)
     if missing := {"epoch", "settings", "prompts", "optimizer"} - content.keys():
-        raise ValueError(f"{file} is not the state of a training: it has no {', no '.join(sorted(missing))}.")
+        raise ValueError(f"{file} is not a {WHAT}: it has no {', no '.join(sorted(missing))}.")
     wrong = [name for name, kind in KINDS.items() if name in content and type(content[name]) is not kind]
     if wrong := wrong or _not_numbers(content):
         raise ValueError(f"{file} is damaged: {wrong[0]} is {str(content[wrong[0]])[:100]!r}.")
@@ -97,7 +99,7 @@ def read_resume_state(
 
 
 def _not_numbers(content: Mapping[str, Any]) -> list[str]:
-    """What should hold finite numbers in some depth, and holds something else."""
+    """Entries that should contain only finite numbers, at any depth, but do not."""
 
     def fits(value: Any) -> bool:
         if isinstance(value, Mapping):

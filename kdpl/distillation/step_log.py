@@ -1,4 +1,4 @@
-"""Losses and gradients of the training steps, read from the device in bulk and checked for numbers gone bad."""
+"""Losses and gradients of training steps, read from the device in bulk and checked for NaN and infinity."""
 
 from collections.abc import Iterable
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class StepLog:
-    """Keeps every step's losses and largest gradients on the device until somebody wants to read them.
+    """Keeps every step's losses and largest gradients on the device until they are read.
 
-    Reading a number makes the host wait for the device; here that happens once for many steps.
+    Reading a number synchronises with the device; this way it happens only once for many steps.
     """
 
     def __init__(self):
@@ -17,7 +17,7 @@ class StepLog:
         self._steps: list[Tensor] = []
 
     def add(self, losses: dict[str, Tensor], parameters: Iterable[tuple[str, nn.Parameter]] = ()) -> None:
-        """Note scalars and, of the parameters that have a gradient, its largest absolute value."""
+        """Record scalars and, for each parameter with a gradient, its largest absolute value."""
         values = dict(losses)
         for name, parameter in parameters:
             if parameter.grad is not None:
@@ -26,10 +26,10 @@ class StepLog:
         self._steps.append(torch.stack([value.detach().float() for value in values.values()]))
 
     def read(self) -> list[dict[str, float]]:
-        """The values noted since the last reading, one dictionary a step.
+        """The values recorded since the last call, one dictionary per step.
 
         Raises:
-            FloatingPointError: if one is not finite; the first bad tensor is named.
+            FloatingPointError: naming the first value that is not finite.
         """
         if not self._steps:
             return []
@@ -39,14 +39,14 @@ class StepLog:
         for i, step in enumerate(steps):
             for name in sorted(step, key=_causes_first):
                 value = step[name]
-                if value - value != 0.0:  # infinite or not a number
+                if value - value != 0.0:  # infinite or NaN
                     raise FloatingPointError(
-                        f"{name} became {value} in step {i + 1} of the last {len(steps)}. Prompts up to the last "
-                        "finished epoch are saved. Try PREC fp32 or bf16, or a smaller OPTIM.LR."
+                        f"{name} became {value} in step {i + 1} of the last {len(steps)}. Prompts are saved up to the "
+                        "last finished epoch. Try PREC fp32 or bf16, or a smaller OPTIM.LR."
                     )
         return steps
 
 
 def _causes_first(name: str) -> int:
-    """A sum is bad because of one of its terms, and the gradients because of it."""
+    """Sort key: single terms first, then their sum, then the gradients."""
     return 2 if name.startswith("gradient") else 1 if name == "loss" else 0

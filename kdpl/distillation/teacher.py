@@ -1,4 +1,4 @@
-"""The teacher: zero-shot CLIP at the student's scale, a CLIP with learned prompts, or several of them as one."""
+"""The teacher: zero-shot CLIP with the student's logit scale, a CLIP with learned prompts, or an ensemble."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,7 +24,7 @@ SCALES = (STUDENT_SCALE, "own")
 
 
 class Teacher(nn.Module):
-    """One frozen CLIP, or several whose probabilities are averaged."""
+    """A frozen CLIP, or several whose probabilities are averaged."""
 
     def __init__(self, classifiers: Sequence["ZeroShotClassifier | PromptedTeacher"]):
         super().__init__()
@@ -32,12 +32,12 @@ class Teacher(nn.Module):
 
     @property
     def weights_sha256(self) -> str:
-        """Of the weights files, separated by commas; of learned prompts, of their file."""
+        """Hashes of the weights files (for learned prompts: of the prompt file), separated by commas."""
         return ",".join(classifier.weights_sha256 for classifier in self.classifiers)
 
     @property
     def sources(self) -> list[dict[str, Any]]:
-        """What is known of the licences of the CLIPs and of where they came from."""
+        """Known licences and origins of the CLIPs."""
         clips = [classifier.source for classifier in self.classifiers]
         facts = {clip.name: {**terms_of(clip.name), **getattr(clip, "source", {})} for clip in clips}
         return [{"name": name, **known} for name, known in facts.items() if known]
@@ -48,12 +48,12 @@ class Teacher(nn.Module):
         return FrozenTower(identities, self.image_features)
 
     def image_features(self, image: Tensor) -> Tensor:
-        """(batch, 3, height, width) -> normalised features of all teachers side by side, (batch, sum of widths)."""
+        """(batch, 3, height, width) -> normalised features of all teachers, concatenated, (batch, sum of widths)."""
         return torch.cat([classifier.image_features(image) for classifier in self.classifiers], dim=-1)
 
     @torch.no_grad()
     def logits(self, image_features: Tensor) -> Tensor:
-        """What :meth:`image_features` gave -> logits (batch, n_cls); of several teachers log-probabilities."""
+        """:meth:`image_features` -> logits (batch, n_cls); for several teachers, log-probabilities."""
         widths = [classifier.width for classifier in self.classifiers]
         parts = image_features.split(widths, dim=-1)
         logits = [classifier.logits(part) for classifier, part in zip(self.classifiers, parts, strict=True)]
@@ -67,31 +67,31 @@ class Teacher(nn.Module):
         return self.logits(self.image_features(image))
 
     def train(self, mode: bool = True) -> "Teacher":
-        """A frozen model stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
 
 def teacher_names(names: str) -> list[str]:
-    """The CLIPs that a teacher's name stands for, separated by commas.
+    """Split the name of a teacher, one or several names separated by commas.
 
     >>> teacher_names("ViT-L/14, open_clip:ViT-H-14-quickgelu/dfn5b")
     ['ViT-L/14', 'open_clip:ViT-H-14-quickgelu/dfn5b']
 
     Raises:
-        ValueError: if it names none.
+        ValueError: if it is empty.
     """
     teachers = [name.strip() for name in names.split(",") if name.strip()]
     if not teachers:
-        raise ValueError('The name of the teacher (TRAINER.KDPL.TEACHER) is empty. Name one, such as "ViT-L/14".')
+        raise ValueError('The name of the teacher (TRAINER.KDPL.TEACHER) is empty. Choose one, such as "ViT-L/14".')
     return teachers
 
 
 def check_teacher(names: str, scale: str = STUDENT_SCALE) -> None:
-    """Find out in time, without downloading, that there is no such teacher.
+    """Refuse an unknown teacher, without downloading anything.
 
     Raises:
-        ValueError: naming what is possible; also if a file of prompts cannot be read.
-        FileNotFoundError: if there is no such file.
+        ValueError: listing the choices, or if a prompt file cannot be read.
+        FileNotFoundError: if a prompt file does not exist.
     """
     for name in clips_of_teacher(names):
         check_clip_name(name)
@@ -100,22 +100,22 @@ def check_teacher(names: str, scale: str = STUDENT_SCALE) -> None:
 
 
 def clip_of_teacher(name: str) -> str:
-    """The CLIP that one teacher needs: itself, or the one that its prompts belong to.
+    """The CLIP that a single teacher needs: itself, or the student of its prompts.
 
     Raises:
-        FileNotFoundError, ValueError: if it names a file of prompts that cannot be read or tells no CLIP.
+        FileNotFoundError, ValueError: if it is a prompt file that cannot be read or does not name its student.
     """
     if not name.startswith(PROMPTS_PREFIX):
         return name
     file = name.removeprefix(PROMPTS_PREFIX)
     _, description, _ = read_prompt_file(file)
     if not description or "student" not in description:
-        raise ValueError(f"{file} does not say which CLIP its prompts belong to, so they cannot be a teacher.")
+        raise ValueError(f"{file} does not record which CLIP its prompts belong to, so it cannot be a teacher.")
     return description["student"]["name"]
 
 
 def clips_of_teacher(names: str) -> list[str]:
-    """The CLIPs that a teacher needs; see :func:`teacher_names` and :func:`clip_of_teacher`."""
+    """All CLIPs that a teacher needs; see :func:`teacher_names` and :func:`clip_of_teacher`."""
     return list(map(clip_of_teacher, teacher_names(names)))
 
 
@@ -123,15 +123,15 @@ def build_teacher(
     names: str, classnames: Sequence[str], template: str, cache: FeatureCache | None = None, *,
     logit_scale: float | None = None, scale: str = STUDENT_SCALE, **settings: Any,
 ) -> Teacher:  # fmt: skip
-    """The teacher that ``names`` stands for.
+    """Build the teacher called ``names``.
 
     Args:
-        template: a sentence with ``{}`` for the class name; learned prompts have words of their own.
-        cache: keeps the text features; a CLIP whose features it has is loaded when an image needs it.
-        logit_scale: the student's, which the paper has the teacher use.
-        scale: "student", or "own" for the scale that each teacher was trained with; the bias of a sigmoid model is the
-            same for all classes and has no effect on their probabilities.
-        settings: device, precision, pixel_mean and pixel_std as :class:`ZeroShotClassifier` takes them.
+        template: text with ``{}`` for the class name; not used for learned prompts.
+        cache: stores text features; a CLIP whose text features are cached is loaded only if an image needs it.
+        logit_scale: the student's, which the teacher uses in the paper.
+        scale: "student", or "own" for the scale that each teacher was trained with. The bias of a sigmoid model is the
+            same for all classes and does not affect their probabilities.
+        settings: device, precision, pixel_mean and pixel_std, as for :class:`ZeroShotClassifier`.
     """
     settings["logit_scale"] = logit_scale if scale == STUDENT_SCALE else None
     return Teacher([_classifier(name, classnames, template, cache, settings) for name in teacher_names(names)])
@@ -141,7 +141,7 @@ def _classifier(
     name: str, classnames: Sequence[str], template: str, cache: FeatureCache | None, settings: dict[str, Any]
 ) -> ZeroShotClassifier | PromptedTeacher:
     if name.startswith(PROMPTS_PREFIX):
-        print(f"Loading CLIP and prompts (teacher: {name})")
+        print(f"Loading CLIP with prompts (teacher: {name})")
         return PromptedTeacher(name.removeprefix(PROMPTS_PREFIX), classnames, **settings)
     space, keys = None, [key_of(i) for i in range(len(classnames))]
     if cache is not None:
@@ -153,7 +153,7 @@ def _classifier(
         space = cache.space(depends_on)
         rows = space.lookup(keys)
         if space.notes and all(row is not None for row in rows):
-            print(f"CLIP (teacher: {name}) is loaded if the feature cache lacks something; its texts: {template}")
+            print(f"CLIP (teacher: {name}) will be loaded only if the cache lacks features; its texts: {template}")
             facts = {k: tuple(v) if isinstance(v, list) else v for k, v in space.notes["preprocessing"].items()}
             clip = DeferredCLIP(name, sha256, Preprocessing(**facts), space.notes["logit_scale"])
             return ZeroShotClassifier(clip, classnames, [template], text_features=torch.stack(rows), **settings)
@@ -169,7 +169,7 @@ def _classifier(
 
 
 def describe_teacher(names: str, teacher: Teacher, scale: str) -> dict[str, Any]:
-    """What prompt files say of a teacher."""
+    """The entry for a teacher in prompt files."""
     described: dict[str, Any] = {"name": names, "sha256": teacher.weights_sha256}
     if teacher.sources:
         described["sources"] = teacher.sources

@@ -1,4 +1,4 @@
-"""The training of prompts: one step, one epoch, and the state that an interrupted training resumes from."""
+"""Training of prompts: one step, one epoch, and the state for resuming interrupted training."""
 
 import time
 import warnings
@@ -25,18 +25,18 @@ Step = Callable[[dict[str, Any]], dict[str, Tensor]]
 class Progress(NamedTuple):
     """The steps of an epoch since the last report."""
 
-    batch: int  # of this epoch, finished, from 1
+    batch: int  # number of finished batches in this epoch
     n_batches: int
     steps: list[dict[str, float]]  # losses and largest gradients of each
-    data_seconds: list[float]  # of each: waiting for images and computing their frozen features
-    step_seconds: list[float]  # of each: all of it
+    data_seconds: list[float]  # for each: waiting for images and computing frozen features
+    step_seconds: list[float]  # for each: total time
 
 
 class Training:
-    """A model, what its steps descend, and how.
+    """Training of one model: objective, data, optimizer and schedule.
 
     Attributes:
-        epoch: how many epochs are finished.
+        epoch: number of finished epochs.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Training:
     ):
         """
         Args:
-            objective: of the model that is trained.
-            loader: as :func:`seeded_loader` makes it.
-            optimizer: of the prompt learner's parameters.
-            scheduler: of the learning rate; it is stepped once per epoch.
-            average: of the prompts over epochs; it replaces them after the last one.
-            cache, root: of frozen features, see :func:`feature_source`.
+            objective: also holds the model.
+            loader: from :func:`seeded_loader`.
+            optimizer: for the prompt learner's parameters.
+            scheduler: learning rate schedule, stepped once per epoch.
+            average: average of the prompts over epochs, which replaces them after the last epoch.
+            cache, root: cache of frozen features, see :func:`feature_source`.
             kind_of_step: "plain", "compiled" (by torch.compile) or "graph" (a CUDA graph).
         """
         self.objective = objective
@@ -81,9 +81,9 @@ class Training:
         self.captures = kind_of_step == "graph" and self._can_capture()
 
     def step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One step down the loss of a batch on the device; returns its terms, still there.
+        """One training step on a batch on the device; returns its loss terms, also on the device.
 
-        Features that the batch lacks are computed.
+        Features missing from the batch are computed.
         """
         if not self.features.towers.keys() <= batch.keys():
             batch = batch | self.features.compute(batch["img"])
@@ -100,7 +100,7 @@ class Training:
         return total | (terms if len(losses) > 1 else {k: v for k, v in terms.items() if k not in losses})
 
     def descend(self, loss: Tensor) -> None:
-        """Follow the gradient of a loss."""
+        """Backward pass and optimizer step."""
         self.optimizer.zero_grad(set_to_none=True)
         if self.scaler is None:
             loss.backward()
@@ -111,30 +111,30 @@ class Training:
             self.scaler.update()
 
     def _can_capture(self) -> bool:
-        """Whether a CUDA graph can hold a step; tells if it cannot."""
+        """Whether a step can be a CUDA graph; prints a notice if not."""
         if self.model.device.type != "cuda" or self.scaler is not None:
             needs = "a CUDA GPU" if self.scaler is None else "a precision without loss scaling, such as bf16"
-            print(f"Steps as CUDA graphs need {needs}: they run plainly.")
+            print(f"CUDA graphs need {needs}; using plain steps.")
             return False
         return has_one_graph(self.objective, "as CUDA graphs")
 
     def run_epoch(self, report: Callable[[Progress], None], report_every: int = 0, step: Step | None = None) -> None:
-        """Go through the training images once; the host waits for the device only to report or to scale losses.
+        """Train for one epoch; synchronises with the device only for reports and loss scaling.
 
-        Ctrl-C ends it between two steps.
+        Ctrl-C takes effect between two steps.
 
         Args:
-            report_every: batches between two reports; 0, or more than there are: one at the end.
-            step: in place of :meth:`step`.
+            report_every: batches between two reports; there is always one after the last batch.
+            step: replaces :meth:`step`.
 
         Raises:
-            FloatingPointError: if a loss or, where losses are not scaled, a gradient is not finite.
+            FloatingPointError: if a loss or, without loss scaling, a gradient is not finite.
         """
         step = step or self.step
         self.loader.batch_sampler.epoch = self.epoch
         n_batches = len(self.loader)
         log, data_seconds, step_seconds = StepLog(), [], []
-        # A scaler skips steps whose gradients overflow: there they are no fault.
+        # A scaler skips steps whose gradients overflow, so they are not errors.
         watched = [] if self.scaler else list(self.model.prompt_learner.named_parameters())
         start = time.time()
         batches = one_ahead(self.features.attach(self.loader), self.objective.look_ahead, self.model.device)
@@ -150,7 +150,7 @@ class Training:
                 start = time.time()
 
     def finish_epoch(self) -> None:
-        """Take the epoch into the average; the last one ends with the average as the prompts."""
+        """Add the epoch to the average; after the last epoch, the average becomes the prompts."""
         if self.average is not None:
             self.average.add(self.model.prompt_learner, self.epoch)
             if self.epoch + 1 == self.n_epochs:
@@ -158,10 +158,10 @@ class Training:
         self.epoch += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next epoch depends on: tensors and plain values.
+        """Everything the next epoch depends on: tensors and plain values.
 
-        Order and augmentation of the images are functions of (seed, epoch, image) and the schedule one of the epoch, so
-        prompts, momentum and the average are all there is.
+        Order and augmentation of images are functions of (seed, epoch, image), and the learning rate of the epoch, so
+        the state consists of prompts, momentum and the average.
         """
         return {
             "epoch": self.epoch,
@@ -172,10 +172,10 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to where :meth:`state_dict` was taken."""
+        """Restore a state from :meth:`state_dict`."""
         self.model.prompt_learner.load_state_dict(state["prompts"])
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state["optimizer"]})
-        with warnings.catch_warnings():  # torch cannot know that the steps before these were taken by another process
+        with warnings.catch_warnings():  # torch does not see the optimizer steps that the interrupted process took
             warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
             for _ in range(state["epoch"]):
                 self.scheduler.step()

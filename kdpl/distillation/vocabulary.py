@@ -1,4 +1,4 @@
-"""The names that class-agnostic training chooses from."""
+"""The vocabulary of class-agnostic training."""
 
 from pathlib import Path
 
@@ -7,30 +7,30 @@ from ..offline import Missing, is_offline
 from ..outside import csv_rows, read_text
 
 OPEN_IMAGES_URL = "https://storage.googleapis.com/openimages/v7/oidv7-class-descriptions.csv"
-OPEN_IMAGES_LEAST = 20_000  # names; the published list has 20,9xx, and a shorter file is not it
+OPEN_IMAGES_LEAST = 20_000  # names; the published list has over 20,900, so a shorter file is incomplete
 
 
 def load_vocabulary(name: str = "", open_images_url: str = OPEN_IMAGES_URL) -> list[str]:
     """Distinct, non-empty names in the order of the file.
 
     Args:
-        name: a text file with one name per line, or a CSV with a column ClassName or DisplayName; empty: Open Images'
-            class list (Kuznetsova et al., IJCV 2020), fetched once into the cache.
+        name: a text file with one name per line, or a CSV with a column ClassName or DisplayName; empty for the class
+            list of Open Images (Kuznetsova et al., IJCV 2020), which is downloaded once.
 
     Raises:
         FileNotFoundError: if the file does not exist.
-        ConnectionError: if the list has to be fetched and cannot be, or what came is not the list.
-        ValueError: if a file holds no names.
+        ConnectionError: if the class list of Open Images cannot be downloaded, or another file arrived.
+        ValueError: if a file contains no names.
     """
     if name and not Path(name).exists():
         raise FileNotFoundError(
-            f"TRAINER.KDPL.VOCABULARY is {name!r}: no such file. Name a text file with one class name per line, "
-            "or leave it empty for the names of Open Images."
+            f"TRAINER.KDPL.VOCABULARY is {name!r}, which does not exist. Pass a text file with one class name per "
+            "line, or leave it empty for the classes of Open Images."
         )
     file = Path(name) if name else open_images_file(open_images_url)
     names = _names(read_text(file, "file of class names"), file)
     if not names:
-        raise ValueError(f"The vocabulary {file} holds no names. It needs one class name per line.")
+        raise ValueError(f"The vocabulary {file} contains no names. It needs one class name per line.")
     return names
 
 
@@ -43,18 +43,18 @@ class ClassList(RemoteFile):
         if text.startswith("LabelName,DisplayName") and n_names >= OPEN_IMAGES_LEAST:
             return None
         return (
-            f"what arrived is not the class list of Open Images ({path.stat().st_size} bytes, {n_names} names instead "
-            f"of over {OPEN_IMAGES_LEAST})"
+            f"the downloaded file is not the class list of Open Images ({path.stat().st_size} bytes, {n_names} names "
+            f"instead of over {OPEN_IMAGES_LEAST})"
         )
 
 
 def open_images_file(url: str = OPEN_IMAGES_URL) -> Path:
-    """The cached class list of Open Images V7; fetched and checked if it is not there yet."""
+    """The cached class list of Open Images V7, downloaded and checked if necessary."""
     file = cache_dir() / Path(url).name
     if not file.is_file():
         if is_offline():
             raise Missing([f"the class list of Open Images: {file}"], ["vocabulary"])
-        advice = "TRAINER.KDPL.VOCABULARY, or --vocabulary of kdpl train, may also name a file of your own."
+        advice = "You can also use your own file with TRAINER.KDPL.VOCABULARY, or with --vocabulary in kdpl train."
         download(ClassList(file.name, (url,), by_hand=advice), file)
     return file
 

@@ -1,4 +1,4 @@
-"""Classifiers for other programs: ONNX, PyTorch programs, and matrices of text features for a plain CLIP."""
+"""Exporting classifiers: to ONNX, to PyTorch programs, or as text features for a plain CLIP."""
 
 from .exporting import ExportReport, check_export, export_model, noise_pictures
 

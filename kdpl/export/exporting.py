@@ -1,4 +1,4 @@
-"""Writing exported files, and checking them by running what was written."""
+"""Writing exported files, and checking them by running them."""
 
 import copy
 import io
@@ -20,19 +20,19 @@ from .program import ClassifierProgram
 
 SUFFIXES = (".onnx", ".pt2", ".safetensors")
 OPSET = 18
-TOLERANCE = 1e-2  # of logits: a larger difference is a fault, not rounding
+TOLERANCE = 1e-2  # in logits: a larger difference is an error, not rounding
 INPUT, OUTPUTS = "image", ("logits", "probabilities")
 
-Run = Callable[[Tensor], Tensor]  # images -> logits, by what was written
+Run = Callable[[Tensor], Tensor]  # images -> logits, computed by the exported file
 
 
 class ExportReport(NamedTuple):
-    """What came of running an exported file.
+    """Comparison of an exported file with this library.
 
     Attributes:
-        difference: largest absolute difference of logits to this library.
-        same_class: images of which both find the same class most likely, 0 to 1.
-        n_images: how many were compared.
+        difference: largest absolute difference in logits.
+        same_class: fraction of images with the same most likely class, 0 to 1.
+        n_images: number of images compared.
     """
 
     difference: float
@@ -41,22 +41,23 @@ class ExportReport(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"largest difference of logits {self.difference:.2g} on {self.n_images} images; "
-            f"the same class on {100 * self.same_class:.4g}%"
+            f"largest difference in logits {self.difference:.2g} on {self.n_images} images; "
+            f"same class on {100 * self.same_class:.4g}%"
         )
 
 
 def check_export(path: Path, with_preprocessing: bool) -> None:
-    """Refuse what could not be written, before anything is loaded.
+    """Refuse an export that could not be written, before anything is loaded.
 
     Raises:
-        ValueError: if the ending is unknown, a package is missing, or a matrix is to hold preprocessing.
+        ValueError: if the file extension is unknown, a package is missing, or preprocessing is requested for text
+            features.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"{path} has no ending that names a format; choose from {', '.join(SUFFIXES)}.")
+        raise ValueError(f"{path} has an unknown file extension; choose from {', '.join(SUFFIXES)}.")
     if suffix == ".safetensors" and with_preprocessing:
-        raise ValueError("A matrix of text features has no image tower; --with-preprocessing goes with .onnx and .pt2.")
+        raise ValueError("Text features come without an image tower; use --with-preprocessing with .onnx or .pt2.")
     if suffix == ".onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
             need(package, "export", "Export to ONNX")
@@ -70,15 +71,15 @@ def export_model(
     pictures: Sequence[Image.Image],
     with_preprocessing: bool = False,
 ) -> ExportReport:
-    """Write a classifier, and run what was written on pictures; a file that computes something else is not kept.
+    """Export a classifier, and run the exported file on images; a file that gives different results is not kept.
 
     Args:
-        path: its ending is one of .onnx, .pt2 and .safetensors.
-        pictures: to compare on; with preprocessing inside, each is a batch of its own.
+        path: ends in .onnx, .pt2 or .safetensors.
+        pictures: images to compare on; with preprocessing, each is a separate batch.
 
     Raises:
-        ValueError: if it cannot be exported in this format.
-        FloatingPointError: if the written file computes something else.
+        ValueError: if the classifier cannot be exported in this format.
+        FloatingPointError: if the exported file gives different results.
     """
     check_export(path, with_preprocessing)
     _check_method(path, model, description)
@@ -96,7 +97,7 @@ def export_model(
                 found = torch.cat([run(batch) for batch in (normalised[:1], normalised[1:]) if len(batch)])
             report = _compare(found, expected)
             if not report.difference < TOLERANCE and not with_preprocessing:
-                raise FloatingPointError(f"What was exported computes something else than this library: {report}.")
+                raise FloatingPointError(f"The exported file gives different results from this library: {report}.")
     return report
 
 
@@ -104,18 +105,18 @@ def _check_method(path: Path, model: PromptedCLIP, description: dict[str, Any]) 
     learner, method = model.prompt_learner, description.get("method", "The method")
     if learner.depends_on_image:
         raise ValueError(
-            f"{method} shifts its prompts for each image, so that its whole text tower would have to run for every "
-            "image and class: it is not exported. Use it through this library, or export another method."
+            f"The prompts of {method} depend on the image, so the text tower would have to run for every image and "
+            "class; there is no export for it. Use it through this library, or export another method."
         )
     if path.suffix.lower() == ".safetensors" and learner.learns_visual:
         raise ValueError(
-            f"{method} has prompts in the image tower, too, which a plain CLIP lacks: text features alone are not the "
-            "classifier. Export to .onnx or .pt2."
+            f"{method} also has prompts in the image tower, so text features for a plain CLIP are not enough. Export "
+            "to .onnx or .pt2."
         )
 
 
 def _facts(model: PromptedCLIP, description: dict[str, Any], with_preprocessing: bool) -> dict[str, str]:
-    """What an exported file says about itself, as texts."""
+    """The metadata of an exported file."""
     wanted = model.clip.preprocessing
     values = {
         "classnames": model.classnames,
@@ -154,7 +155,7 @@ def _write_pt2(path: Path, model: PromptedCLIP, facts: dict[str, str], with_prep
 def _write_onnx(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
     import onnxruntime
 
-    with warnings.catch_warnings():  # of torch, about its own exporter
+    with warnings.catch_warnings():  # torch warns about its own exporter
         warnings.simplefilter("ignore", FutureWarning)
         exported = torch.onnx.export(
             _program(model, with_preprocessing), dynamo=True, opset_version=OPSET, verbose=False,
@@ -177,7 +178,7 @@ def _write_matrix(path: Path, model: PromptedCLIP, facts: dict[str, str], with_p
 
 
 def noise_pictures(n: int = 8) -> list[Image.Image]:
-    """Pictures to compare on where nobody has others, of sizes that differ."""
+    """Random images of different sizes, to compare on when there are no others."""
     generator = torch.Generator().manual_seed(0)
     sizes = [(240 + 16 * i, 300 - 8 * i, 3) for i in range(n)]
     pixels = [torch.randint(0, 256, size, generator=generator, dtype=torch.uint8) for size in sizes]

@@ -1,29 +1,29 @@
-"""Resizing, cropping and normalisation as matrix products, which any runtime computes for images of any size."""
+"""Resizing, cropping and normalisation as matrix products, which any runtime supports for any image size."""
 
 import torch
 from torch import Tensor, nn
 
 from ..clip.towers import Preprocessing
 
-REACH = {"bicubic": 2, "bilinear": 1}  # of the filters, in pixels
+REACH = {"bicubic": 2, "bilinear": 1}  # radius of the filters, in pixels
 
 
 class InsidePreprocessing(nn.Module):
     """uint8 images (batch, 3, height, width) of one size -> normalised (batch, 3, size, size).
 
-    The same filters as Pillow's, with its rounding to whole numbers after each direction.
+    Same filters as Pillow, including its rounding to whole numbers after each direction.
     """
 
     def __init__(self, preprocessing: Preprocessing):
         """
         Raises:
-            ValueError: if the interpolation is none that has been written down here.
+            ValueError: if the interpolation is not implemented here.
         """
         super().__init__()
         if preprocessing.interpolation not in REACH:
             raise ValueError(
-                f"Images are resized by {preprocessing.interpolation!r} interpolation, which cannot be put inside the "
-                f"exported file (only {', '.join(REACH)}); export without preprocessing."
+                f"{preprocessing.interpolation!r} interpolation cannot be exported (only {', '.join(REACH)}); export "
+                "without preprocessing."
             )
         self.wanted = preprocessing
         self.register_buffer("mean", torch.tensor(preprocessing.mean)[:, None, None])
@@ -32,7 +32,7 @@ class InsidePreprocessing(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         rows = torch.arange(image.shape[2])
         columns = torch.arange(image.shape[3])
-        height, width = rows[-1] + 1, columns[-1] + 1  # as tensors: any size
+        height, width = rows[-1] + 1, columns[-1] + 1  # tensors, so that the exported program takes any size
         if self.wanted.resize == "squash":
             resized_height = resized_width = torch.full_like(height, self.wanted.size)
         else:
@@ -44,8 +44,8 @@ class InsidePreprocessing(nn.Module):
         return (x / 255 - self.mean) / self.std
 
     def _filter(self, positions: Tensor, n: Tensor, n_resized: Tensor) -> Tensor:
-        """Weights (size, n): resize n pixels to ``n_resized``, of which the central ones are kept."""
-        first = torch.round((n_resized - self.wanted.size).float() / 2)  # half to even, as torchvision's crop
+        """Weights (size, n) that resize n pixels to ``n_resized`` and keep the central ``size`` of them."""
+        first = torch.round((n_resized - self.wanted.size).float() / 2)  # half to even, as in torchvision's crop
         scale = n.float() / n_resized.float()
         stretch = scale.clamp_min(1.0)
         reach = REACH[self.wanted.interpolation] * stretch

@@ -1,5 +1,5 @@
-"""Golden numbers of the published implementation: ``golden_public.json``, and ``weights.py``, which makes its inputs.
+"""Golden numbers from the published implementation: ``golden_public.json``, with the generator ``weights.py``.
 
-The models are small, their weights generated; learned tensors, logits, losses, gradients and prompts after three steps
-were measured in float32 on a CPU. ``templates.json`` holds the hand-written prompts that were used.
+The models are small, with generated weights. Learned tensors, logits, losses, gradients and prompts after three steps
+were recorded in float32 on a CPU. ``templates.json`` contains the hand-written prompts that were used.
 """

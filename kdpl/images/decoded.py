@@ -1,4 +1,4 @@
-"""Decoded pictures in memory, shared by the processes that load images."""
+"""A memory cache of decoded images, shared by loader processes."""
 
 import mmap
 import multiprocessing
@@ -7,22 +7,21 @@ from PIL import Image
 
 
 class DecodedImages:
-    """Pictures by number, as many as fit; those that one worker has decoded the others need not decode again.
+    """Decoded images by number, as many as fit in memory, so that each is decoded by only one worker.
 
-    The memory is shared with processes that are forked. One that is started otherwise begins with an empty store of its
-    own.
+    Forked processes share the memory. With other start methods, each process starts with its own empty store.
 
     >>> store = DecodedImages(n_images=2, n_bytes=3 * 4 * 4)
     >>> store.put(1, Image.new("RGB", (4, 4), "red"))
-    >>> store.put(0, Image.new("RGB", (4, 4)))  # there is no room for it
+    >>> store.put(0, Image.new("RGB", (4, 4)))  # does not fit
     >>> store.get(0), store.get(1).getpixel((0, 0))
     (None, (255, 0, 0))
     """
 
     def __init__(self, n_images: int, n_bytes: int):
         self.n_images, self.n_bytes = n_images, n_bytes
-        self._content = mmap.mmap(-1, max(1, n_bytes))  # pages are taken when they are written
-        self._places = multiprocessing.RawArray("q", 3 * n_images)  # end of the content, width, height; 0: not there
+        self._content = mmap.mmap(-1, max(1, n_bytes))  # memory is allocated page by page, on writing
+        self._places = multiprocessing.RawArray("q", 3 * n_images)  # end of the pixels (0: not stored), width, height
         self._used = multiprocessing.RawValue("q", 0)
         self._lock = multiprocessing.Lock()
 
@@ -30,7 +29,7 @@ class DecodedImages:
         return DecodedImages, (self.n_images, self.n_bytes)
 
     def get(self, number: int) -> Image.Image | None:
-        """The RGB picture, if it is there; its pixels are not to be changed."""
+        """The RGB image, if it is stored; do not modify its pixels."""
         end, width, height = self._places[3 * number : 3 * number + 3]
         if not end:
             return None
@@ -38,7 +37,7 @@ class DecodedImages:
         return Image.frombuffer("RGB", (width, height), content, "raw", "RGB", 0, 1)
 
     def put(self, number: int, image: Image.Image) -> None:
-        """Keep an RGB picture if there is room for it."""
+        """Store an RGB image if it fits."""
         content = image.tobytes()
         with self._lock:
             start, end = self._used.value, self._used.value + len(content)
@@ -47,4 +46,4 @@ class DecodedImages:
             self._used.value = end
             self._content[start:end] = content
             self._places[3 * number + 1], self._places[3 * number + 2] = image.size
-            self._places[3 * number] = end  # last: whoever sees it finds the rest
+            self._places[3 * number] = end  # written last, so that a reader who sees it finds the rest

@@ -1,4 +1,4 @@
-"""Image files: which ones a folder holds, and their pixels."""
+"""Finding, checking and reading image files."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,20 +10,20 @@ from PIL import Image, UnidentifiedImageError
 
 from ..outside import check_file, fault_of_kind
 
-IMAGE_SUFFIXES = (  # in any case; what Pillow cannot read of them is named and not passed over
+IMAGE_SUFFIXES = (  # case-insensitive; files that Pillow cannot read are reported, not silently skipped
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif",
     ".tiff", ".webp",
 )  # fmt: skip
-NAMED = 10  # files in one message
+NAMED = 10  # files listed in one message
 MOST_THREADS = 16  # each holds one decoded image
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
-    """All image files below a folder, sorted by path; hidden files and folders are left out.
+    """All image files below a folder, sorted by path, except hidden files and folders.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no images.
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if it contains no images.
     """
     found = list(walk_images(folder))
     if not found:
@@ -32,14 +32,16 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
 
 
 def walk_images(folder: str | os.PathLike) -> Iterator[Path]:
-    """What :func:`list_images` lists, in the same order, without keeping it in memory.
+    """Like :func:`list_images`, but one by one.
 
     Raises:
-        FileNotFoundError: if there is no such folder.
+        FileNotFoundError: if the folder does not exist.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder.absolute()}. Name one with images, or list their paths.")
+        raise FileNotFoundError(
+            f"The folder {folder.absolute()} does not exist. Pass a folder of images, or a list of paths."
+        )
     with os.scandir(folder) as entries:
         found = sorted((entry.name, _is_folder(entry), entry.is_dir(follow_symlinks=False)) for entry in entries)
     for name, is_folder, may_enter in found:
@@ -52,28 +54,28 @@ def walk_images(folder: str | os.PathLike) -> Iterator[Path]:
 def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads back to itself
+    except OSError:  # a circular link
         return False
 
 
 def no_images_in(place: str | os.PathLike) -> str:
-    """The message about a folder or an archive without images."""
-    return f"{Path(place).absolute()} holds no images; looked for endings {', '.join(IMAGE_SUFFIXES)}."
+    """The message for a folder or archive without images."""
+    return f"{Path(place).absolute()} contains no images (files ending in {', '.join(IMAGE_SUFFIXES)})."
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file's name is that of an image."""
+    """Whether a file name looks like an image."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def read_image(path: str | os.PathLike, content: BinaryIO | None = None) -> Image.Image:
-    """The picture in a file, RGB.
+    """Read an image file as RGB.
 
     Args:
-        content: the bytes, where they are not those of the file called ``path``, such as a member of an archive.
+        content: the bytes, if they do not come from the file ``path`` itself, such as those of an archive member.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if it cannot be read as an image.
     """
     if content is None:
@@ -82,15 +84,15 @@ def read_image(path: str | os.PathLike, content: BinaryIO | None = None) -> Imag
         with Image.open(content or path) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "no format of an image" if isinstance(error, UnidentifiedImageError) else error
+        reason = "unknown image format" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(f"{path} cannot be read as an image ({reason}). Repair or remove it.") from error
 
 
 def unreadable_images(paths: Sequence[str | os.PathLike], whole: bool = False) -> dict[str, str]:
-    """Why files are not images, by path.
+    """Files that cannot be read as images: path -> reason.
 
     Args:
-        whole: decode them, which takes about a millisecond for each photo; otherwise only headers are looked at.
+        whole: decode the whole image, which takes about a millisecond per photo; otherwise check only headers.
     """
     with ThreadPool(min(MOST_THREADS, 2 * (os.cpu_count() or 1))) as pool:
         faults = pool.map(image_fault if whole else _header_fault, paths)
@@ -109,29 +111,29 @@ def _header_fault(path: str | os.PathLike) -> str | None:
 
 
 def image_fault(path: str | os.PathLike) -> str | None:
-    """Why an image cannot be decoded, in a few words; None if it can."""
+    """Why an image cannot be decoded, or None."""
     if kind := fault_of_kind(path):
         return kind
     try:
         if not os.stat(path).st_size:
             return "empty, 0 bytes"
         with Image.open(path) as image:
-            image.draft("RGB", (1, 1))  # of a JPEG every byte is read, but at an eighth of its size
+            image.draft("RGB", (1, 1))  # reads every byte of a JPEG, but decodes only an eighth of its size
             image.load()
-            if image.mode in ("I", "F") and image.format != "PNG":  # a PNG of mode I has 16 bits, which can be read
-                return f"pixels of 32 bits (mode {image.mode}): save it with 8"
+            if image.mode in ("I", "F") and image.format != "PNG":  # a PNG in mode I has 16 bits, which is fine
+                return f"32-bit pixels (mode {image.mode}); save it with 8 bits"
             return None
     except UnidentifiedImageError:
-        return "not an image, or of a kind that Pillow cannot read"
-    except Exception as error:  # broken files make Pillow's decoders raise nearly anything
+        return "not an image, or in a format that Pillow cannot read"
+    except Exception as error:  # broken files can make Pillow's decoders raise almost anything
         return str(error) or type(error).__name__
 
 
 def check_images(paths: Sequence[str | os.PathLike]) -> None:
-    """Refuse files that :func:`unreadable_images` finds.
+    """Refuse files that cannot be read as images, see :func:`unreadable_images`.
 
     Raises:
-        ValueError: naming the files that are not images, or are missing.
+        ValueError: naming them.
     """
     problems = [f"{path}: {reason}" for path, reason in unreadable_images(paths).items()]
     if problems:

@@ -1,4 +1,4 @@
-"""Images as users hand them over: paths, folders, PIL images, arrays, tensors, datasets, and iterables of these."""
+"""The forms in which users pass images: paths, folders, PIL images, arrays, tensors, datasets, iterables of these."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -14,14 +14,14 @@ from .seeded_loader import picture
 
 
 def each_image(images: Any) -> Iterator[Any]:
-    """The images of what a user hands over, one by one, as :func:`to_picture` takes them.
+    """Yield the images in any supported form one by one, as :func:`to_picture` takes them.
 
     >>> len(list(each_image(np.zeros((5, 32, 48, 3), np.uint8)))), len(list(each_image("photo.jpg")))
     (5, 1)
 
     Args:
-        images: one image, a folder, a batch of arrays or tensors (4 dimensions), a dataset, or any iterable, which
-            is read as it is needed and may be longer than memory.
+        images: one image, a folder, a batch of arrays or tensors (4 dimensions), a dataset, or any iterable, which is
+            read lazily and may not fit in memory.
     """
     if isinstance(images, str | os.PathLike):
         yield from list_images(images) if Path(images).is_dir() else [images]
@@ -33,30 +33,31 @@ def each_image(images: Any) -> Iterator[Any]:
         yield from (images[i] for i in range(len(images)))
     else:
         raise TypeError(
-            f"Images are paths, PIL images, arrays or tensors, or several of these; got a {type(images).__name__}."
+            f"Images must be paths, PIL images, arrays or tensors, or several of these; got a {type(images).__name__}."
         )
 
 
 def to_picture(image: Any) -> Image.Image:
-    """The RGB picture of one image.
+    """Convert one image to an RGB PIL image.
 
     >>> to_picture(torch.rand(3, 32, 48)).size  # width, height
     (48, 32)
 
     Args:
-        image: a path; a PIL image; an array (height, width, 3) or, grey, (height, width); a tensor (3, height, width);
-            or a tuple that begins with one of these. Integers are 0 to 255 (uint8), floats 0 to 1, not normalised.
+        image: a path; a PIL image; an array (height, width, 3) or (height, width) for grey; a tensor (3, height,
+            width); or a tuple that starts with one of these. Values are uint8 from 0 to 255, or floats from 0 to 1, not
+            normalised.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if a file cannot be read, or numbers have another shape or range.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if a file cannot be read, or an array has another shape or range.
         TypeError: if it is something else.
     """
     if isinstance(image, tuple | list) and image:
-        image = image[0]  # what follows, such as a label, is never read
+        image = image[0]  # the rest, such as a label, is never read
     if isinstance(image, torch.Tensor):
         if image.ndim == 3 and image.shape[0] not in (1, 3):
-            raise ValueError(f"A tensor of shape {tuple(image.shape)} is not an image; (3, height, width) is expected.")
+            raise ValueError(f"A tensor of shape {tuple(image.shape)} is not an image; expected (3, height, width).")
         image = (image.permute(1, 2, 0) if image.ndim == 3 else image).detach().cpu().numpy()
     return _from_array(image) if isinstance(image, np.ndarray) else picture(image)
 
@@ -65,14 +66,14 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
-        raise ValueError(f"An array of shape {array.shape} is not an image; (height, width, 3) is expected.")
+        raise ValueError(f"An array of shape {array.shape} is not an image; expected (height, width, 3).")
     if np.issubdtype(array.dtype, np.floating):
         if not (array.min() >= 0 and array.max() <= 1):
             raise ValueError(
-                f"Images as floats lie between 0 and 1, not normalised; these lie between {array.min():.3g} and "
-                f"{array.max():.3g}. Give uint8 or scale them."
+                f"Float images must have values from 0 to 1, not normalised; these range from {array.min():.3g} to "
+                f"{array.max():.3g}. Rescale them, or use uint8."
             )
         array = np.rint(array * 255).astype(np.uint8)
     if array.dtype != np.uint8:
-        raise ValueError(f"Images of whole numbers are uint8, 0 to 255; these are {array.dtype}.")
+        raise ValueError(f"Integer images must be uint8, from 0 to 255; these are {array.dtype}.")
     return Image.fromarray(array).convert("RGB")

@@ -1,4 +1,4 @@
-"""Labels that folders give: the images of root/cat/ are cats."""
+"""Labels from folders: images below root/cat/ are cats."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from .files import NAMED
 
 
 def folder_of(path: str | os.PathLike, root: str | os.PathLike) -> str | None:
-    """The first folder below ``root`` on the way to an image; None for an image right in it.
+    """The top-level folder below ``root`` that contains an image; None for an image directly in ``root``.
 
     >>> folder_of("photos/cat/indoors/1.jpg", "photos"), folder_of("photos/1.jpg", "photos")
     ('cat', None)
@@ -21,9 +21,9 @@ def folder_of(path: str | os.PathLike, root: str | os.PathLike) -> str | None:
 def labelled_images(
     paths: Iterable[str | os.PathLike], root: str | os.PathLike, classnames: Sequence[str]
 ) -> Iterator[tuple[str | os.PathLike, int]]:
-    """The images whose folder is called like a class, with the index of that class.
+    """The images whose folder has the name of a class, with the index of that class.
 
-    Case and underscores for spaces do not matter.
+    Names may differ in case, and in underscores for spaces.
     """
     indices = {_comparable(name): i for i, name in enumerate(classnames)}
     for path in paths:
@@ -33,26 +33,26 @@ def labelled_images(
 
 
 def folder_names(paths: Iterable[str | os.PathLike], root: str | os.PathLike) -> list[str]:
-    """The folders right below ``root`` that hold images, sorted."""
+    """The top-level folders below ``root`` that contain images, sorted."""
     return sorted({folder for path in paths if (folder := folder_of(path, root)) is not None})
 
 
 def check_labels(paths: Sequence[str | os.PathLike], root: str | os.PathLike, classnames: Sequence[str]) -> None:
-    """Refuse images without a class of these.
+    """Refuse images that belong to none of these classes.
 
     Raises:
-        ValueError: naming folders that are no class, or images beside the folders.
+        ValueError: naming folders that are not classes, or images outside class folders.
     """
     known = {_comparable(name): name for name in classnames}
     beside = [path for path in paths if folder_of(path, root) is None]
     unknown = [name for name in folder_names(paths, root) if _comparable(name) not in known]
     if beside:
-        raise ValueError(f"{len(beside)} images of {root} are in no class's folder, such as {beside[0]}.")
+        raise ValueError(f"{len(beside)} images in {root} are not in a class folder, such as {beside[0]}.")
     if unknown:
         listed = ", ".join(f"{name!r}{did_you_mean(name, classnames)}" for name in unknown[:NAMED])
         raise ValueError(
-            f"{len(unknown)} folders of {root} are not called like a class of the prompts: {listed}. "
-            "Rename or move them, or give the classes by --classnames."
+            f"{len(unknown)} folders in {root} do not have the name of a class: {listed}. "
+            "Rename or move them, or set the classes with --classnames."
         )
 
 

@@ -1,4 +1,4 @@
-"""Pixels travel as bytes and become normalised floats on the device: a quarter of the data, less work for the host."""
+"""Transferring pixels as bytes and normalising them on the device: a quarter of the data, less work for the host."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from ..import_guards import import_torchvision
 
 
 class Normalise:
-    """Bytes (..., 3, height, width) -> float32, bit for bit as torchvision's ToTensor and Normalize give them.
+    """Bytes (..., 3, height, width) -> float32, bit-identical to torchvision's ToTensor and Normalize.
 
     >>> Normalise((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))(torch.full((3, 1, 1), 255, dtype=torch.uint8)).flatten()
     tensor([1., 1., 1.])
@@ -23,14 +23,14 @@ class Normalise:
         if pixels.device != self.constants.device:
             self.constants = self.constants.to(pixels.device)
         largest, mean, std = self.constants
-        # By tensors: by a plain number a GPU would divide as it multiplies with the inverse, which rounds differently.
+        # Tensors, because a GPU replaces division by a Python number with multiplication, which rounds differently.
         return pixels.to(torch.float32).div(largest).sub_(mean).div_(std)
 
 
 def split_transform(
     transform: Callable[[Image.Image], Tensor],
 ) -> tuple[Callable[[Image.Image], Tensor], Callable[[Tensor], Tensor] | None]:
-    """A transform up to bytes, and what remains for the device; None if it does not end as usual.
+    """Split a transform into a part that ends with bytes and the rest for the device (None if it cannot be split).
 
     >>> from torchvision.transforms import Compose, Normalize, Resize, ToTensor
     >>> to_bytes, rest = split_transform(Compose([Resize(8), ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)]))

@@ -18,18 +18,18 @@ from .decoded import DecodedImages
 from .files import read_image
 from .pixels import split_transform
 
-CACHE_BYTES = 2 * 2**30  # decoded images kept in memory for each worker, at most
-SHARE_OF_MEMORY = 0.25  # of this machine, for the decoded images of all workers
+CACHE_BYTES = 2 * 2**30  # maximum memory for decoded images per worker
+SHARE_OF_MEMORY = 0.25  # fraction of the machine's memory for decoded images of all workers
 
 
 class SeededImages(Dataset):
-    """Augmented images; an index is a pair (epoch, image), so that workers need no other state.
+    """Augmented images, indexed by pairs (epoch, image), so that workers need no other state.
 
-    Images are decoded once and kept for all workers while they fit in ``cache_bytes``. An index (epoch, image, False)
-    gives the facts of an image and no picture.
+    Images are decoded once and kept for all workers as long as they fit in ``cache_bytes``. An index
+    (epoch, image, False) gives only the facts of an image, without pixels.
 
     Attributes:
-        normalise: what remains to be done with the pixels on the device, see :func:`split_transform`; or None.
+        normalise: the part of the transform that runs on the device, see :func:`split_transform`, or None.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class SeededImages(Dataset):
     ):
         """
         Args:
-            images: paths of image files, or a torch dataset of PIL images or of tuples that begin with one.
-            transform: from a PIL image to (3, height, width); it may draw from the generators of torch and ``random``.
-            facts: of each image, handed out with it, such as its label.
-            views: augmentations per image, which the epochs go through again and again; 0: another one in each epoch.
+            images: paths of image files, or a torch dataset of PIL images or of tuples that start with one.
+            transform: maps a PIL image to (3, height, width); may use the random generators of torch and ``random``.
+            facts: other entries for each image, such as its label.
+            views: augmentations per image, reused across epochs; 0 draws a new one in every epoch.
         """
         self.images = images
         self.transform = transform
@@ -60,11 +60,11 @@ class SeededImages(Dataset):
         return len(self.images)
 
     def view(self, epoch: int) -> int:
-        """The first epoch with the augmentations of this one."""
+        """The first epoch that has the same augmentations as this one."""
         return epoch % self.views if self.views else epoch
 
     def augmentation_seed(self, epoch: int, index: int) -> int:
-        """What decides the augmentation of an image."""
+        """The seed for the augmentation of an image."""
         return stream_seed("augmentation", self.seed, self.view(epoch), index)
 
     def __getitem__(self, epoch_and_index: tuple[int, ...]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class SeededImages(Dataset):
         seed = self.augmentation_seed(epoch, index)
         states = random.getstate(), torch.default_generator.get_state()
         try:
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than many a small image
+            torch.default_generator.manual_seed(seed)  # faster than torch.manual_seed
             random.seed(seed)
             image = self._augment(self._read(index))
         finally:
@@ -92,7 +92,7 @@ class SeededImages(Dataset):
 
 
 def picture(item: Any) -> Image.Image:
-    """The RGB picture of a path, or of what a torch dataset returns: a PIL image, or a tuple that begins with one.
+    """Read an item as an RGB image: a path, a PIL image, or a tuple that starts with one.
 
     Raises:
         ValueError: if a file cannot be read.
@@ -104,18 +104,18 @@ def picture(item: Any) -> Image.Image:
         return read_image(item)
     if isinstance(item, Image.Image):
         return item.convert("RGB")
-    raise TypeError(f"Images are paths, or a dataset of PIL images; got a {type(item).__name__}.")
+    raise TypeError(f"Images must be paths or a dataset of PIL images; got a {type(item).__name__}.")
 
 
 class EpochBatches(Sampler):
-    """Batches of (epoch, index) pairs, in an order that (seed, epoch) decide; set :attr:`epoch` before iterating.
+    """Batches of (epoch, index) pairs, in an order determined by (seed, epoch); set :attr:`epoch` before iterating.
 
     Attributes:
-        needs_pictures: asked for the images of each batch; where it says no, the indices are those without picture.
+        needs_pictures: called with the indices of each batch; returns whether its pixels should be loaded.
     """
 
     def __init__(self, n_items: int, batch_size: int, seed: int):
-        """The last, smaller batch is dropped, unless it is the only one, as Dassl does."""
+        """As in Dassl, an incomplete last batch is dropped, unless it is the only one."""
         self.n_items = n_items
         self.batch_size = batch_size
         self.seed = seed
@@ -126,7 +126,7 @@ class EpochBatches(Sampler):
         return max(1, self.n_items // self.batch_size)
 
     def order(self, epoch: int) -> list[int]:
-        """The images in the order of an epoch."""
+        """The order of the images in an epoch."""
         generator = torch.Generator().manual_seed(stream_seed("order", self.seed, epoch))
         return torch.randperm(self.n_items, generator=generator).tolist()
 
@@ -140,19 +140,19 @@ class EpochBatches(Sampler):
 
 
 def needs_all_pictures(indices: list[int]) -> bool:
-    """Whether a batch needs its pictures where none of their features are known."""
+    """The default for :attr:`EpochBatches.needs_pictures`: load all pixels."""
     return True
 
 
 class EpochLoader(DataLoader):
-    """A loader of epochs whose workers begin with the next epoch while the last steps of this one are computed.
+    """A loader whose workers start the next epoch while the last steps of the current one are running.
 
     Attributes:
-        n_epochs: of the training, after which there is no next one; None for nobody knows, and nothing ahead.
+        n_epochs: length of the training; None if unknown, in which case nothing is loaded ahead.
     """
 
     n_epochs: int | None = None
-    _ahead: tuple[int, Iterator[dict[str, Any]]] | None = None  # the next epoch, under way
+    _ahead: tuple[int, Iterator[dict[str, Any]]] | None = None  # the next epoch, already started
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         epoch, ahead = self.batch_sampler.epoch, self._ahead
@@ -167,19 +167,23 @@ class EpochLoader(DataLoader):
             yield batch
 
     def _may_begin(self, epoch: int) -> bool:
-        # What is asked whether pictures are needed is asked for one epoch.
+        # needs_pictures is set for one epoch at a time.
         known = self.batch_sampler.needs_pictures is not needs_all_pictures
         return self.num_workers > 0 and self.n_epochs is not None and epoch < self.n_epochs and not known
 
 
 def check_views(views: int, key: str = "views") -> None:
-    """Refuse a number of augmentations per image that cannot be."""
+    """Refuse a negative number of augmentations per image.
+
+    Raises:
+        ValueError: naming the setting.
+    """
     if views < 0:
-        raise ValueError(f"{key} is {views}; it is a number of augmentations per image, or 0 for new ones each time.")
+        raise ValueError(f"{key} is {views}; give the number of augmentations per image, or 0 for new ones each epoch.")
 
 
 def describe_views(views: int) -> dict[str, Any]:
-    """What prompt files say of augmentations that the epochs repeat; nothing where they do not."""
+    """Entries about repeated augmentations for prompt files; empty if augmentations are not repeated."""
     departure = f"the epochs repeat {views} augmentations of each image; in the paper every epoch has new ones"
     return {"views": views, "departure": departure} if views else {}
 
@@ -194,7 +198,7 @@ def seeded_loader(
     facts: Sequence[Mapping[str, Any]] | None = None,
     views: int = 0,
 ) -> EpochLoader:
-    """A loader of training images; its ``batch_sampler.epoch`` says which epoch comes next.
+    """A loader of training images; set ``batch_sampler.epoch`` to the next epoch before iterating.
 
     Args:
         images, transform, facts, views: see :class:`SeededImages`.
@@ -204,9 +208,11 @@ def seeded_loader(
     """
     WORKERS.check("The number of loader processes", n_workers)
     if not len(images):
-        raise ValueError("There are no training images: check DATASET.NUM_SHOTS, SUBSAMPLE_CLASSES and the split.")
+        raise ValueError(
+            "There are no training images. Check DATASET.NUM_SHOTS, DATASET.SUBSAMPLE_CLASSES and the split."
+        )
     memory = machine_memory()
-    n_stores = 1 if multiprocessing.get_start_method() == "fork" else max(1, n_workers)  # others share no memory
+    n_stores = 1 if multiprocessing.get_start_method() == "fork" else max(1, n_workers)  # others do not share memory
     cache_bytes = int(min(CACHE_BYTES * max(1, n_workers), SHARE_OF_MEMORY * memory) / n_stores)
     return EpochLoader(
         SeededImages(images, transform, seed, facts, cache_bytes, views),
@@ -214,5 +220,5 @@ def seeded_loader(
         num_workers=n_workers,
         persistent_workers=n_workers > 0,
         pin_memory=pin_memory,
-        generator=torch.Generator().manual_seed(seed),  # workers' base seeds must not draw from the global stream
+        generator=torch.Generator().manual_seed(seed),  # base seeds of workers, not from the global generator
     )

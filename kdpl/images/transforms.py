@@ -1,4 +1,4 @@
-"""From a picture to a tower's input."""
+"""Transforms from a PIL image to the input of an image tower."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ Transform = Callable[[Image.Image], Tensor]
 
 
 def training_transform(preprocessing: Preprocessing, scale: tuple[float, float] = (0.08, 1.0)) -> Transform:
-    """Random resized crop and flip, as all methods train with: a picture -> (3, size, size), normalised.
+    """Random resized crop and flip, used by all methods: PIL image -> (3, size, size), normalised.
 
     Args:
-        scale: smallest and largest share of the picture's area in a crop.
+        scale: smallest and largest area of a crop, as a fraction of the image.
     """
     import_torchvision()
     from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
@@ -32,7 +32,7 @@ def training_transform(preprocessing: Preprocessing, scale: tuple[float, float] 
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> Transform:
-    """What the tower was trained to see: a picture -> (3, size, size), normalised."""
+    """The tower's own preprocessing: PIL image -> (3, size, size), normalised."""
     import_torchvision()
     from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 

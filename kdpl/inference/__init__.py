@@ -1,1 +1,1 @@
-"""Classifying any number of images: items, loader processes, a journal, tables."""
+"""Classifying any number of images: inputs, loader processes, a journal for resuming, tables and pages."""

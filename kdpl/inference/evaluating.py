@@ -1,4 +1,4 @@
-"""Accuracy of a classifier on labelled images, with what :class:`Counts` gathers."""
+"""Evaluating a classifier on labelled images."""
 
 import math
 import os
@@ -19,20 +19,20 @@ Z_95 = 1.959963984540054  # quantile of the normal distribution at 97.5 %
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation found out."""
+    """The result of an evaluation."""
 
     counts: Counts
     result: dict[str, Any]
-    interval: tuple[float, float]  # of the accuracy, 95 %, in percent
+    interval: tuple[float, float]  # 95 % confidence interval of the accuracy, in percent
     unreadable: list[str]
 
 
 def evaluate_folder(
     classifier: Classifier, images: Sequence[Path], root: Path, batch_size: int, n_workers: int | None
 ) -> Evaluation:
-    """Classify images whose folders below ``root`` are their classes, in batches as the trainers do.
+    """Classify images whose folders below ``root`` are their classes, in the same batches as the trainers.
 
-    Unreadable images are left out and named.
+    Unreadable images are skipped and listed.
 
     Raises:
         ValueError: if none can be read.
@@ -67,7 +67,7 @@ def evaluate_folder(
 
 
 def wilson_interval(correct: int, total: int, z: float = Z_95) -> tuple[float, float]:
-    """The interval of a proportion after Wilson (1927), in percent; it holds for few images, 0 and 100 %, too.
+    """Wilson's confidence interval (1927) of a proportion, in percent; valid for few images, and at 0 and 100 %.
 
     >>> [round(bound, 2) for bound in wilson_interval(8, 10)]
     [49.02, 94.33]

@@ -1,4 +1,4 @@
-"""The files of an evaluation: numbers, tables, pictures, and one page with all of them."""
+"""Output files of an evaluation: numbers, tables, figures, and a page with all of them."""
 
 import base64
 import csv
@@ -15,12 +15,12 @@ from ..pages import render
 from .evaluating import Evaluation, wilson_interval
 
 TEMPLATE = Path(__file__).with_name("evaluation.html.j2")
-MOST_NAMED = 40  # classes whose names fit beside a confusion matrix
-MOST_CONFUSED = 30  # pairs of classes in the page's table
+MOST_NAMED = 40  # class names that fit beside a confusion matrix
+MOST_CONFUSED = 30  # pairs of classes listed on the page
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation, classifier: Classifier, images: Path) -> None:
-    """Write all files of an evaluation into a folder, which is made.
+    """Write all files of an evaluation to a folder, which is created if necessary.
 
     Args:
         images: the folder of the evaluated images.
@@ -59,7 +59,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation, classifier: Classifie
 
 
 def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Per class: images, correct ones, accuracy with its interval (percent) and how often it was predicted."""
+    """For each class: number of images and of correct ones, accuracy and its interval (percent), predictions."""
     predicted = evaluation.counts.confusion.sum(0).tolist()
     rows = []
     for entry, n_predicted in zip(evaluation.result["per_class"], predicted, strict=True):
@@ -80,14 +80,14 @@ def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _confused(result: dict[str, Any], names: list[str]) -> list[tuple[str, str, int]]:
-    """The pairs that are confused most: class, predicted class, images."""
+    """The most frequent confusions: class, predicted class, number of images."""
     wrong = [(label, guess, n) for label, guess, n in result["confusion"] if label != guess]
     wrong.sort(key=lambda cell: (-cell[2], cell[:2]))
     return [(names[label], names[guess], n) for label, guess, n in wrong[:MOST_CONFUSED]]
 
 
 def _confusion(confusion: Tensor, names: list[str]) -> bytes:
-    """A picture of the confusion matrix, (n_cls, n_cls): each row is the share of a class's images."""
+    """Plot of the confusion matrix (n_cls, n_cls); each row sums to 100 % of a class's images."""
     shares = confusion / confusion.sum(1, keepdim=True).clamp_min(1)
     side = 4.5 + 0.12 * min(len(names), MOST_NAMED)
     figure, axes = _figure((side, side))
@@ -102,13 +102,13 @@ def _confusion(confusion: Tensor, names: list[str]) -> bytes:
 
 
 def _reliability(bins: Tensor) -> bytes:
-    """A picture of accuracy against confidence; ``bins`` (3, n_bins): images, correct ones, sum of confidence."""
+    """Plot of accuracy against confidence; ``bins`` (3, n_bins): images, correct ones, sum of confidences."""
     images, correct, confidence = bins
     filled = images > 0
     n_bins, x = len(images), (confidence[filled] / images[filled]).numpy()
     figure, axes = _figure((5, 5))
     edges = [(i + 0.5) / n_bins for i in range(n_bins)]
-    axes.bar(edges, (images / images.sum()).numpy(), width=0.9 / n_bins, color="#c9d8ea", label="share of the images")
+    axes.bar(edges, (images / images.sum()).numpy(), width=0.9 / n_bins, color="#c9d8ea", label="fraction of images")
     axes.plot([0, 1], [0, 1], color="#8a929b", linestyle="--", linewidth=1, label="perfectly calibrated")
     axes.plot(x, (correct[filled] / images[filled]).numpy(), color="#0b5cad", marker="o", label="accuracy")
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
@@ -117,7 +117,7 @@ def _reliability(bins: Tensor) -> bytes:
 
 
 def _figure(size: tuple[float, float]):
-    figure = need("matplotlib.figure", "reports", "A picture").Figure(figsize=size, layout="constrained")
+    figure = need("matplotlib.figure", "reports", "A figure").Figure(figsize=size, layout="constrained")
     return figure, figure.subplots()
 
 

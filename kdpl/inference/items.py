@@ -1,4 +1,4 @@
-"""The images of a command line, one by one: files, folders, tar shards, and paths from standard input."""
+"""The images given on a command line: files, folders, tar shards, and paths from standard input."""
 
 import io
 import os
@@ -18,9 +18,9 @@ STDIN = "-"
 
 
 class Item(NamedTuple):
-    """An image that has not been read yet.
+    """A reference to an image that has not been read yet.
 
-    ``offset`` and ``size`` tell where its bytes lie in a tar shard, so that any process reads them without the others'.
+    ``offset`` and ``size`` locate its bytes in a tar shard, so that any process can read them on their own.
     """
 
     name: str  # in tables: the path, or shard/member
@@ -29,7 +29,7 @@ class Item(NamedTuple):
     size: int = -1
 
     def read(self) -> Image.Image:
-        """The picture, RGB.
+        """Read the image as RGB.
 
         Raises:
             FileNotFoundError, ValueError: if it cannot be read.
@@ -42,16 +42,16 @@ class Item(NamedTuple):
 
 
 def check_sources(sources: Sequence[str]) -> None:
-    """Refuse sources that do not exist or hold no images, before anything slow begins.
+    """Refuse sources that do not exist or contain no images, before anything slow starts.
 
     Raises:
-        FileNotFoundError: naming the ones that do not exist.
+        FileNotFoundError: naming those that do not exist.
         ValueError: naming folders and shards without images.
     """
     named = [source for source in sources if source != STDIN]
     if missing := [source for source in named if not os.path.exists(source)]:
         raise FileNotFoundError(
-            f"There is no {', no '.join(missing)}. Name images, folders, tar shards, or - for paths on standard input."
+            f"{', '.join(missing)} does not exist. Pass images, folders, tar shards, or - for paths on standard input."
         )
     for source in named:
         if not os.path.isdir(source):
@@ -61,7 +61,7 @@ def check_sources(sources: Sequence[str]) -> None:
 
 
 def each_item(sources: Iterable[str]) -> Iterator[Item]:
-    """All images of the sources, in order; files are taken as named, folders and shards give what looks like an image.
+    """Yield all images of the sources, in order; in folders and shards, only files that look like images.
 
     Args:
         sources: images, folders (walked in sorted order), tar shards, or "-" for paths on standard input, one per line.
@@ -74,12 +74,12 @@ def each_item(sources: Iterable[str]) -> Iterator[Item]:
 
 
 def count_items(sources: Sequence[str]) -> int | None:
-    """How many images there are; None where standard input will tell."""
+    """Number of images; None if they come from standard input."""
     return None if STDIN in sources else sum(1 for _ in each_item(sources))
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Consecutive items in lists of ``size``; the last one may be shorter."""
+    """Consecutive lists of ``size`` items; the last one may be shorter."""
     items = iter(items)
     while batch := list(islice(items, size)):
         yield batch
@@ -104,13 +104,13 @@ def _items_of(source: str) -> Iterator[Item]:
 
 
 def _members(shard: str) -> Iterator[Item]:
-    """The images in a tar archive, in its order; their bytes stay where they are."""
+    """The images in a tar archive, in its order, without reading their bytes."""
     check_file(shard, "tar archive")
     try:
         with tarfile.open(shard, "r:") as archive:
             while (member := archive.next()) is not None:
                 if member.isfile() and is_image_name(Path(member.name).name):
                     yield Item(f"{shard}/{member.name}", shard, member.offset_data, member.size)
-                archive.members = []  # it keeps all that it has seen
+                archive.members = []  # otherwise it keeps all members in memory
     except (tarfile.TarError, EOFError) as error:
         raise ValueError(f"{shard} cannot be read as an uncompressed tar archive ({error}).") from error

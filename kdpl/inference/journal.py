@@ -1,4 +1,4 @@
-"""What an interrupted classification has found out so far: a line per batch, appended as soon as it is known."""
+"""A journal for resuming an interrupted classification: one line per finished batch."""
 
 import json
 import os
@@ -14,32 +14,32 @@ FORMAT = "kdpl-journal-1"
 
 
 class Journal:
-    """Rows of finished batches beside the file that they are for; whatever kills the process leaves whole batches.
+    """Rows of finished batches, stored beside the output file; if the process is killed, complete batches remain.
 
     Attributes:
-        n_batches: how many it holds.
+        n_batches: number of finished batches.
     """
 
     def __init__(self, file: Path, settings: Mapping[str, Any]):
-        """Begin a journal, or continue the one that is there.
+        """Start a journal, or continue an existing one.
 
         Args:
-            settings: what the rows depend on, as plain values.
+            settings: everything the rows depend on, as plain values.
 
         Raises:
-            ValueError: if the file is of other settings, or no journal.
+            ValueError: if the file was written with other settings, or is not a journal.
         """
         self.file = file
         self.n_batches = 0
         if file.exists() and (size := self._check(settings)):
-            os.truncate(file, size)  # the line that the process was writing when it was killed
+            os.truncate(file, size)  # drop a line that was being written when the process was killed
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps({"format": FORMAT, "settings": dict(settings)}) + "\n", encoding="utf-8")
         self._stream = open(file, "a", encoding="utf-8")  # noqa: SIM115  open until close()
 
     def _check(self, settings: Mapping[str, Any]) -> int:
-        """Count the batches; the bytes of whole lines."""
+        """Count the batches; returns the number of bytes of complete lines."""
         size = 0
         with open(self.file, "rb") as stream:
             for i, line in enumerate(stream):
@@ -58,12 +58,12 @@ class Journal:
         except (ValueError, TypeError, KeyError):
             before = None
         if before is None:
-            raise ValueError(f"{self.file} is in the way: it is not a journal. Move it, or name another output.")
+            raise ValueError(f"{self.file} exists but is not a journal. Move it, or choose another output.")
         if changed := changed_settings(before, json.loads(json.dumps(settings)), {}):
             listed = "; ".join(f"{key} was {old}, is {new}" for key, (old, new) in changed.items())
             raise ValueError(
-                f"{self.file} is of an interrupted command with other arguments ({listed}). Repeat that command to "
-                "finish it, or remove the file to start over."
+                f"{self.file} belongs to an interrupted command with other arguments ({listed}). Run that command "
+                "again to finish it, or remove the file to start over."
             )
 
     def append(self, rows: Sequence[Row]) -> None:
@@ -73,7 +73,7 @@ class Journal:
         self.n_batches += 1
 
     def check_batch(self, items: Sequence[Item], rows: Sequence[Row]) -> None:
-        """Refuse a batch of other images than those that come now.
+        """Refuse to continue if the images have changed.
 
         Raises:
             ValueError: naming the first difference.
@@ -81,11 +81,11 @@ class Journal:
         for item, row in zip(items, rows, strict=False):
             if item.name != row.name:
                 raise ValueError(
-                    f"The images have changed since {self.file} was begun: {row.name} was where {item.name} is now. "
+                    f"The images have changed since {self.file} was started: {row.name} was where {item.name} is now. "
                     "Remove that file to start over."
                 )
         if len(items) != len(rows):
-            raise ValueError(f"The images have changed since {self.file} was begun. Remove that file to start over.")
+            raise ValueError(f"The images have changed since {self.file} was started. Remove that file to start over.")
 
     def batches(self) -> Iterator[list[Row]]:
         """The rows of each batch, in order."""
@@ -104,6 +104,6 @@ class Journal:
         self._stream.close()
 
     def remove(self) -> None:
-        """Stop writing and remove the file, as what it is for has been written."""
+        """Stop writing and remove the file, once the output has been written."""
         self.close()
         self.file.unlink()

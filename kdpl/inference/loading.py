@@ -1,4 +1,4 @@
-"""Images read and transformed by loader processes, in batches whose order and content never depend on these."""
+"""Reading and transforming images in loader processes, in batches that do not depend on their number."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -16,7 +16,7 @@ MOST_WORKERS = 8
 
 
 class Batch(NamedTuple):
-    """Images for the model; zeros stand for an image that cannot be read."""
+    """Images for the model; zeros replace an image that cannot be read."""
 
     items: list[Item]
     images: Tensor  # (n, 3, size, size)
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
 
 class _Images(Dataset):
-    """The index of an image is its :class:`Item`, so that loader processes need no list of all images."""
+    """Indexed by :class:`Item`, so that loader processes need no list of all images."""
 
     def __init__(self, transform: Callable[[Image.Image], Tensor], size: int):
         self.transform = transform
@@ -40,10 +40,10 @@ class _Images(Dataset):
 def load_batches(
     batches: Iterable[list[Item]], transform: Callable[[Image.Image], Tensor], size: int, n_workers: int
 ) -> Iterator[Batch]:
-    """Read batches of items, a few ahead of the one that is asked for.
+    """Read batches of items, with prefetching.
 
     Args:
-        transform: of the evaluation.
+        transform: the evaluation transform.
         size: side of the transformed images, in pixels.
 
     Raises:
@@ -55,18 +55,18 @@ def load_batches(
         batch_sampler=batches,
         num_workers=n_workers,
         collate_fn=_collate,
-        generator=torch.Generator().manual_seed(0),  # the global stream is not ours to draw from
+        generator=torch.Generator().manual_seed(0),  # leaves the global generator alone
     )
     try:
         yield from loader
     except RuntimeError as error:
         if n_workers and "worker" in str(error):
-            raise OSError(f"A loader process has died ({error}). The same command continues where it was.") from error
+            raise OSError(f"A loader process died ({error}). Run the same command again to resume.") from error
         raise
 
 
 def default_workers(device: torch.device, n_images: int | None, batch_size: int) -> int:
-    """Loader processes: none for a single batch, one beside a computing CPU, up to eight beside a GPU."""
+    """Number of loader processes: none for a single batch, one when computing on a CPU, up to eight for a GPU."""
     if n_images is not None and n_images <= batch_size:
         return 0
     return 1 if device.type == "cpu" else min(MOST_WORKERS, n_cores())

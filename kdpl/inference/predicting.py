@@ -1,4 +1,4 @@
-"""Classifying all images of some sources into a table and a page, in bounded memory, resuming after interruptions."""
+"""Classifying images into a table and a page, with bounded memory, and resuming after interruptions."""
 
 import hashlib
 import tempfile
@@ -24,7 +24,7 @@ Engine = Callable[[Iterable[list[Item]], int], Iterator[list[Row]]]  # batches o
 
 
 def classify(classifier: Classifier, batches: Iterable[Batch], top: int) -> Iterator[list[Row]]:
-    """The rows of batches, one list per batch."""
+    """Classify batches; yields one list of rows per batch."""
     waiting: deque[Batch] = deque()
 
     def images() -> Iterator[Tensor]:
@@ -46,7 +46,7 @@ def classify(classifier: Classifier, batches: Iterable[Batch], top: int) -> Iter
 
 
 def local_engine(classifier: Classifier, n_workers: int) -> Engine:
-    """Computes in this process, with loader processes beside it."""
+    """An engine that computes in this process, with loader processes."""
 
     def run(batches: Iterable[list[Item]], top: int) -> Iterator[list[Row]]:
         size = classifier.model.clip.preprocessing.size
@@ -65,16 +65,16 @@ def predict_rows(
     engine: Engine | None = None,
     progress: bool = True,
 ) -> Iterator[Row]:
-    """Classify images one batch after another; rows come in input order.
+    """Classify images batch by batch; yields rows in input order.
 
     Args:
         sources: as :func:`each_item` takes them.
-        batch_size: images computed together.
-        n_workers: loader processes; by default as many as pay off.
-        engine: where it is computed; by default here.
+        batch_size: images per forward pass.
+        n_workers: number of loader processes; see :func:`default_workers`.
+        engine: where to compute; by default in this process.
 
     Raises:
-        FileNotFoundError, ValueError: before anything is computed, if sources do not exist or hold no images.
+        FileNotFoundError, ValueError: before anything is computed, if sources do not exist or contain no images.
     """
     check_sources(sources)
     total = count_items(sources)
@@ -97,21 +97,21 @@ def predict_to_files(
     engine: Engine | None = None,
     progress: bool = True,
 ) -> tuple[int, int]:
-    """Classify images into a table, a page, or both.
+    """Classify images and write a table, a page, or both.
 
-    Finished batches are kept in a journal beside the first of these files until both are written; the same call after
-    an interruption continues there and writes the same bytes.
+    Finished batches are kept in a journal beside the first output file until all output is written. After an
+    interruption, the same call resumes from the journal and writes the same bytes.
 
     Args:
         output: .csv, .json or .parquet.
         report: .html.
 
     Returns:
-        The number of images, and of those that could not be read.
+        The number of images, and how many of them could not be read.
 
     Raises:
-        FileNotFoundError, ValueError: before anything is computed, if sources do not exist or hold no images, a file
-            could not be written, or the journal is of other arguments.
+        FileNotFoundError, ValueError: before anything is computed, if sources do not exist or contain no images, an
+            output file cannot be written, or the journal belongs to other arguments.
     """
     check_table(output)
     check_report(report)
@@ -119,7 +119,7 @@ def predict_to_files(
     file = next(path for path in (output, report) if path)
     top = min(top, len(classifier.classnames))
     lock = Path(tempfile.gettempdir(), f"kdpl-{hashlib.sha256(str(file.absolute()).encode()).hexdigest()[:16]}.lock")
-    with one_at_a_time(lock, f"Another process writes {file}: waiting for it."):
+    with one_at_a_time(lock, f"Another process is writing {file}; waiting for it to finish."):
         settings = _settings(classifier, sources, top, batch_size)
         with closing(Journal(file.with_name(f"{file.name}.journal"), settings)) as journal:
             n_images, n_unreadable = _fill(journal, classifier, sources, top, batch_size, n_workers, engine, progress)
@@ -141,7 +141,7 @@ def _fill(
     engine: Engine | None,
     progress: bool,
 ) -> tuple[int, int]:
-    """Compute the batches that the journal lacks; counts of images and of unreadable ones."""
+    """Compute the batches missing from the journal; returns the numbers of images and of unreadable ones."""
     total = count_items(sources)
     engine = engine or local_engine(classifier, _workers(n_workers, classifier, total, batch_size))
     batches = in_batches(each_item(sources), batch_size)
@@ -151,7 +151,7 @@ def _fill(
         n_images, n_unreadable = n_images + len(rows), n_unreadable + sum(row.error is not None for row in rows)
     with tqdm(total=total, initial=n_images, unit="image", disable=None if progress else True) as bar:
         if n_images:
-            bar.write(f"Continuing after {n_images:,} images, which {journal.file.name} has")
+            bar.write(f"Resuming after {n_images:,} images from {journal.file.name}")
         for rows in engine(batches, top):
             journal.append(rows)
             bar.update(len(rows))
@@ -164,7 +164,7 @@ def _workers(n_workers: int | None, classifier: Classifier, n_images: int | None
 
 
 def _settings(classifier: Classifier, sources: Sequence[str], top: int, batch_size: int) -> dict[str, Any]:
-    """What the rows depend on besides the images."""
+    """Everything the rows depend on, except the images."""
     return {
         "prompts": tensors_fingerprint(classifier.model.prompt_learner.state_dict()),
         "student": classifier.model.clip.fingerprint,

@@ -1,4 +1,4 @@
-"""Classification spread over a Ray cluster with Ray Data."""
+"""Distributed classification on a Ray cluster, with Ray Data."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -11,14 +11,14 @@ from .rows import Row
 
 
 def ray_engine(prompts: str, arguments: dict[str, Any], n_workers: int | None) -> Engine:
-    """Computes in processes of a Ray cluster: the one that RAY_ADDRESS names, or one of this machine's cores.
+    """An engine that computes on a Ray cluster: the one at RAY_ADDRESS, or a local one.
 
-    Prompts and images have to be where every node of the cluster sees them under the same path. Batches are the same as
-    anywhere else, and a batch whose process dies is computed again by another one.
+    Every node must be able to read the prompts and the images under the same paths. Batches are the same as with the
+    local engine; if a process dies, another one computes its batch again.
 
     Args:
         prompts, arguments: as :func:`kdpl.load` takes them.
-        n_workers: processes, each with a copy of the student; by default 2.
+        n_workers: number of processes, each with a copy of the student; by default 2.
 
     Raises:
         ValueError: if Ray Data is not installed.
@@ -34,7 +34,7 @@ def ray_engine(prompts: str, arguments: dict[str, Any], n_workers: int | None) -
         context = data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
-        rows = [{"items": json.dumps(batch)} for batch in batches]  # text: a table has no nested tuples
+        rows = [{"items": json.dumps(batch)} for batch in batches]  # as text, because a table cannot hold nested tuples
         if not rows:
             return
         work = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
@@ -52,7 +52,7 @@ def ray_engine(prompts: str, arguments: dict[str, Any], n_workers: int | None) -
 
 
 class _Worker:
-    """A process of the cluster: loads the classifier once, then computes batch after batch."""
+    """A process on the cluster, which loads the classifier once and then computes batches."""
 
     def __init__(self, prompts: str, arguments: dict[str, Any], top: int):
         from ..classifier import load

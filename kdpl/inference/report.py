@@ -1,4 +1,4 @@
-"""One page of classified photos, the least certain ones first."""
+"""A page of classified photos, least certain first."""
 
 import base64
 import heapq
@@ -17,27 +17,27 @@ from .items import Item, each_item
 from .rows import Row
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-MOST_PHOTOS = 1000  # of the least certain ones: a page with more of them is slow to open
+MOST_PHOTOS = 1000  # the least certain ones; a page with more is slow to open
 MOST_UNREADABLE = 100
 SIDE, QUALITY = 176, 70  # pixels and JPEG quality of a thumbnail
 
 
 def check_report(path: Path | None) -> None:
-    """Refuse a page that is not called one.
+    """Refuse a page whose name does not end in .html.
 
     Raises:
-        ValueError: naming the ending that it should have.
+        ValueError: if it does not.
     """
     if path is not None and path.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--report is {path}; name an .html file.")
+        raise ValueError(f"--report is {path}; its name must end in .html.")
 
 
 def write_report(path: Path, rows: Callable[[], Iterator[Row]], sources: Sequence[str], classifier: Classifier) -> None:
-    """Write the page, whole or not at all.
+    """Write the page, atomically.
 
     Args:
-        rows: gives all rows; it is called more than once.
-        sources: where the images are, for their thumbnails.
+        rows: returns an iterator over all rows; called more than once.
+        sources: the images, for thumbnails.
     """
     counts: Counter[int] = Counter()
     sums: Counter[int] = Counter()
@@ -80,7 +80,7 @@ def _photos(chosen: dict[int, Row], sources: Sequence[str], names: Sequence[str]
 
 
 def _thumbnail(item: Item) -> str:
-    """A small JPEG as a data address; empty if the image has become unreadable."""
+    """A small JPEG as a data URL; empty if the image can no longer be read."""
     try:
         image = item.read()
     except (ValueError, OSError):

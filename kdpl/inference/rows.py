@@ -1,4 +1,4 @@
-"""One row per image, as CSV, JSON or Parquet."""
+"""Predictions as a table with one row per image: CSV, JSON or Parquet."""
 
 import csv
 import json
@@ -11,33 +11,33 @@ from ..atomic_files import atomic_path
 from ..extras import need
 
 SUFFIXES = (".csv", ".json", ".parquet")
-ROW_GROUP = 10_000  # rows of a Parquet file written at once
+ROW_GROUP = 10_000  # rows written to a Parquet file at once
 
 
 class Row(NamedTuple):
-    """What was found out about an image."""
+    """The prediction for one image."""
 
     name: str
-    top: list[tuple[int, float]]  # likeliest classes, as indices, with probabilities of six decimals; empty: unreadable
+    top: list[tuple[int, float]]  # class indices and probabilities (six decimals), most likely first; empty: unreadable
     error: str | None = None
 
 
 def check_table(path: Path | None) -> None:
-    """Refuse a table that could not be written, before anything slow begins.
+    """Refuse a table that could not be written, before anything slow starts.
 
     Raises:
-        ValueError: if its ending is none of those that are known, or Parquet is not at hand.
+        ValueError: if the file extension is unknown, or Parquet is not installed.
     """
     if path is None:
         return
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--output is {path}; its ending has to be one of {', '.join(SUFFIXES)}.")
+        raise ValueError(f"--output is {path}; its name must end in one of {', '.join(SUFFIXES)}.")
     if path.suffix.lower() == ".parquet":
         need("pyarrow.parquet", "reports", "A Parquet file")
 
 
 def write_table(path: Path, rows: Iterable[Row], classnames: Sequence[str], top: int) -> None:
-    """Write a table, whole or not at all; rows are taken one by one, so that memory does not grow with their number."""
+    """Write a table, atomically and row by row, so that memory use does not grow with the number of rows."""
     write = {".csv": _write_csv, ".json": _write_json, ".parquet": _write_parquet}[path.suffix.lower()]
     records = (_record(row, classnames, top) for row in rows)
     columns = {"path": str} | dict(_rank_columns(top)) | {"error": str}

@@ -1,1 +1,1 @@
-"""Measurements of what this machine makes of a training step, shared by `kdpl doctor` and the benchmark."""
+"""Measuring training steps on this machine, shared by `kdpl doctor` and the benchmark."""

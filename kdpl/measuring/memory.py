@@ -1,4 +1,4 @@
-"""How much memory a computation takes."""
+"""Measuring the memory of a computation."""
 
 import contextlib
 import ctypes
@@ -12,7 +12,7 @@ from ..clip.device import memory_status, peak_memory, reset_peak_memory
 
 
 def peak_bytes(function: Callable[[], Any], device: torch.device) -> int:
-    """Bytes at the peak of a function, beyond what was in use before it; 0 where nothing tells."""
+    """Peak memory of a function in bytes, beyond the memory already in use; 0 if unknown."""
     gc.collect()
     before = _in_use(device)
     reset_peak_memory()
@@ -21,9 +21,9 @@ def peak_bytes(function: Callable[[], Any], device: torch.device) -> int:
 
 
 def _in_use(device: torch.device) -> int:
-    """Bytes of the card, or of the process after what it has freed went back to the system."""
+    """Bytes in use, on the GPU or by the process, after returning freed memory to the system."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    with contextlib.suppress(OSError, AttributeError):  # glibc's
+    with contextlib.suppress(OSError, AttributeError):  # only glibc has it
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     return memory_status("VmRSS")

@@ -1,4 +1,4 @@
-"""What it takes to read a picture."""
+"""Measuring the time to read an image."""
 
 import io
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from torch import Tensor
 from ..clip.towers import Preprocessing
 from ..images.transforms import training_transform
 
-SIZE = (500, 375)  # of a usual photo in the benchmarks, pixels
+SIZE = (500, 375)  # pixels, typical of photos in the benchmarks
 
 
 def picture_reader(preprocessing: Preprocessing) -> Callable[[], Tensor]:
-    """Decodes a JPEG of usual size, and augments it for a training."""
+    """A function that decodes and augments a JPEG of typical size."""
     content = io.BytesIO()
     Image.effect_noise(SIZE, 40).convert("RGB").save(content, "JPEG")
     transform = training_transform(preprocessing)

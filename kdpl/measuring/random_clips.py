@@ -1,4 +1,4 @@
-"""CLIPs of full size with random weights: time does not depend on these, and nothing has to be downloaded."""
+"""Full-size CLIPs with random weights, to measure times without downloading anything."""
 
 import importlib
 from functools import lru_cache
@@ -10,8 +10,8 @@ from ..clip.openai import openai_clip
 from ..import_guards import import_clip
 from ..names import check_known
 
-# The arguments of clip.model.CLIP: embed_dim; of the images size, layers, width, patch; of the texts context length,
-# vocabulary, width, heads, layers.
+# Arguments of clip.model.CLIP: embed_dim; image size, layers, width and patch size; context length, vocabulary size,
+# width, heads and layers of the text tower.
 ARCHITECTURES = {
     "ViT-B/32": (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12),
     "ViT-B/16": (512, 224, 12, 768, 16, 77, 49408, 512, 8, 12),
@@ -21,20 +21,22 @@ ARCHITECTURES = {
 
 
 def random_clip(name: str, seed: int = 0) -> LoadedCLIP:
-    """A frozen CLIP of this architecture, with weights that the seed decides.
+    """A frozen CLIP with this architecture and weights drawn from a seed.
 
     >>> random_clip("tiny").preprocessing.size
     64
 
     Raises:
-        ValueError: if the architecture is unknown; those that are known are listed.
+        ValueError: if the architecture is unknown, listing the known ones.
     """
     check_known(name, ARCHITECTURES, "architecture", "a random CLIP")
     model_class = importlib.import_module(f"{import_clip().__name__}.model").CLIP
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = model_class(*ARCHITECTURES[name]).eval()
-        for parameter in model.parameters():  # CLIP starts its texts too close to each other for differences to show
+        for (
+            parameter
+        ) in model.parameters():  # CLIP's own initialisation gives nearly identical texts, which hide differences
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
     return openai_clip(model, name, weights_sha256=f"random {name} {seed}")
@@ -44,9 +46,9 @@ kept_clip = lru_cache(2)(random_clip)  # a student and a teacher stay in memory
 
 
 def image_flops(name: str) -> float:
-    """Floating-point operations of the image tower for one image, of its matrix products alone.
+    """Floating-point operations in the matrix products of the image tower, per image.
 
-    >>> round(image_flops("ViT-L/14") / 1e9)  # 81 is what papers count as multiply-adds
+    >>> round(image_flops("ViT-L/14") / 1e9)  # papers give 81 G multiply-adds
     162
     """
     embed_dim, size, layers, width, patch = ARCHITECTURES[name][:5]

@@ -1,4 +1,4 @@
-"""Compiled and graphed steps against plain ones: the same prompts, and how much faster."""
+"""Comparing compiled and graphed steps with plain ones: correctness and speed."""
 
 import copy
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ from ..prompts.prompted_clip import PromptedCLIP
 from .random_clips import kept_clip
 from .timing import interleaved_seconds
 
-SAME_STEPS = 3  # whose prompts are compared
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}  # of the change of the prompts
+SAME_STEPS = 3  # steps after which prompts are compared
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}  # relative to the change of the prompts
 LR = 0.01
 
 
 @dataclass(frozen=True)
 class StepMeasure:
-    """What one kind of step does.
+    """Speed and correctness of one kind of step.
 
     Attributes:
-        seconds: median of a step, features of frozen towers given; None if it failed.
-        difference: of the prompts after a few steps from those of plain steps, relative to how far these came.
-        failure: what went wrong, if anything.
+        seconds: median time of a step with given frozen features; None if it failed.
+        difference: difference of the prompts from those of plain steps after a few steps, relative to their change.
+        failure: error message, if it failed.
     """
 
     kind: str
@@ -40,7 +40,7 @@ class StepMeasure:
     failure: str = ""
 
     def is_right(self, precision: Precision) -> bool:
-        """Whether its prompts are those of plain steps, up to rounding."""
+        """Whether it gives the same prompts as plain steps, up to rounding."""
         tolerance = TOLERANCE[precision.autocast_dtype or torch.float32]
         return not self.failure and self.difference is not None and self.difference <= tolerance
 
@@ -48,7 +48,7 @@ class StepMeasure:
 def step_case(
     method: str, student: str, teacher: str, n_classes: int, batch_size: int, device: torch.device, precision: Precision
 ) -> tuple[DistillationObjective, dict[str, Any]]:
-    """What steps of a method descend, with random CLIPs, and a batch with its features.
+    """An objective with random CLIPs, and a batch with its frozen features.
 
     Args:
         student, teacher: architectures, see :func:`random_clip`.
@@ -72,7 +72,7 @@ def step_case(
 def compare_steps(
     objective: DistillationObjective, batch: dict[str, Any], n: int, kinds: Sequence[str] = STEPS
 ) -> list[StepMeasure]:
-    """Take a few steps of each kind from the same prompts, and time more of them; the prompts are left as they were."""
+    """Take a few steps of each kind from the same prompts, then time more steps; the prompts are restored."""
     learner, device = objective.model.prompt_learner, objective.model.device
     start = copy.deepcopy(learner.state_dict())
     plain, measures = None, []
@@ -85,7 +85,7 @@ def compare_steps(
                 training.step(batch)
             prompts = torch.cat([parameter.detach().flatten() for parameter in learner.parameters()])
             (seconds,) = interleaved_seconds([lambda training=training: training.step(batch)], n, device)
-        except Exception as error:  # whatever a compiler or a driver cannot do: finding it out is what this is for
+        except Exception as error:  # finding out what the compiler or driver cannot do is the purpose
             measures.append(StepMeasure(kind, failure=f"{type(error).__name__}: {str(error).strip()[:300]}"))
             continue
         plain = prompts if plain is None else plain
@@ -97,24 +97,24 @@ def compare_steps(
 
 
 def verdict(measures: Sequence[StepMeasure], precision: Precision) -> str:
-    """What to make of the measures, in a sentence or two.
+    """A recommendation, in a sentence or two.
 
     >>> from kdpl.clip.precision import resolve_precision
     >>> fp32 = resolve_precision("fp32", torch.device("cpu"))
     >>> verdict([StepMeasure("plain", 0.2, 0.0), StepMeasure("graph", 0.1, 1e-6)], fp32)
-    'graph steps are right and take 50 % of the time of plain ones: set TRAINER.KDPL.STEP graph.'
+    'graph steps are correct and take 50 % of the time of plain ones: set TRAINER.KDPL.STEP graph.'
     """
     plain = measures[0]
     wrong = [m for m in measures if not m.is_right(precision)]
-    faults = {m.kind: "failed" if m.failure else "give other prompts" for m in wrong}
+    faults = {m.kind: "failed" if m.failure else "give different prompts" for m in wrong}
     told = "".join(f" {kind} steps {fault}: do not use them." for kind, fault in faults.items())
     if plain.failure:
-        return f"Plain steps failed: no training can run here.{told}"
+        return f"Plain steps failed: training is not possible on this machine.{told}"
     fastest = min((m for m in measures if m not in wrong), key=lambda m: m.seconds)
     if fastest.seconds > 0.95 * plain.seconds:
-        return f"Plain steps are as fast as any here: leave TRAINER.KDPL.STEP plain.{told}"
+        return f"No other kind of step is faster: leave TRAINER.KDPL.STEP plain.{told}"
     share = 100 * fastest.seconds / plain.seconds
     return (
-        f"{fastest.kind} steps are right and take {share:.0f} % of the time of plain ones: "
+        f"{fastest.kind} steps are correct and take {share:.0f} % of the time of plain ones: "
         f"set TRAINER.KDPL.STEP {fastest.kind}.{told}"
     )

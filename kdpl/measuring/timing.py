@@ -1,4 +1,4 @@
-"""Times of functions on a device, and what its matrix products reach at best."""
+"""Timing functions on a device, and its peak speed for matrix products."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-CEILING_SIDE = {"cuda": 8192, "cpu": 1536}  # of square matrices that keep the device busy
+CEILING_SIDE = {"cuda": 8192, "cpu": 1536}  # size of square matrices that keep the device busy
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all that it was asked for."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -23,7 +23,7 @@ def interleaved_seconds(
     warm_up: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
-    """Median seconds of each function, all of them called in turn, so that what disturbs one disturbs the others.
+    """Median seconds of each function; they are called in turn, so that disturbances affect all of them equally.
 
     >>> one, two = interleaved_seconds([lambda: sum(range(10)), lambda: sum(range(10**6))], 3, torch.device("cpu"))
     >>> one < two
@@ -46,7 +46,7 @@ def interleaved_seconds(
 def matrix_ceiling(
     device: torch.device, dtype: torch.dtype, n: int = 5, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Floating-point operations per second of a large matrix product: what no tower can exceed."""
+    """Floating-point operations per second of a large matrix product, an upper bound for any tower."""
     side = CEILING_SIDE.get(device.type, 2048)
     matrix = torch.randn(side, side, device=device).to(dtype)
     (seconds,) = interleaved_seconds([lambda: matrix @ matrix], n, device, warm_up=2, clock=clock)

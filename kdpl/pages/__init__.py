@@ -1,4 +1,4 @@
-"""HTML pages in one file each: they load nothing, follow the reader's light or dark mode, and share one style.
+"""Self-contained HTML pages that load nothing, follow the reader's light or dark mode, and share one style.
 
 A page is a Jinja template that extends ``base.html.j2`` and fills its blocks ``header`` and ``content``:
 
@@ -6,9 +6,9 @@ A page is a Jinja template that extends ``base.html.j2`` and fills its blocks ``
     {% block header %}<p class="lead">{{ n_images }} images, sorted by confidence.</p>{% endblock %}
     {% block content %}<div class="photos">...</div>{% endblock %}
 
-``style.css`` has classes for what pages are made of: ``lead`` (the main result, in a sentence), ``facts`` (a ``dl`` of
-``div``), ``scroll`` (around a wide table), ``plots`` and ``photos`` (grids of ``figure``), ``bar``, ``quiet``, ``good``
-and ``bad``. A table of the class ``sortable``, with one ``tbody`` per row, sorts by column on a click.
+``style.css`` defines ``lead`` (the main result in one sentence), ``facts`` (a ``dl`` of ``div``), ``scroll`` (around a
+wide table), ``plots`` and ``photos`` (grids of ``figure``), ``bar``, ``quiet``, ``good`` and ``bad``. A table of class
+``sortable`` with one ``tbody`` per row sorts by column on a click.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,12 +22,12 @@ FOLDER = Path(__file__).parent
 
 
 def render(template: Path, title: str, filters: Mapping[str, Callable] | None = None, **values: Any) -> str:
-    """The page that a template makes of some values, which are escaped.
+    """Render a template with values, which are escaped.
 
     Args:
         template: a file that extends ``base.html.j2``; it may include files from its own folder.
-        title: of the document, and its first heading.
-        filters: that the template uses besides Jinja's.
+        title: title and first heading of the page.
+        filters: filters that the template uses besides Jinja's.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -1,4 +1,4 @@
-// Columns of a table with the class "sortable" sort on a click: by the attribute data-value of a cell, else by its text.
+// Tables with the class "sortable" sort by a column on a click: by a cell's data-value attribute, else by its text.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
@@ -15,13 +15,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
         const cell = body.rows[0].cells[column];
         return cell.dataset.value ?? cell.textContent.trim();
       };
-      const compare = (a, b) => {  // rows without a number stay last, whatever the order
+      const compare = (a, b) => {  // rows without a value stay last in either order
         const [x, y] = [key(a), key(b)];
         if (x === "" || y === "") return (x === "") - (y === "");
         const ascending = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
         return order === "ascending" ? ascending : -ascending;
       };
-      // A table has one <tbody> per row that belongs together, so that a method keeps the lines below it.
+      // Rows that belong together share a <tbody>, so a method keeps the lines below it.
       [...table.tBodies].sort(compare).forEach((body) => table.append(body));
     });
   });

@@ -1,4 +1,4 @@
-"""The prompt learners; each owns every tensor that is learned."""
+"""The prompt learners, which own all learned tensors."""
 
 from .class_tokens import ClassTokens
 from .cocoop import CoCoOpPromptLearner

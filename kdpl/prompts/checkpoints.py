@@ -1,4 +1,4 @@
-"""Checkpoints of prompts: ours, and the published ones of the base methods and their KDPL variants."""
+"""Prompt checkpoints: our own, and published ones of the base methods and their KDPL variants."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from .inert_files import read_checkpoint, save_atomically
 from .prompt_learner import PromptLearner
 
 FORMAT = "kdpl-prompts-1"
-# What the published code learns; everything else in its files is the rest of CLIP, or made from it.
+# Tensors that the published code learns; everything else in its files belongs to CLIP or is derived from it.
 LEARNED = re.compile(r"(^|\.)(ctx|VPT|VPT_shallow)$|(^|\.)(meta_net|compound_prompt\w*)\.|(^|prompt_learner\.)proj\.")
 
 Description = dict[str, Any]
@@ -24,7 +24,7 @@ WHOLE = {"settings": dict, "words": str, "n_ctx": int, "class_token_position": s
 def save_checkpoint(
     path: str | os.PathLike, learner: PromptLearner, description: Description, settings: dict[str, Any]
 ) -> None:
-    """Write the learned tensors (kilobytes) with plain facts about them; loads with ``weights_only=True``."""
+    """Write the learned tensors (kilobytes) and their description; loadable with ``weights_only=True``."""
     state = {name: tensor.detach().cpu() for name, tensor in learner.state_dict().items()}
     content = {"format": FORMAT, "method": description["method"], "epoch": description["epoch"], "settings": settings}
     content |= {"description": json.dumps(description, ensure_ascii=False), "state_dict": state}
@@ -32,18 +32,18 @@ def save_checkpoint(
 
 
 def read_prompt_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], Description | None, bool]:
-    """Tensors of a checkpoint, its description if it has one, and whether its tensors have our names.
+    """Tensors of a checkpoint, its description (or None), and whether its tensors have our names.
 
-    Checkpoints of the first edition and published ones have no description.
+    Published checkpoints and those of version 0.1 have no description.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not a checkpoint of prompts.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if it is not a prompt checkpoint.
     """
     content = read_checkpoint(path)
     state = content.get("state_dict")
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise ValueError(f"{path} holds no 'state_dict' of tensors; it is not a checkpoint of prompts.")
+        raise ValueError(f"{path} contains no 'state_dict' of tensors, so it is not a prompt checkpoint.")
     ours = content.get("format") == FORMAT
     if "description" in content:
         return state, parse_description(path, content["description"]), ours
@@ -51,10 +51,10 @@ def read_prompt_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Tensor], 
 
 
 def parse_description(path: str | os.PathLike, description: str | Description) -> Description:
-    """A description from its JSON; it is whole, or says little more than the method.
+    """Parse and check a description, which is either complete or gives little more than the method.
 
     Raises:
-        ValueError: naming the file, if it is damaged.
+        ValueError: if it is damaged, naming the file.
     """
     try:
         found = parse_json(description, path) if not isinstance(description, dict) else description
@@ -75,23 +75,23 @@ def parse_description(path: str | os.PathLike, description: str | Description) -
     ]
     names = found.get("classnames")
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        problems.append("classnames are not a list of names")
+        problems.append("classnames is not a list of names")
     if problems:
-        raise ValueError(f"{path} is damaged: of its description, {', '.join(problems)}.")
+        raise ValueError(f"{path} is damaged: in its description, {', '.join(problems)}.")
     return found
 
 
 def fill_learner(
     path: str | os.PathLike, method: str, learner: PromptLearner, state: Mapping[str, Tensor], ours: bool
 ) -> None:
-    """Put a file's tensors into a prompt learner.
+    """Load a file's tensors into a prompt learner.
 
     Args:
-        path: of the file, for messages.
-        ours: whether the tensors have our names; otherwise those of the published code.
+        path: the file, for messages.
+        ours: whether the tensors have our names instead of those of the published code.
 
     Raises:
-        ValueError: if tensors are missing, left over or of another shape, or hold anything but finite real numbers.
+        ValueError: if tensors are missing, unexpected, of another shape, or not finite real numbers.
     """
     names = dict.fromkeys(learner.state_dict())
     in_file = {name: name if ours else learner.official_names.get(name, name) for name in names}
@@ -107,12 +107,12 @@ def fill_learner(
     if problems:
         raise ValueError(
             f"{path} does not fit {method} as configured:\n  " + "\n  ".join(problems) + "\n"
-            "The method, its lengths and depths (N_CTX, CTX_INIT, PROMPT_DEPTH, ...) and the backbone must be those of "
-            "the run that wrote the file."
+            "Method, prompt lengths and depths (N_CTX, CTX_INIT, PROMPT_DEPTH, ...) and backbone must be the same as "
+            "in the run that wrote the file."
         )
     if bad := [name for name in wanted if not (found[name].is_floating_point() and found[name].isfinite().all())]:
         raise ValueError(
-            f"{path} is damaged: {bad[0]} ({found[bad[0]].dtype}) holds something else than finite real numbers."
+            f"{path} is damaged: {bad[0]} ({found[bad[0]].dtype}) contains values that are not finite real numbers."
         )
     learner.load_state_dict({name: found[in_file[name]].float() for name in names})
 
@@ -122,10 +122,11 @@ def _is_learned(official_name: str, learner: PromptLearner) -> bool:
 
 
 def find_checkpoint(directory: str | os.PathLike, registered_name: str, epoch: int | None = None) -> Path:
-    """``<directory>/<registered name>/model.pth.tar-<epoch>``; without an epoch the best one, else the latest.
+    """``<directory>/<registered name>/model.pth.tar-<epoch>``; without an epoch, the best one if it exists, else the
+    latest.
 
     Raises:
-        FileNotFoundError: if there is none; what the folder holds is listed.
+        FileNotFoundError: if there is none, listing what the folder contains.
     """
     folder = Path(directory) / registered_name
     by_epoch = {
@@ -142,16 +143,16 @@ def find_checkpoint(directory: str | os.PathLike, registered_name: str, epoch: i
     others = sorted(file.parent.name for file in Path(directory).glob("*/model*.pth.tar*"))
     misnamed = sorted(file.name for file in folder.glob("model*") if file.is_file() and file != best)
     if by_epoch:
-        found = f"Epochs that are there: {', '.join(map(str, sorted(by_epoch)))}."
+        found = f"Available epochs: {', '.join(map(str, sorted(by_epoch)))}."
     elif best.exists():
-        found = "It holds the best model alone: leave --load-epoch out."
+        found = "The folder contains only the best model: omit --load-epoch."
     elif misnamed:
         found = (
-            f"It holds {', '.join(misnamed)}, which are no names of checkpoints: those are model-best.pth.tar and "
-            "model.pth.tar-<epoch>, with the epoch in digits. Rename it."
+            f"The folder contains {', '.join(misnamed)}, but checkpoints must be called model-best.pth.tar or "
+            "model.pth.tar-<epoch>, with the epoch in digits. Rename the file."
         )
     elif others:
-        found = f"The folder holds models of another method, in {', '.join(dict.fromkeys(others))}."
+        found = f"The folder contains models of another method, in {', '.join(dict.fromkeys(others))}."
     else:
-        found = "--model-dir names the output folder of a training run, --load-epoch an epoch that it saved."
+        found = "--model-dir must be the output folder of a training run, --load-epoch an epoch that it saved."
     raise FileNotFoundError(f"No checkpoint at {wanted}. {found}")

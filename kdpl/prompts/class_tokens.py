@@ -1,4 +1,4 @@
-"""The words of every class's prompt and the place of the learned vectors among them."""
+"""The tokens of every class's prompt, and the position of the learned vectors among them."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,16 +10,16 @@ from ..clip.text_features import tokens_of
 from ..clip.towers import TextTower
 
 POSITIONS = ("end", "middle", "front")
-MOST_BUCKETS = 6  # of lengths, for subsets of the classes
-CLASSES_PER_BUCKET = 64  # at least, on average over all classes: a smaller group is not worth its kernel launches
+MOST_BUCKETS = 6  # length buckets for subsets of the classes
+CLASSES_PER_BUCKET = 64  # minimum, on average over all classes: smaller groups are not worth their kernel launches
 
 
 class ClassTokens(nn.Module):
     """Token ids of all classes' prompts, cut to the longest.
 
-    A prompt is words, the class name with spaces for underscores, then a full stop. Learned vectors take the place of
-    the first ``n_ctx`` tokens after the start tokens. With ``position`` "middle" the name stands between the two halves
-    of the context, with "front" before it; the feature is read where the ordinary prompt ends in all three cases.
+    A prompt consists of words, the class name (with spaces for underscores) and a full stop. Learned vectors replace
+    the first ``n_ctx`` tokens after the start tokens. With ``position`` "middle", the name goes between the two halves
+    of the context; with "front", before it. In all cases the feature is read where the ordinary prompt ends.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ClassTokens(nn.Module):
         self.position = position
         n_tokens = tower.n_tokens(tokens)
         lengths = sorted(n_tokens.tolist(), reverse=True)
-        self.by_length = ranges_of_like_length(lengths)  # of all classes, as the text encoder takes them
+        self.by_length = ranges_of_like_length(lengths)  # all classes, in the text encoder's format
         most_buckets = min(MOST_BUCKETS, 1 + len(lengths) // CLASSES_PER_BUCKET)
         self.bucket_lengths = length_buckets(lengths, tower.n_start + n_ctx, most_buckets)
         shorter = torch.tensor(self.bucket_lengths[1:], dtype=n_tokens.dtype)
@@ -49,7 +49,7 @@ class ClassTokens(nn.Module):
         self.register_buffer("tokens", tokens, persistent=False)  # (n_cls, length)
         self.register_buffer("ends", ends, persistent=False)  # (n_cls,)
         if position != "end" and names:
-            # A name is tokenised after the words: some tokenizers treat the beginning of a text specially.
+            # Names are tokenised after the words, because some tokenizers treat the beginning of a text differently.
             before = tower.end_of_text(tower.tokenize([words]))
             name_lengths = tower.end_of_text(tower.tokenize([f"{words} {name}" for name in names])) - before
             length = tokens.shape[1] - tower.n_start
@@ -60,15 +60,15 @@ class ClassTokens(nn.Module):
         return len(self.tokens)
 
     def count_by_bucket(self, class_indices: Tensor) -> Tensor:
-        """How many of the classes (k,) each bucket of lengths has: (n_buckets,), on their device."""
+        """Number of the classes (k,) in each length bucket, (n_buckets,), on the same device."""
         buckets = torch.arange(len(self.bucket_lengths), device=class_indices.device)
-        return (self.bucket[class_indices, None] == buckets).sum(dim=0)  # torch.bincount would wait for a GPU
+        return (self.bucket[class_indices, None] == buckets).sum(dim=0)  # torch.bincount would synchronise with the GPU
 
     def subset_by_length(self, class_counts: Tensor) -> list[tuple[int, int]]:
-        """A subset of the classes as the text encoder takes it, each padded to its own bucket.
+        """A subset of the classes in the text encoder's format, each class padded to its bucket.
 
         Args:
-            class_counts: what :meth:`count_by_bucket` gave, or anything with its ``tolist``; the host waits for a GPU.
+            class_counts: from :meth:`count_by_bucket`, or an object with ``tolist``; reading it waits for a GPU.
         """
         counted = zip(self.bucket_lengths, class_counts.tolist(), strict=True)
         return [(length, n_classes) for length, n_classes in counted if n_classes]
@@ -83,12 +83,13 @@ class ClassTokens(nn.Module):
         """Embedded prompts for the text encoder.
 
         Args:
-            ctx: (groups, n_ctx, width); (n_cls, n_ctx, width) if class-specific; None for prompts of words alone.
+            ctx: (groups, n_ctx, width), or (n_cls, n_ctx, width) if class-specific; None for prompts without learned
+                vectors.
             embed: token ids -> embeddings.
             class_indices: (k,), a subset; all classes by default.
 
         Returns:
-            prefix (groups, n_prefix, width), suffix (k, n_suffix, width), ends (k,) as the encoder takes them.
+            prefix (groups, n_prefix, width), suffix (k, n_suffix, width) and ends (k,), for the text encoder.
         """
         tokens, ends = self.tokens, self.ends
         if class_indices is not None:
@@ -109,7 +110,7 @@ class ClassTokens(nn.Module):
 
 
 def _order(position: str, n_ctx: int, name_length: int, length: int) -> Tensor:
-    """Where to take each token after the start from, given context + name + rest, (length,)."""
+    """Indices (length,) that reorder context + name + rest for this position of the name."""
     before = n_ctx // 2 if position == "middle" else 0
     ctx, name = list(range(n_ctx)), list(range(n_ctx, n_ctx + name_length))
     return torch.tensor(ctx[:before] + name + ctx[before:] + list(range(n_ctx + name_length, length)))

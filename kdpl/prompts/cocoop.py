@@ -22,10 +22,10 @@ class CoCoOpPromptLearner(PromptLearner):
     def __init__(self, clip: LoadedCLIP, n_ctx: int = 4, ctx_init: str = "a photo of a", seed: int = 1):
         """
         Args:
-            n_ctx: number of vectors, each in place of a token; overruled by the number of tokens of ``ctx_init``, or on
-                OpenAI's CLIPs of its words.
-            ctx_init: words to start from, such as "a photo of a"; empty starts from normal(0, 0.02).
-            seed: of the initial values.
+            n_ctx: number of vectors if ``ctx_init`` is empty; otherwise one per token of ``ctx_init`` (per word on
+                OpenAI's CLIPs).
+            ctx_init: words to initialise from, such as "a photo of a"; empty: normal(0, 0.02).
+            seed: for the initial values.
         """
         super().__init__()
         generator = initial_values(seed)

@@ -27,15 +27,15 @@ class CoOpPromptLearner(PromptLearner):
     ):
         """
         Args:
-            n_ctx: number of vectors, each in place of a token; overruled by the number of tokens of ``ctx_init``, or on
-                OpenAI's CLIPs of its words.
-            ctx_init: words to start from, such as "a photo of a"; empty starts from normal(0, 0.02).
-            n_cls: number of classes for class-specific contexts, which ``ctx_init`` overrules; None for shared ones.
-            class_token_position: "end", "middle" or "front".
-            seed: of the initial values.
+            n_ctx: number of vectors if ``ctx_init`` is empty; otherwise one per token of ``ctx_init`` (per word on
+                OpenAI's CLIPs).
+            ctx_init: words to initialise from, such as "a photo of a"; empty: normal(0, 0.02).
+            n_cls: number of classes, for class-specific contexts (only if ``ctx_init`` is empty); None: a shared one.
+            class_token_position: position of the class name: "end", "middle" or "front".
+            seed: for the initial values.
 
         Raises:
-            ValueError: if the position is none of the three.
+            ValueError: if the position is unknown.
         """
         super().__init__()
         if class_token_position not in POSITIONS:

@@ -1,4 +1,4 @@
-"""Reading files written by ``torch.save`` without executing anything in them, and writing them atomically."""
+"""Reading ``torch.save`` files without executing code in them, and writing them atomically."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from ..atomic_files import atomic_path
 from ..guard import at_safe_places
 from ..outside import MOST_DEPTH, check_tensors_file
 
-# What damaged bytes make torch.load do: a pickle is a program, and these run whatever program they have become.
+# Everything torch.load may raise for damaged bytes: a pickle is a program, and damage turns it into another program.
 DAMAGED = (
     pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError,
     AssertionError, ArithmeticError, MemoryError, struct.error,
@@ -21,8 +21,8 @@ DAMAGED = (
 
 
 def save_atomically(path: str | os.PathLike, content: dict) -> None:
-    """``torch.save`` that leaves the old file or the new one, never half of it; the same bytes for the same content."""
-    data = io.BytesIO()  # torch's writer aborts the process if a file ends it: a full disk, or Ctrl-C while it writes
+    """``torch.save`` that leaves either the old or the new file complete; the same content gives the same bytes."""
+    data = io.BytesIO()  # writing to a file, torch aborts the process on a full disk or Ctrl-C
     with at_safe_places():
         torch.save(content, data)
         with atomic_path(path) as temporary:
@@ -30,19 +30,19 @@ def save_atomically(path: str | os.PathLike, content: dict) -> None:
 
 
 def read_checkpoint(path: str | os.PathLike, what: str = "checkpoint") -> dict[str, Any]:
-    """Tensors and plain values of a file written by ``torch.save``; nothing in it is executed.
+    """Tensors and plain values of a ``torch.save`` file; no code in it is executed.
 
-    Published checkpoints hold optimizer and scheduler objects beside the tensors; these become inert placeholders.
+    Published checkpoints also contain optimizer and scheduler objects, which become inert placeholders.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if the file cannot be read as a checkpoint.
     """
     check_tensors_file(path, what)
     with open(path, "rb") as file:
         try:
             if _is_program(file):
-                raise ValueError("it is a TorchScript program, which would run when it is loaded")
+                raise ValueError("it is a TorchScript program, which would run when loaded")
             content = torch.load(file, map_location="cpu", pickle_module=_InertPickle, weights_only=False)
             _check_plain(content, 0)
         except DAMAGED as error:
@@ -55,8 +55,8 @@ def read_checkpoint(path: str | os.PathLike, what: str = "checkpoint") -> dict[s
 
 
 def _is_program(file: BinaryIO) -> bool:
-    """Whether ``torch.load`` would run the file as TorchScript; asked of torch's own reader, so that both agree."""
-    if file.read(4) != b"PK\x03\x04":  # no archive: torch takes it for a pickle
+    """Whether ``torch.load`` would run the file as TorchScript, according to torch's own reader."""
+    if file.read(4) != b"PK\x03\x04":  # not an archive: torch treats it as a pickle
         file.seek(0)
         return False
     file.seek(0)
@@ -66,7 +66,7 @@ def _is_program(file: BinaryIO) -> bool:
 
 
 class _Inert:
-    """Stands for any object that is not a tensor or a plain value; takes whatever is done to it and does nothing."""
+    """Placeholder for objects other than tensors and plain values, on which all operations do nothing."""
 
     def __init__(self, *args, **kwargs): ...
 
@@ -83,11 +83,11 @@ class _Inert:
 
 
 def _check_plain(value: Any, depth: int) -> None:
-    """Refuse numbers that nobody wrote, and nesting without end."""
+    """Refuse absurdly large numbers and deep nesting, which come from damaged bytes."""
     if depth > MOST_DEPTH:
         raise ValueError("it is nested too deeply")
     if isinstance(value, int) and abs(value) >= 2**63:
-        raise ValueError("it has a number of more than 64 bits")
+        raise ValueError("it contains a number of more than 64 bits")
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     for item in value if isinstance(value, list | tuple | set) else ():
@@ -95,24 +95,24 @@ def _check_plain(value: Any, depth: int) -> None:
 
 
 def _rebuild_tensor(storage: Any, offset: int, size: tuple, stride: tuple, *rest: Any) -> torch.Tensor:
-    """A tensor with a place of its own in the storage for each number, so that a small file stays small."""
+    """Rebuild a tensor, but refuse overlapping elements, with which a small file could describe a huge tensor."""
     tensor = torch._utils._rebuild_tensor_v2(storage, offset, size, stride, *rest)
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ValueError(f"it has a tensor of shape {tuple(tensor.shape)} with fewer numbers than that")
+        raise ValueError(f"it contains a tensor of shape {tuple(tensor.shape)} with too few numbers")
     return tensor
 
 
 class _InertPickle:
-    """What ``torch.load`` needs of a pickle module; the only door to code, ``find_class``, opens to tensors alone."""
+    """A pickle module for ``torch.load``; ``find_class``, the only way to reach code, gives access to tensors only."""
 
-    class Unpickler(pickle._Unpickler):  # in Python: that in C allocates many gigabytes if a damaged byte says so
+    class Unpickler(pickle._Unpickler):  # in Python, because damaged bytes can make the C version allocate gigabytes
         dispatch = dict(pickle._Unpickler.dispatch)
 
         def load_build(self) -> None:
-            """Give an object its attributes: to one of a class or a function that would change it for everybody."""
+            """Set an object's attributes, but never those of a class or function, which the whole process shares."""
             state, target = self.stack.pop(), self.stack[-1]
             if isinstance(target, OrderedDict) and isinstance(state, dict):
-                vars(target).update(state)  # of a state dict
+                vars(target).update(state)  # metadata of a state dict
             elif not isinstance(target, _Inert):
                 raise pickle.UnpicklingError(f"it sets attributes of a {type(target).__name__}")
 

@@ -1,4 +1,4 @@
-"""What learned tensors start from; each draw comes from a generator of the learner's own."""
+"""Initial values of learned tensors, drawn from a separate generator for each learner."""
 
 import torch
 from torch import nn
@@ -9,25 +9,28 @@ from ..random_streams import stream_seed
 
 
 def initial_values(seed: int) -> torch.Generator:
-    """The generator that a prompt learner draws its initial values from."""
+    """The generator for a prompt learner's initial values."""
     return torch.Generator().manual_seed(stream_seed("initial prompts", seed))
 
 
 def initial_context(
     clip: LoadedCLIP, n_ctx: int, ctx_init: str, generator: torch.Generator
 ) -> tuple[nn.Parameter, str]:
-    """Context vectors (n_ctx, text width) to start from, and the words that they stand in for.
+    """Initial context vectors (n_ctx, text width), and the words that they replace.
 
-    With ``ctx_init`` they are its first ``n_ctx`` token embeddings, else normal(0, 0.02) in place of "X X ...".
+    With ``ctx_init`` they are the embeddings of its first ``n_ctx`` tokens; otherwise they are drawn from
+    normal(0, 0.02) and replace "X X ...".
 
     Raises:
-        ValueError: if the CLIP takes no text prompts, or its tokenizer needs more than one token for each X.
+        ValueError: if the CLIP takes no text prompts, or its tokenizer does not give one token per X.
     """
     tower = text_tower(clip)
     if not ctx_init:
         words = " ".join(["X"] * n_ctx)
         if tower.n_words(words) != n_ctx:
-            raise ValueError(f"The tokenizer of {clip.name} splits {words!r} otherwise than at spaces: set CTX_INIT.")
+            raise ValueError(
+                f"The tokenizer of {clip.name} does not give one token per word for {words!r}: set CTX_INIT."
+            )
         return random_prompts(n_ctx, tower.width, generator), words
     start = tower.n_start
     tokens = tower.tokenize([ctx_init])[0, start : start + n_ctx].to(tower.positions.device)
@@ -35,23 +38,23 @@ def initial_context(
 
 
 def context_length(clip: LoadedCLIP, ctx_init: str, n_ctx: int) -> int:
-    """The number of context vectors: as many as ``ctx_init`` has tokens (on OpenAI's CLIPs words), else ``n_ctx``."""
+    """Number of context vectors: the tokens of ``ctx_init`` (on OpenAI's CLIPs, its words), or ``n_ctx`` if empty."""
     return text_tower(clip).n_words(ctx_init) if ctx_init else n_ctx
 
 
 def text_tower(clip: LoadedCLIP) -> TextTower:
-    """The text tower that prompts enter.
+    """The text tower, described for prompts.
 
     Raises:
-        ValueError: if it does not take them.
+        ValueError: if it takes no prompts.
     """
     if clip.towers.text is None:
-        raise ValueError(f"{clip.name} takes no prompts; it can be a teacher. Choose a CLIP such as ViT-B/32.")
+        raise ValueError(f"{clip.name} takes no prompts, so it can only be a teacher. Choose a CLIP such as ViT-B/32.")
     return clip.towers.text
 
 
 def words_of(ctx_init: str) -> list[str]:
-    """The words of a context; an underscore counts as a space."""
+    """The words of a context; underscores count as spaces."""
     return ctx_init.replace("_", " ").split(" ") if ctx_init else []
 
 
@@ -66,7 +69,7 @@ def prompt_list(n_deep: int, n: int, width: int, generator: torch.Generator) -> 
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-    """A linear layer with torch's usual initial values, uniform within 1 / sqrt(n_in)."""
+    """A linear layer with torch's default initialisation, uniform within 1 / sqrt(n_in)."""
     layer, bound = nn.utils.skip_init(nn.Linear, n_in, n_out), n_in**-0.5
     with torch.no_grad():
         for parameter in layer.parameters():

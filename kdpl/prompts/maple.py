@@ -1,4 +1,4 @@
-"""MaPLe: prompts in both towers, the visual ones projected from the text's (Khattak et al., CVPR 2023)."""
+"""MaPLe: prompts in both towers, the visual ones projected from the textual ones (Khattak et al., CVPR 2023)."""
 
 import copy
 import re
@@ -26,10 +26,10 @@ class MaPLePromptLearner(PromptLearner):
     def __init__(self, clip: LoadedCLIP, n_ctx: int = 2, ctx_init: str = "a photo of a", depth: int = 9, seed: int = 1):
         """
         Args:
-            n_ctx: vectors per block; the first block's start from the first ``n_ctx`` words of ``ctx_init`` if
-                n_ctx <= 4.
-            depth: blocks with prompts of their own.
-            seed: of the initial values.
+            n_ctx: vectors per block; those of the first block are initialised from the first ``n_ctx`` words of
+                ``ctx_init`` if n_ctx <= 4.
+            depth: number of blocks with their own prompts.
+            seed: for the initial values.
 
         Raises:
             ValueError: if the image tower is a ResNet, or the depth is below 1.
@@ -57,11 +57,11 @@ class MaPLePromptLearner(PromptLearner):
         )
 
     def is_beyond_towers(self, official_name: str) -> bool:
-        """Published files have prompts for as many blocks as the configuration said, however many there were."""
+        """Published files have prompts for as many blocks as configured, even if the towers have fewer."""
         match = re.match(r"prompt_learner\.compound_prompt\w+\.(\d+)", official_name)
         return bool(match) and int(match[1]) + 1 >= self.n_blocks
 
 
 def short_context_init(ctx_init: str, n_ctx: int) -> str:
-    """The words to start from; the deep methods use them for up to four vectors only."""
+    """The words to initialise from, which deep methods use only for up to four vectors."""
     return " ".join(words_of(ctx_init)) if n_ctx <= 4 else ""

@@ -1,7 +1,7 @@
-"""Files of learned prompts that say what they belong to.
+"""Self-describing files of learned prompts.
 
-``prompts.safetensors`` holds the learned tensors and, as metadata, one JSON string: the description. Checkpoints
-(``model.pth.tar-N``) carry the same description.
+``prompts.safetensors`` contains the learned tensors and, as metadata, a description in JSON. Checkpoints
+(``model.pth.tar-N``) contain the same description.
 """
 
 import json
@@ -23,18 +23,18 @@ from .prompt_learner import PromptLearner
 
 FILE_NAME = "prompts.safetensors"
 FORMAT = "kdpl-prompts-2"
-KEY = "kdpl"  # of the description in a safetensors file's metadata
+KEY = "kdpl"  # metadata key of the description in a safetensors file
 
 
 def describe_prompts(
     method: str, settings: Mapping[str, Any], learner: PromptLearner, clip: LoadedCLIP, **training: Any
 ) -> Description:
-    """What a file says about its prompts, as plain values.
+    """The description of prompts, as plain values.
 
     Args:
-        settings: all of the method's.
+        settings: complete settings of the method.
         clip: the student.
-        training: what else is known: teacher, template, classnames, dataset, shots, seed, epoch, accuracies.
+        training: other facts: teacher, template, classnames, dataset, shots, seed, epoch, accuracies.
     """
     text, vision = clip.towers.text, clip.towers.vision
     student = {
@@ -54,7 +54,8 @@ def describe_prompts(
         **_words_and_places(learner),
         "student": student,
         **training,
-        "versions": {name: version for name, version in versions().items() if name != "system"},  # files get shared
+        # Without the system, which is private, because files get shared.
+        "versions": {name: version for name, version in versions().items() if name != "system"},
     }
 
 
@@ -66,16 +67,16 @@ def save_prompt_file(path: str | os.PathLike, learner: PromptLearner, descriptio
 
 
 def is_safetensors(path: str | os.PathLike) -> bool:
-    """Whether a file is in the format of safetensors, going by its first bytes."""
+    """Whether a file has the safetensors format, judging by its first bytes."""
     with open(path, "rb") as file:
-        return file.read(9)[8:] == b"{"  # eight bytes of length, then a header in JSON
+        return file.read(9)[8:] == b"{"  # eight bytes of length, then a JSON header
 
 
 def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Description | None, bool]:
-    """Tensors of a prompt file or checkpoint, its description if it has one, and whether tensors have our names.
+    """Tensors of a prompt file or checkpoint, its description (or None), and whether its tensors have our names.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if it is neither, or is damaged.
     """
     check_file(path, "prompt file")
@@ -91,31 +92,31 @@ def read_prompt_file(path: str | os.PathLike) -> tuple[dict[str, Tensor], Descri
 
 
 def load_prompts(path: str | os.PathLike, method: str, learner: PromptLearner, clip: LoadedCLIP) -> Description | None:
-    """Fill a prompt learner from a prompt file, a checkpoint of ours, or a published one.
+    """Load a prompt file, or one of our checkpoints or a published one, into a prompt learner.
 
     Args:
-        method: whose prompts the learner takes.
-        clip: the student that they will be used with.
+        method: the learner's method.
+        clip: the student.
 
     Returns:
-        The description; None if the file has none, and a printed line says what could not be checked.
+        The description; None if the file has none, in which case a printed line says what could not be checked.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is none of these, its prompts are of another method, student, words, lengths or depths,
-            or hold anything but finite real numbers. Both sides are named.
+        FileNotFoundError: if the file does not exist.
+        ValueError: if the file is none of these, its method, student, words, lengths or depths differ (naming both
+            sides), or its values are not finite real numbers.
     """
     state, description, ours = read_prompt_file(path)
     if description and description["method"] != method:
         raise ValueError(
-            f"{path} holds prompts of {description['method']}, and the trainer learns those of {method}. "
-            f"Use a trainer of {description['method']}, or name another --model-dir."
+            f"{path} contains {description['method']} prompts, but the trainer is for {method}. "
+            f"Use a {description['method']} trainer, or choose another --model-dir."
         )
     if description and "student" in description:
         _check_description(path, description, learner, clip)
     else:
         description = None
-        print(f"{path} does not say which student, words and settings its prompts belong to: not checked.")
+        print(f"{path} does not record the student, words and settings of its prompts, so they could not be checked.")
     fill_learner(path, method, learner, state, ours)
     return description
 
@@ -131,7 +132,7 @@ def _words_and_places(learner: PromptLearner) -> dict[str, Any]:
 def _check_description(
     path: str | os.PathLike, description: Description, learner: PromptLearner, clip: LoadedCLIP
 ) -> None:
-    """Compare what the file says with what it is loaded into; lengths and depths show in the tensors' shapes."""
+    """Compare a file's student and words with the current ones; tensor shapes reveal lengths and depths."""
     theirs, ours = description["student"], clip.fingerprint
     differences = []
     if theirs["fingerprint"] != ours:
@@ -145,6 +146,6 @@ def _check_description(
     if differences:
         raise ValueError(
             f"{path} does not belong to this student with these settings:\n  " + "\n  ".join(differences) + "\n"
-            "Prompts work only with the weights, words and settings that they were learned with: use those of the "
-            "file, or name another file."
+            "Prompts work only with the weights, words and settings that they were learned with. Use those of the "
+            "file, or choose another file."
         )

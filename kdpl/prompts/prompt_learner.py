@@ -1,4 +1,4 @@
-"""What every prompt learner is: the owner of all learned tensors, which it hands out as one Prompts record."""
+"""The base class of prompt learners, which own all learned tensors, and the Prompts record that they return."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .class_tokens import ClassTokens
 
 @dataclass(frozen=True)
 class Prompts:
-    """Everything learned that enters the two towers; what a method does not learn is empty.
+    """All learned prompts for the two towers; those that a method does not learn are empty.
 
     >>> import kdpl
     >>> prompts = kdpl.VPTPromptLearner(kdpl.load_clip("demo:student"), n_vis=8)()
@@ -35,10 +35,10 @@ class PromptLearner(nn.Module):
     (['ctx'], torch.Size([1, 4, 64]))
 
     Attributes:
-        words: the words before the class name; the first ``n_ctx`` of them give way to learned vectors.
-        class_specific: whether each class has a context of its own.
-        learns_text, learns_visual: whether prompts enter the text tower, the image tower.
-        official_names: our tensor names -> those of the published checkpoints, where they differ.
+        words: the words before the class name, of which learned vectors replace the first ``n_ctx``.
+        class_specific: whether each class has its own context.
+        learns_text, learns_visual: whether prompts enter the text tower, and the image tower.
+        official_names: our tensor names -> those of published checkpoints, where they differ.
     """
 
     words: str
@@ -50,7 +50,7 @@ class PromptLearner(nn.Module):
     official_names: dict[str, str] = {}
 
     def class_tokens(self, classnames: Sequence[str], tower: TextTower) -> ClassTokens:
-        """The prompts' words for these classes."""
+        """The tokens of the prompts for these classes."""
         return ClassTokens(classnames, self.words, self.n_ctx, tower, self.class_token_position)
 
     def forward(self) -> Prompts:
@@ -58,11 +58,11 @@ class PromptLearner(nn.Module):
         raise NotImplementedError
 
     def for_images(self, prompts: Prompts, image_features: Tensor) -> Prompts:
-        """The prompts for these images, (batch, embed_dim) normalised features; the same unless a method says so."""
+        """The prompts for images with these normalised features, (batch, embed_dim); by default unchanged."""
         return prompts
 
     def is_beyond_towers(self, official_name: str) -> bool:
-        """Whether a tensor of a published file is for a block that this CLIP does not have; nothing depends on it."""
+        """Whether a tensor of a published file belongs to a block that this CLIP does not have, so it has no effect."""
         return False
 
     @property
@@ -71,27 +71,27 @@ class PromptLearner(nn.Module):
 
 
 def deep_blocks(depth: int, n_blocks: int) -> int:
-    """How many blocks after the first get prompts of their own; a depth beyond the tower means all blocks.
+    """Number of blocks after the first with their own prompts; a depth beyond the tower means all blocks.
 
     Raises:
-        ValueError: if the depth is below 1: the first block always gets prompts.
+        ValueError: if the depth is below 1, since the first block always has prompts.
     """
     if depth < 1:
         raise ValueError(
-            f"A prompt depth is {depth}; it counts blocks, the first of which always gets prompts: 1 or more."
+            f"A prompt depth is {depth}; it must be at least 1, because the first block always has prompts."
         )
     return min(depth, n_blocks) - 1
 
 
 def vision_tower(clip: LoadedCLIP) -> VisionTower:
-    """The ViT that visual prompts enter.
+    """The ViT image tower.
 
     Raises:
-        ValueError: if the image tower does not take them, such as a ResNet.
+        ValueError: if the image tower takes no visual prompts, such as a ResNet.
     """
     if clip.towers.vision is None:
         raise ValueError(
-            f"Visual prompts need a ViT of OpenAI or open_clip, and {clip.name} is none; a tower of timm and a ResNet "
-            "work with CoOp, CoCoOp and KgCoOp."
+            f"Visual prompts need a ViT of OpenAI or open_clip, which {clip.name} does not have. ResNet and timm "
+            "towers work with CoOp, CoCoOp and KgCoOp."
         )
     return clip.towers.vision

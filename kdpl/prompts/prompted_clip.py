@@ -1,4 +1,4 @@
-"""The student: a frozen CLIP and a prompt learner."""
+"""The student: a frozen CLIP with a prompt learner."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ class StudentOutput(NamedTuple):
 
 
 class PromptedCLIP(nn.Module):
-    """A CLIP whose towers take the prompts of a prompt learner; nothing but these is trained.
+    """A frozen CLIP whose towers take the prompts of a prompt learner; only the prompts are trained.
 
     >>> import kdpl
     >>> clip = kdpl.load_clip("demo:student")
@@ -48,13 +48,13 @@ class PromptedCLIP(nn.Module):
     ):
         """
         Args:
-            clip: used on this device in this precision, not changed.
+            clip: copied to the device and precision if necessary, never modified.
             prompt_learner: moved to the device; its tensors stay in float32.
-            classnames: the classes to tell apart; :meth:`set_classnames` changes them.
+            classnames: the classes; :meth:`set_classnames` changes them.
             max_tokens: see :class:`TextEncoder`.
 
         Raises:
-            ValueError: if there is no such device or precision, or the CLIP takes no text prompts.
+            ValueError: if the device or precision does not exist, or the CLIP takes no text prompts.
         """
         super().__init__()
         self.device = resolve_device(device)
@@ -68,23 +68,23 @@ class PromptedCLIP(nn.Module):
         self.set_classnames(classnames)
 
     def set_classnames(self, classnames: Sequence[str]) -> None:
-        """Tell these classes apart from now on.
+        """Change the classes.
 
         Raises:
-            ValueError: if contexts are class-specific and the number of classes differs from theirs.
+            ValueError: if contexts are class-specific and the number of classes differs.
         """
         learner = self.prompt_learner
         if learner.class_specific and len(learner.ctx) != len(classnames):
             raise ValueError(
-                f"The prompts are specific to {len(learner.ctx)} classes (CSC) and cannot name "
-                f"{len(classnames)} others. Learn a shared context (CSC False) to use it on other classes."
+                f"The prompts are specific to {len(learner.ctx)} classes (CSC), so they cannot be used for "
+                f"{len(classnames)} classes. Learn a shared context (CSC False) to use it for other classes."
             )
         self.classnames = list(classnames)
         self.class_tokens = learner.class_tokens(classnames, self.clip.towers.text).to(self.device)
         self._text_features = None
 
     def forward(self, image: Tensor, class_indices: Tensor | None = None) -> Tensor:
-        """(batch, 3, size, size) -> logits (batch, n_cls), or (batch, k) of a subset ``class_indices``."""
+        """(batch, 3, size, size) -> logits (batch, n_cls), or (batch, k) for a subset ``class_indices``."""
         return self.encode(image, class_indices).logits
 
     def encode(
@@ -94,12 +94,12 @@ class PromptedCLIP(nn.Module):
         frozen_features: Tensor | None = None,
         class_counts: Tensor | None = None,
     ) -> StudentOutput:
-        """Logits and the features that they come from.
+        """Logits, with the image and text features.
 
         Args:
-            class_counts: of ``class_indices``, see :meth:`ClassTokens.count_by_bucket`, if they are known.
-            frozen_features: :meth:`frozen_image_features` of the images, if they are known; where no prompts enter the
-                image tower they are used as they are, and ``image`` is not read.
+            class_counts: counts for ``class_indices`` from :meth:`ClassTokens.count_by_bucket`, if known.
+            frozen_features: :meth:`frozen_image_features` of the images, if known. Methods without visual prompts use
+                them instead of reading ``image``.
         """
         prompts = self.prompt_learner()
         if frozen_features is None or self.prompt_learner.learns_visual:
@@ -115,7 +115,7 @@ class PromptedCLIP(nn.Module):
         class_indices: Tensor | None = None,
         class_counts: Tensor | None = None,
     ) -> StudentOutput:
-        """The second half of :meth:`encode`: image features with the prompts, (batch, embed_dim), against the texts."""
+        """The second half of :meth:`encode`: compare prompted image features (batch, embed_dim) with the texts."""
         text_features = self.known_text_features(class_indices)
         if text_features is None:
             text_features = normalise(
@@ -128,7 +128,7 @@ class PromptedCLIP(nn.Module):
         return StudentOutput(self.logit_scale * cosines, image_features, text_features)
 
     def image_features(self, image: Tensor, prompts: Prompts | None = None) -> Tensor:
-        """Features with the prompts: (batch, 3, size, size) -> (batch, embed_dim), normalised."""
+        """Prompted features: (batch, 3, size, size) -> (batch, embed_dim), normalised."""
         prompts = prompts or self.prompt_learner()
         return normalise(self.image_encoder(image, prompts.visual, prompts.deep_visual))
 
@@ -141,23 +141,23 @@ class PromptedCLIP(nn.Module):
 
     @property
     def evaluation_tower(self) -> FrozenTower | None:
-        """The image tower, unless prompts enter it."""
+        """The image tower, or None if prompts enter it."""
         return None if self.prompt_learner.learns_visual else self.frozen_tower
 
     def logits(self, frozen_features: Tensor) -> Tensor:
-        """Features (batch, embed_dim) of the image tower without prompts -> logits (batch, n_cls)."""
+        """Features from the image tower without prompts (batch, embed_dim) -> logits (batch, n_cls)."""
         return self.encode(None, frozen_features=frozen_features).logits
 
     @torch.no_grad()
     def frozen_image_features(self, image: Tensor) -> Tensor:
-        """Features of the CLIP without prompts: (batch, 3, size, size) -> (batch, embed_dim), normalised."""
+        """Features without prompts: (batch, 3, size, size) -> (batch, embed_dim), normalised."""
         with self.precision.autocast():
             return normalise(self.image_encoder(image))
 
     def encode_text(
         self, prompts: Prompts, class_indices: Tensor | None = None, class_counts: Tensor | None = None
     ) -> Tensor:
-        """Text features (groups, k, embed_dim) of these prompts, not normalised."""
+        """Text features of these prompts, (groups, k, embed_dim), not normalised."""
         words, by_length = self.class_tokens, self.class_tokens.by_length
         if class_indices is not None:
             class_counts = words.count_by_bucket(class_indices) if class_counts is None else class_counts
@@ -168,7 +168,7 @@ class PromptedCLIP(nn.Module):
         return self.text_encoder(*assembled, prompts.deep_text, by_length)
 
     def known_text_features(self, class_indices: Tensor | None) -> Tensor | None:
-        """The features that need not be computed for this batch, if there are any."""
+        """Text features that are already known, if any."""
         if self._text_features is None and not self.prompt_learner.learns_text:
             self._text_features = self._compute_text_features()
         if self._text_features is None or class_indices is None:
@@ -181,7 +181,7 @@ class PromptedCLIP(nn.Module):
 
     @contextmanager
     def classes(self, classnames: Sequence[str]) -> Iterator[None]:
-        """Within the block other classes are told apart."""
+        """Use other classes within the block."""
         before, tokens_before = self.classnames, self.class_tokens
         if list(classnames) != before:
             self.set_classnames(classnames)
@@ -193,13 +193,13 @@ class PromptedCLIP(nn.Module):
 
     @contextmanager
     def fixed_prompts(self, text_features: Tensor | None = None) -> Iterator[Tensor | None]:
-        """Within the block the prompts do not change: text features are computed once, unless images shift them.
+        """Compute text features only once within the block, in which prompts must not change.
 
         Args:
-            text_features: what an earlier block with the same prompts and classes gave; it is not computed again.
+            text_features: from an earlier block with the same prompts and classes, to avoid recomputing them.
 
         Yields:
-            (1, n_cls, embed_dim), normalised; None where images shift the prompts.
+            (1, n_cls, embed_dim), normalised; None for prompts that depend on the image.
         """
         if not self.prompt_learner.depends_on_image:
             self._text_features = self._compute_text_features() if text_features is None else text_features

@@ -31,8 +31,8 @@ class PromptSRCPromptLearner(PromptLearner):
         """
         Args:
             n_ctx, n_vis: text and visual vectors per block; ``ctx_init`` is used only if n_ctx <= 4.
-            depth_text, depth_vision: blocks with prompts of their own.
-            seed: of the initial values.
+            depth_text, depth_vision: number of blocks with their own prompts.
+            seed: for the initial values.
 
         Raises:
             ValueError: if the image tower is a ResNet, or a depth is below 1.

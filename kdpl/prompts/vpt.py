@@ -1,4 +1,4 @@
-"""VPT, deep: learned tokens in the image tower alone (Jia et al., ECCV 2022, arXiv:2203.12119)."""
+"""VPT (deep): learned tokens in the image tower only (Jia et al., ECCV 2022, arXiv:2203.12119)."""
 
 from ..clip.loaded import LoadedCLIP
 from .initial import initial_values, prompt_list, random_prompts, words_of
@@ -23,9 +23,9 @@ class VPTPromptLearner(PromptLearner):
         """
         Args:
             n_vis: visual tokens per block.
-            depth: blocks with tokens of their own.
-            ctx_init: the fixed words before the class name.
-            seed: of the initial values.
+            depth: number of blocks with their own tokens.
+            ctx_init: fixed words before the class name.
+            seed: for the initial values.
 
         Raises:
             ValueError: if the image tower is a ResNet, or the depth is below 1.
@@ -45,5 +45,5 @@ class VPTPromptLearner(PromptLearner):
 
 
 def official_deep_names(ours: str, encoder: str, n_deep: int) -> dict[str, str]:
-    """Names under which the published VPT and PromptSRC code keeps the prompts of blocks 1 .. n_deep."""
+    """Names of the prompts of blocks 1 to n_deep in the published VPT and PromptSRC code."""
     return {f"{ours}.{i}": f"{encoder}.transformer.resblocks.{i + 1}.VPT_shallow" for i in range(n_deep)}

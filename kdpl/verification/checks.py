@@ -1,4 +1,4 @@
-"""Checks with a verdict each, and the report that a user can attach to a question."""
+"""Checks with a verdict, and the report that users can attach to an issue."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,16 +18,16 @@ FORMAT = 1
 
 @dataclass
 class Check:
-    """One question and its answer.
+    """The result of one check.
 
     Attributes:
         level: 0 to 3.
         name: what was checked.
         status: "pass", "fail", or "skipped".
-        message: in one sentence, what was found, or why nothing was; of a failure, what is probably wrong.
-        differences: numbers that were compared, by what they are about.
-        tolerance: how large the differences may be, by the same names.
-        facts: further plain values, such as hashes.
+        message: one sentence with the result, the reason for skipping, or the probable cause of a failure.
+        differences: measured differences, by name.
+        tolerance: the largest allowed differences, by the same names.
+        facts: other plain values, such as hashes.
     """
 
     level: int
@@ -44,8 +44,8 @@ class Report:
     """All checks of a verification.
 
     Attributes:
-        device: its name.
-        tell: is told each check when it is done.
+        device: name of the device.
+        tell: called with each check when it is done.
     """
 
     device: str
@@ -58,14 +58,14 @@ class Report:
 
     @contextmanager
     def guarded(self, level: int, name: str) -> Iterator[None]:
-        """Turn an error of a check into its failure: what is wrong with one says nothing about the next."""
+        """Turn an error within the block into a failed check, so that the remaining checks still run."""
         try:
             yield
-        except Exception as error:  # whatever can be wrong with an installation: finding it is what this is for
+        except Exception as error:  # anything can be wrong with an installation, and finding it is the purpose
             self.add(Check(level, name, FAIL, f"{type(error).__name__}: {error}"))
 
     def verdict(self, level: int | None = None) -> str:
-        """Of a level, or of all: "fail" if a check failed, "pass" if at least one passed, else "skipped"."""
+        """Verdict of a level, or of all: "fail" if a check failed, "pass" if at least one passed, else "skipped"."""
         found = {check.status for check in self.checks if level in (None, check.level)}
         return next((status for status in (FAIL, PASS) if status in found), SKIPPED)
 
@@ -74,7 +74,7 @@ class Report:
         return sorted({check.level for check in self.checks})
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``verification.json`` has them."""
+        """The content of ``verification.json``."""
         return {
             "format": FORMAT,
             "verdict": self.verdict(),
@@ -86,10 +86,10 @@ class Report:
         }
 
     def write(self, path: str | os.PathLike) -> None:
-        """Write the report, whole or not at all."""
+        """Write the report, atomically."""
         write_json_atomically(Path(path), self.as_dict())
 
 
 def line_of(check: Check) -> str:
-    """A check in one line of a terminal."""
+    """A check as one line for the console."""
     return f"{check.status.upper():<8}level {check.level}  {check.name}: {check.message}"

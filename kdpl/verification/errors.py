@@ -1,4 +1,4 @@
-"""How far numbers are from golden ones."""
+"""Differences from golden numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-# Relative to the largest value of an array; gradients relative to their norm.
+# Relative to the largest value of an array; for gradients, relative to their norm.
 TOLERANCE = {"logits": 2e-5, "features": 2e-5, "terms": 2e-5, "lr": 2e-5, "weights": 2e-5, "grad": 2e-4, "params": 1e-5}
-# Under bfloat16 matrix products have 8 significant bits. On a CPU the six cases differ by at most 2.7e-2 in logits,
-# 6e-3 in features and terms, 5e-2 in gradients and 6e-3 in prompts; learning rates stay exact.
+# In bfloat16, matrix products have 8 significant bits. On a CPU, the six cases differ by at most 2.7e-2 in logits,
+# 6e-3 in features and terms, 5e-2 in gradients and 6e-3 in prompts; learning rates are exact.
 HALF_TOLERANCE = {
     "logits": 6e-2, "features": 2e-2, "terms": 2e-2, "lr": 2e-5, "weights": 2e-5, "grad": 1e-1, "params": 1.5e-2,
 }  # fmt: skip
 
 
 class Errors:
-    """The worst relative error of each kind of number, what else is wrong, and what was not compared."""
+    """The largest relative error of each kind of number, other faults, and quantities that were not compared."""
 
     def __init__(self, tolerance: Mapping[str, float] = TOLERANCE):
         self.tolerance = tolerance
@@ -25,7 +25,7 @@ class Errors:
         self.not_compared: list[str] = []
 
     def compare(self, kind: str, what: str, ours: Any, golden: Any, scale: float | None = None) -> None:
-        """Note the largest difference of two arrays in units of ``scale``, by default the largest golden value."""
+        """Record the largest difference of two arrays, relative to ``scale`` (default: the largest golden value)."""
         ours, golden = (_array(x) for x in (ours, golden))
         if ours.shape != golden.shape:
             self.faults.append(f"{what}: shape {ours.shape} instead of {golden.shape}")
@@ -38,11 +38,11 @@ class Errors:
     def compare_described(
         self, kind: str, what: str, ours: Tensor, golden: dict, scale: float | None = None, norm: float | None = None
     ) -> None:
-        """Compare an array with a description of it: shape, norm, mean, values or samples.
+        """Compare an array with a golden description: shape, norm, mean, and values or samples.
 
         Args:
-            scale: unit of the values' errors, by default the largest of ours.
-            norm: unit of the norm's error, by default the golden norm.
+            scale: what errors of values are relative to, by default our largest value.
+            norm: what the error of the norm is relative to, by default the golden norm.
         """
         flat = _array(ours).reshape(-1)
         if list(ours.shape) != golden["shape"]:

@@ -1,7 +1,7 @@
-"""One golden case: prompts are loaded, evaluated and trained for three steps, and every number is compared.
+"""One golden case: load prompts, evaluate them, train them for three steps, and compare every number.
 
-:class:`Subject` is what is compared. ``golden_subject.py`` builds one from the library alone, ``tests/parity`` around a
-Dassl trainer.
+The implementation being tested is a :class:`Subject`. ``golden_subject.py`` builds one from the library alone,
+``tests/parity`` one from a Dassl trainer.
 """
 
 import math
@@ -30,9 +30,9 @@ from ..prompts.prompted_clip import PromptedCLIP
 from .errors import Errors
 from .golden_file import Inputs
 
-TIE = 1e-5  # relative gap of probabilities below which either order of classes is right
-# Float32 logits determine a divergence between nearly equal distributions to about 1e-6 nats per image; below this many
-# nats its error is taken relative to them.
+TIE = 1e-5  # relative gap of probabilities below which either order of classes is accepted
+# Float32 logits determine a divergence between nearly equal distributions to about 1e-6 nats per image; errors of
+# divergences below this many nats are taken relative to it.
 LEAST_DIVERGENCE = 0.05
 
 
@@ -41,14 +41,14 @@ class Subject:
     """Prompts of one method in training.
 
     Attributes:
-        settings: all of the method's.
-        student: without prompts, on the device and in the precision of the training.
-        template: of the teacher's texts.
-        classnames: of the dataset.
-        training_classnames: those that training tells apart: the dataset's, or a vocabulary.
-        load: takes tensors by their published names.
-        step: one training step; returns the terms of the loss.
-        end_epoch: steps the learning rate, and counts the prompts into an average.
+        settings: complete settings of the method.
+        student: the CLIP without prompts, on the device and in the precision of the training.
+        template: the teacher's template.
+        classnames: classes of the dataset.
+        training_classnames: classes of the training: the dataset's, or a vocabulary.
+        load: loads tensors by their published names.
+        step: takes one training step and returns the loss terms.
+        end_epoch: steps the learning rate, and adds the prompts to an average.
     """
 
     training: Training
@@ -80,7 +80,7 @@ class Subject:
         return [(learner.official_names.get(name, name), parameter) for name, parameter in learner.named_parameters()]
 
     def names(self, n: int) -> list[str]:
-        """The classes that an array of ``n`` rows or columns is about: those of the dataset, else of training."""
+        """The class names for an array with ``n`` rows or columns: the dataset's or those of the training."""
         return self.classnames if n == len(self.classnames) else self.training_classnames
 
     def autocast(self) -> AbstractContextManager:
@@ -88,7 +88,7 @@ class Subject:
 
 
 def run_case(case: dict, inputs: Inputs, subject: Subject, errors: Errors) -> None:
-    """Run one case, and note in ``errors`` how far every number is from the golden one."""
+    """Run one case, and record the differences of all numbers from the golden ones in ``errors``."""
     _load_learnable(errors, subject, case, inputs)
     start = {name: parameter.detach().clone() for name, parameter in subject.learned()}
     _compare_evaluation(errors, "eval_logits_before", subject, case, inputs)
@@ -118,7 +118,7 @@ def run_case(case: dict, inputs: Inputs, subject: Subject, errors: Errors) -> No
 
 
 def _load_learnable(errors: Errors, subject: Subject, case: dict, inputs: Inputs) -> None:
-    """Hand over the generated tensors under their published names, after a look at what training would start from."""
+    """Check the initial values, then load the generated tensors under their published names."""
     initial = dict(subject.learned())
     state = {name: inputs.learnable(name, facts["shape"]) for name, facts in case["learnable"].items()}
     for name, facts in case["learnable"].items():
@@ -151,7 +151,7 @@ def _compare_prompts(errors: Errors, subject: Subject, case: dict, start: dict[s
         largest, norm = float(parameter.detach().abs().max()), float(parameter.detach().norm())
         if name in case.get("params_after3", {}):
             errors.compare_described("params", f"{name} after step 3", parameter, case["params_after3"][name])
-        if name in case.get("change_after3", {}):  # as exact as the tensors whose difference it is
+        if name in case.get("change_after3", {}):  # a difference of two tensors, and only as exact as these
             change = parameter.detach().double() - start[name].double()
             errors.compare_described(
                 "params", f"change of {name}", change, case["change_after3"][name], scale=largest, norm=norm
@@ -168,7 +168,7 @@ def _batch(errors: Errors, case: dict, step: dict, k: int, inputs: Inputs, subje
         n = len(case.get("teacher_logits_step1", [])) or (2 if case["trainer"].startswith("CoCoOp") else 4)
     label = inputs.labels(f"train{k}", n)
     if label.tolist() != step.get("labels", label.tolist()):
-        errors.faults.append(f"labels of step {k} differ: the generator is another one")
+        errors.faults.append(f"labels of step {k} differ, so the generator is a different one")
     device = subject.model.device
     return {"img": inputs.images(f"train{k}", n).to(device), "label": label.to(device)}
 
@@ -199,7 +199,7 @@ def _train_step(errors: Errors, subject: Subject, case: dict, step: dict, batch:
 def _distilled_classes(
     errors: Errors, subject: Subject, case: dict, step: dict, image: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
-    """Teacher logits and the classes of the step: ours, which have to be the golden ones or tie with them."""
+    """Teacher logits and the classes of the step, which must be the golden ones, except for ties."""
     objective = subject.training.objective
     teacher_logits = objective.teacher(image)
     selected = most_likely_classes(teacher_logits, objective.max_classes or len(objective.model.classnames))
@@ -217,11 +217,11 @@ def _distilled_classes(
 
 
 def _named_terms(losses: dict[str, float], subject: Subject, n_logits: int) -> dict[str, float]:
-    """The terms under the golden file's names, before their weights."""
+    """The loss terms under the golden file's names, without their weights."""
     terms = {name: losses[name] for name in ("loss", "acc") if name in losses}
     if subject.uses_labels:
         terms["cross_entropy"] = losses.get("loss_labels", losses["loss"])
-    if "loss_logits" in losses:  # of PromptSRC
+    if "loss_logits" in losses:  # PromptSRC
         terms["text_l1_mean"] = losses["loss_text"] / subject.settings["text_weight"]
         terms["image_l1_mean"] = losses["loss_image"] / subject.settings["image_weight"]
         terms["zs_kl_per_element"] = losses["loss_logits"]

@@ -1,4 +1,4 @@
-"""What golden cases are compared with when there is nothing but the library: its prompts, steps and losses."""
+"""Building the subject of a golden case from the library alone: its prompts, steps and losses."""
 
 from collections.abc import Callable
 
@@ -26,17 +26,17 @@ def build_subject(
     case: dict, inputs: Inputs, device: torch.device, precision: Precision, load: Load = load_clip,
     kind_of_step: str = "plain",
 ) -> Subject:  # fmt: skip
-    """The training of a golden case, whose CLIPs are read from files in OpenAI's layout.
+    """Set up the training of a golden case, with CLIPs from files in OpenAI's layout.
 
     Args:
         load: file name -> CLIP.
         kind_of_step: see :class:`Training`.
 
     Raises:
-        ValueError: if the case is class-agnostic, or of a method that does not exist.
+        ValueError: if the case is class-agnostic, or its method is unknown.
     """
     if case["class_agnostic"]:
-        raise ValueError("class-agnostic cases are run by `python -m tests.parity`")
+        raise ValueError("class-agnostic cases need `python -m tests.parity`")
     method = find_method(case["trainer"].removesuffix("_KDPL"))
     options = dict(zip(case["opts"][::2], case["opts"][1::2], strict=True))
     keys = {f"TRAINER.{method.node}.{setting.key}": name for name, setting in method.all_settings.items()}

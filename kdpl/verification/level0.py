@@ -1,4 +1,4 @@
-"""Level 0: golden numbers of the published implementation, with nothing but this package."""
+"""Level 0: golden numbers from the published implementation, using only this package."""
 
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ GENERATED = "the generated CLIP"
 
 
 def usual_precision(device: torch.device) -> str:
-    """The half precision of a device that has one; a CPU trains in float32."""
+    """The precision normally used on a device: bfloat16 on CUDA, float32 elsewhere."""
     return "bf16" if device.type == "cuda" else "fp32"
 
 
@@ -29,17 +29,17 @@ def run_level_0(
     report: Report, device: torch.device, compiled: bool = False, load: Load = load_clip,
     only: Sequence[str] | None = None,
 ) -> None:  # fmt: skip
-    """Tokens, towers, pixels, and every golden case in float32 and in the device's usual precision.
+    """Check tokens, towers, pixels, and every golden case in float32 and in the device's usual precision.
 
     Args:
-        compiled: whether to run the cases with compiled steps as well.
-        only: these golden cases.
+        compiled: also run the cases with compiled steps.
         load: file name -> CLIP.
+        only: run only these golden cases.
     """
     with tempfile.TemporaryDirectory() as folder, report.guarded(0, "golden numbers"):
         golden, weights = read_golden(PUBLIC)  # compares token ids
         count, facts = len(golden["tokens"]), {"sha256": sha256_of(PUBLIC), "made_with": golden.get("versions", {})}
-        report.add(Check(0, "tokens", PASS, f"token ids of {count} known texts are CLIP's", facts=facts))
+        report.add(Check(0, "tokens", PASS, f"token ids of {count} known texts match CLIP's", facts=facts))
         inputs = Inputs(golden, weights, Path(folder))
         with report.guarded(0, "towers"):
             file = str(inputs.clip_file("student", "vit_s", fingerprinted=True))
@@ -56,7 +56,7 @@ def run_level_0(
                     _run(report, inputs, case, device, precision, load, "compiled")
         report.add(
             Check(
-                0, "KgCoOp", SKIPPED, "no golden numbers exist; tests/test_kgcoop.py compares it with its paper's loss"
+                0, "KgCoOp", SKIPPED, "no golden numbers exist; tests/test_kgcoop.py checks it against the paper's loss"
             )
         )
 

@@ -1,4 +1,4 @@
-"""Level 1: whether the weights of a CLIP are loaded as they are, mean something, and give published outputs."""
+"""Level 1: whether a CLIP's weights are loaded unchanged, give meaningful features, and give published outputs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from .checks import FAIL, PASS, SKIPPED, Check, Report
 from .published import MODEL, OUTPUTS, Output, find_picture
 from .towers import check_features, check_pixels, check_tensors
 
-TOKENS = {  # known texts and their ids, without the zeros behind
+TOKENS = {  # known texts and their ids, without trailing zeros
     "a diagram": [49406, 320, 22697, 49407],
     "a photo of a dog.": [49406, 320, 1125, 539, 320, 1929, 269, 49407],
     "a photo of a grand piano.": [49406, 320, 1125, 539, 320, 2991, 7894, 269, 49407],
 }
-# Nearest neighbours by cosine of "a photo of a ...". Of eight pairs six have to find each other.
+# Words that should be nearest neighbours, by cosine of "a photo of a ...", for at least six of eight pairs.
 PAIRS = (
     ("cat", "kitten"), ("dog", "puppy"), ("car", "automobile"), ("airplane", "aeroplane"), ("couch", "sofa"),
     ("bicycle", "bike"), ("child", "kid"), ("hamburger", "cheeseburger"),
@@ -36,17 +36,17 @@ def run_level_1(
     report: Report, device: torch.device, models: Sequence[str], precision: str = "fp32",
     pictures: str | os.PathLike | None = None, fetch: bool = False, clips: Mapping[str, LoadedCLIP] | None = None,
 ) -> None:  # fmt: skip
-    """Check some CLIPs, the first of them as the student and the second as its teacher.
+    """Check CLIPs; the first two are also compared, as student and teacher.
 
     Args:
         models: as :func:`kdpl.load_clip` takes them.
-        precision: of published outputs and of the agreement.
-        pictures: a folder with CLIP.png and 000000039769.jpg.
-        fetch: whether to fetch pictures that are missing.
-        clips: in place of those of these names.
+        precision: for published outputs and the agreement.
+        pictures: folder with CLIP.png and 000000039769.jpg.
+        fetch: whether to download missing pictures.
+        clips: CLIPs to use instead of loading these names.
 
     Raises:
-        ValueError: if there is no such CLIP or precision.
+        ValueError: if a CLIP or the precision is unknown.
     """
     resolved = resolve_precision(precision, device)
     for name in models:
@@ -67,11 +67,11 @@ def run_level_1(
 def _check_clip(report: Report, name: str, clip: LoadedCLIP) -> None:
     known = OPENAI_WEIGHTS.get(name, (None,))[0]
     facts = {"sha256": clip.weights_sha256, "fingerprint": clip.fingerprint}
-    said = "which OpenAI published" if clip.weights_sha256 == known else "of which no hash was published"
+    said = "as published by OpenAI" if clip.weights_sha256 == known else "no published hash to compare with"
     report.add(Check(1, f"{name}: file", PASS, f"SHA-256 {clip.weights_sha256[:12]}..., {said}", facts=facts))
     weights = _openai_weights(name)
     if weights is None:
-        message = "its library reads its own files; only pixels, texts and outputs are checked"
+        message = "loaded by its own library; only pixels, texts and outputs are checked"
         report.add(Check(1, f"{name}: towers", SKIPPED, message))
         report.add(_named(check_pixels(1, clip.preprocessing, clip.preprocessing), name))
     else:
@@ -83,7 +83,7 @@ def _check_clip(report: Report, name: str, clip: LoadedCLIP) -> None:
 
 
 def _openai_weights(name: str) -> Mapping[str, Tensor] | None:
-    """The tensors of a file in OpenAI's layout; None for a CLIP of another library or layout."""
+    """The tensors of a file in OpenAI's layout; None for other CLIPs."""
     if name in DEMO_WEIGHTS:
         from ..clip.demo_weights import load_demo_state_dict
 
@@ -105,15 +105,15 @@ def _tokens(name: str, clip: LoadedCLIP) -> Check:
         ours = clip.tokenize([text])[0].tolist()
         if ours[: len(ids)] != ids or any(ours[len(ids) :]):
             wrong.append(f"{text!r} is {ours[: len(ids)]}, not {ids}")
-    message = "; ".join(wrong) or f"token ids of {len(TOKENS)} known texts are right"
+    message = "; ".join(wrong) or f"token ids of {len(TOKENS)} known texts are correct"
     return Check(1, f"{name}: tokens", FAIL if wrong else PASS, message)
 
 
 @torch.no_grad()
 def _neighbours(name: str, clip: LoadedCLIP) -> Check:
-    """Whether words that mean the same are nearest neighbours."""
+    """Whether synonyms are nearest neighbours."""
     if name in DEMO_WEIGHTS:
-        return Check(1, f"{name}: neighbours", SKIPPED, "the demo pair knows no everyday words")
+        return Check(1, f"{name}: neighbours", SKIPPED, "the demo pair does not know everyday words")
     words = [word for pair in PAIRS for word in pair]
     features = ZeroShotClassifier(clip, words, device="cpu").text_features
     cosines = features @ features.T - 2 * torch.eye(len(words))
@@ -121,10 +121,10 @@ def _neighbours(name: str, clip: LoadedCLIP) -> Check:
     partner = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
     found = sum(partner[word] == other for word, other in zip(words, nearest, strict=True))
     share = found / len(words)
-    message = f"{found} of {len(words)} class names have their synonym as the nearest neighbour"
+    message = f"{found} of {len(words)} class names have their synonym as nearest neighbour"
     if share < ENOUGH:
         others = ", ".join(f"{word}: {other}" for word, other in list(zip(words, nearest, strict=True))[:4])
-        message += f" ({others}); its texts mean little: random or damaged weights, or another tokenizer"
+        message += f" ({others}); its text features are not meaningful: random or damaged weights, or another tokenizer"
     status = PASS if share >= ENOUGH else FAIL
     return Check(1, f"{name}: neighbours", status, message, {"share": share}, {"share": ENOUGH})
 
@@ -138,7 +138,7 @@ def _check_output(
     with report.guarded(1, title):
         path = find_picture(output, pictures, fetch)
         if path is None:
-            message = f"no {output.picture.name} here; give --pictures FOLDER with it, or --fetch"
+            message = f"{output.picture.name} is missing; pass --pictures FOLDER with it, or --fetch"
             report.add(Check(1, title, SKIPPED, message))
             return
         classifier = ZeroShotClassifier(clip, output.texts, ["{}"], device=device, precision=precision)
@@ -157,17 +157,17 @@ def _check_output(
 
 @torch.no_grad()
 def _agreement(student: LoadedCLIP, teacher: LoadedCLIP, device: torch.device, precision: Precision) -> Check:
-    """How alike student and teacher see class names: the correlation of their texts' cosines.
+    """Correlation of the cosine similarities between class names in student and teacher.
 
-    Two CLIPs that learned from captions agree on which names are alike, however different their features are.
+    CLIPs trained on captions agree on which names are similar, even though their features differ.
     """
     names = _names_for(student.name)
     first, second = (_cosines(clip, names, device, precision) for clip in (student, teacher))
     value = float(torch.corrcoef(torch.stack([first, second]))[0, 1])
-    message = f"cosines between {len(names)} class names correlate at {value:.2f} in {student.name} and {teacher.name}"
+    message = f"cosines between {len(names)} class names in {student.name} and {teacher.name}: correlation {value:.2f}"
     status = PASS if value >= LEAST_CORRELATION else FAIL
     if status == FAIL:
-        message += "; one of them does not know these names: a wrong file, tokenizer or activation"
+        message += "; one of them does not understand these names: wrong file, tokenizer or activation"
     return Check(1, "agreement", status, message, {"correlation": value}, {"correlation": LEAST_CORRELATION})
 
 

@@ -1,4 +1,4 @@
-"""The report of a verification as an HTML page."""
+"""The verification report as an HTML page."""
 
 from collections import Counter
 from typing import Any
@@ -8,7 +8,7 @@ from .checks import FAIL, PASS, SKIPPED
 
 
 def page(report: dict[str, Any]) -> str:
-    """The page of a report, which is what ``verification.json`` holds."""
+    """The HTML page for a report with the content of ``verification.json``."""
     failed = [check for check in report["checks"] if check["status"] == FAIL]
     counts = Counter(check["status"] for check in report["checks"])
     values = {"failed": failed, "passed": counts[PASS], "skipped": counts[SKIPPED], "date": report["finished"][:10]}
@@ -23,9 +23,9 @@ def page(report: dict[str, Any]) -> str:
 
 
 def _share_of(check: dict[str, Any]) -> float | str:
-    """The largest difference in units of its tolerance; empty where nothing was measured."""
+    """The largest difference relative to its tolerance; empty if nothing was measured."""
     if "share" in check["differences"] or "correlation" in check["differences"]:
-        return ""  # the larger the better
+        return ""  # larger is better
     shares = [value / check["tolerance"][name] for name, value in check["differences"].items()]
     return max(shares) if shares else ""
 

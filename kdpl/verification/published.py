@@ -1,4 +1,4 @@
-"""Published outputs of OpenAI's ViT-B/32, each with its picture."""
+"""Published outputs of OpenAI's ViT-B/32, with their pictures."""
 
 import os
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ MODEL = "ViT-B/32"
 
 @dataclass(frozen=True)
 class Output:
-    """What a CLIP says about a picture.
+    """A published output for one picture.
 
     Attributes:
         what: "probabilities" or "logits".
-        tolerance, half_tolerance: absolute, in float32 and in half precision.
+        tolerance, half_tolerance: largest absolute error in float32, and in half precision.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Output:
 
     @property
     def cached(self) -> Path:
-        """Where a fetched picture lies."""
+        """Location of the downloaded picture."""
         return cache_dir() / "verification" / self.picture.name
 
 
@@ -62,7 +62,7 @@ OUTPUTS = (
         texts=("a photo of a cat", "a photo of a dog"),
         what="logits",
         values=(24.5701, 19.3049),
-        # The test that they are from allows 1e-3 and 1e-3 of the value, which decoders of JPEG use up.
+        # The original test allows 1e-3 plus 1e-3 of the value; different JPEG decoders need this.
         tolerance=1e-3 + 1e-3 * 24.5701,
         half_tolerance=0.15,
         source="tests/models/clip/test_modeling_clip.py of github.com/huggingface/transformers",
@@ -71,20 +71,20 @@ OUTPUTS = (
 
 
 def find_picture(output: Output, folder: str | os.PathLike | None, fetch: bool) -> Path | None:
-    """The picture of an output: from a folder, from the cache, or fetched; None if there is none.
+    """The picture for an output: from a folder, from the cache, or downloaded; None if it is missing.
 
     Args:
-        folder: where pictures lie under their own names.
-        fetch: whether to fetch what is missing.
+        folder: contains pictures under their original names.
+        fetch: whether to download a missing picture.
 
     Raises:
-        ValueError: if a file has the right name and is another one.
-        ConnectionError: if it could not be fetched.
+        ValueError: if a file has the right name but other content.
+        ConnectionError: if the download fails.
     """
     for path in ([] if folder is None else [Path(folder) / output.picture.name]) + [output.cached]:
         if path.is_file():
             if fault := output.picture.fault(path):
-                raise ValueError(f"{path} is another picture than the published one: {fault}.")
+                raise ValueError(f"{path} is not the published picture: {fault}.")
             return path
     if fetch:
         download(output.picture, output.cached)

@@ -1,7 +1,7 @@
-"""CLIP once more, as plainly as possible: what features and pixels have to be, worked out from the weights alone.
+"""A reference implementation of CLIP, as plain as possible: expected features and pixels, given only the weights.
 
-Nothing here is fast, and nothing is shared with the towers that training runs. Each function can also make one of the
-mistakes that CLIPs come with in practice, so that a wrong number can be given a name.
+It is slow, and shares no code with the towers used for training. Each function can also reproduce common mistakes in
+CLIP implementations, so that the cause of a wrong number can be named.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Mistake:
-    """One way to get a CLIP wrong; without arguments, none.
+    """A mistake in an implementation of CLIP; by default none.
 
     Attributes:
-        name: what a user is told.
+        name: description for messages.
         activation: "quick_gelu", "gelu" or "gelu_tanh".
-        rounded_to: the precision that weights passed through.
-        transposed: the projection that is transposed.
-        causal: whether a token of a text sees only those before it.
+        rounded_to: precision that the weights were rounded to.
+        transposed: projection that is transposed.
+        causal: whether text attention is causal.
     """
 
     name: str = ""
@@ -41,8 +41,8 @@ class Mistake:
 
 NONE = Mistake()
 MISTAKES = (
-    Mistake("wrong activation: GELU in place of QuickGELU", activation="gelu"),
-    Mistake("wrong activation: GELU's tanh approximation in place of QuickGELU", activation="gelu_tanh"),
+    Mistake("wrong activation: GELU instead of QuickGELU", activation="gelu"),
+    Mistake("wrong activation: GELU's tanh approximation instead of QuickGELU", activation="gelu_tanh"),
     Mistake("transposed projection: text_projection", transposed="text_projection"),
     Mistake("transposed projection: visual.proj", transposed="visual.proj"),
     Mistake("half-precision rounding: weights were rounded to float16", rounded_to=torch.float16),
@@ -117,18 +117,18 @@ def _activation(x: Tensor, name: str) -> Tensor:
 
 # Pixels
 
-PIXEL_MISTAKES = {  # what a user is told -> what :func:`pixels` does
-    "swapped channels: blue, green, red in place of red, green, blue": {"reversed_channels": True},
+PIXEL_MISTAKES = {  # description for messages -> arguments of :func:`pixels`
+    "swapped channels: blue, green, red instead of red, green, blue": {"reversed_channels": True},
     "squashed images: resized to a square without keeping the aspect ratio": {"squash": True},
     "wrong pixel statistics: ImageNet's mean and standard deviation": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},
     "wrong pixel statistics: 0.5 for mean and standard deviation": {"mean": (0.5,) * 3, "std": (0.5,) * 3},
     "wrong pixel statistics: pixels are not normalised": {"mean": (0.0,) * 3, "std": (1.0,) * 3},
-    "wrong interpolation: bilinear in place of bicubic": {"interpolation": Image.Resampling.BILINEAR},
+    "wrong interpolation: bilinear instead of bicubic": {"interpolation": Image.Resampling.BILINEAR},
 }
 
 
 def test_picture() -> Image.Image:
-    """A drawn picture that is twice as wide as high, differs in its channels, and has edges."""
+    """A synthetic picture that is twice as wide as high, with different channels and with edges."""
     y, x = np.mgrid[0:150, 0:300]
     red, green, blue = x * 255 // 299, y * 255 // 149, ((x // 25 + y // 25) % 2) * 200
     return Image.fromarray(np.stack([red, green, blue], axis=-1).astype(np.uint8), "RGB")
@@ -143,7 +143,7 @@ def pixels(
     reversed_channels: bool = False,
     interpolation: Image.Resampling = Image.Resampling.BICUBIC,
 ) -> Tensor:
-    """(3, size, size): the shorter side resized, the centre cut out, values in 0 to 1 normalised."""
+    """Resize the shorter side, crop the centre, scale to 0 to 1 and normalise: (3, size, size)."""
     width, height = picture.size
     shorter = min(width, height)
     new_size = (size, size) if squash else (int(size * width / shorter), int(size * height / shorter))
@@ -156,7 +156,7 @@ def pixels(
 
 
 def pixels_for(picture: Image.Image, preprocessing: Preprocessing) -> Tensor:
-    """What a tower with this preprocessing has to see."""
+    """The correct input for a tower with this preprocessing."""
     return pixels(
         picture, preprocessing.size, preprocessing.mean, preprocessing.std, preprocessing.resize == "squash",
         interpolation=Image.Resampling[preprocessing.interpolation.upper()],

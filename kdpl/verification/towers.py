@@ -1,4 +1,4 @@
-"""Whether a CLIP's towers compute what its weights say, and see the pixels that they were trained on; if not, why."""
+"""Checks that a CLIP's towers compute the right features from its weights, and get the right pixels; else, why not."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -14,7 +14,7 @@ from .checks import FAIL, PASS, Check
 from .reference import MISTAKES, NONE, PIXEL_MISTAKES, Mistake
 
 TEXTS = ("a photo of a dog.", "a photo of two cats sleeping on a red sofa.")
-FEATURES, PIXELS = 1e-4, 1e-5  # relative to the largest feature; in units of normalised pixels
+FEATURES, PIXELS = 1e-4, 1e-5  # tolerances: relative to the largest feature; absolute, in normalised pixels
 TENSOR_MISTAKES: Mapping[str, Callable[[Tensor], Tensor]] = {
     "half-precision rounding: weights were rounded to float16": lambda t: t.to(torch.float16).float(),
     "half-precision rounding: weights were rounded to bfloat16": lambda t: t.bfloat16().float(),
@@ -25,10 +25,10 @@ TENSOR_MISTAKES: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 @torch.no_grad()
 def check_features(level: int, clip: LoadedCLIP, weights: Mapping[str, Tensor], name: str = "") -> Check:
-    """Compare both towers with the plain computation from ``weights``, in OpenAI's layout.
+    """Compare both towers with the reference implementation, given ``weights`` in OpenAI's layout.
 
     Args:
-        name: what to call the CLIP.
+        name: name of the CLIP in messages.
     """
     tokens = clip.tokenize(list(TEXTS))
     size = clip.preprocessing.size
@@ -47,21 +47,21 @@ def check_features(level: int, clip: LoadedCLIP, weights: Mapping[str, Tensor], 
     tolerance = dict.fromkeys(found, FEATURES)
     what = f"{' and '.join(found)} features of {name or clip.name}"
     if all(value <= FEATURES for value in found.values()):
-        return Check(level, "towers", PASS, f"{what} follow from the weights", found, tolerance)
+        return Check(level, "towers", PASS, f"{what} match the weights", found, tolerance)
     not_square = {key for key, t in weights.items() if t.dim() != 2 or t.shape[0] != t.shape[1]}
     named = _cause(found, differences, not_square)
-    return Check(level, "towers", FAIL, f"{what} do not follow from the weights; {named}", found, tolerance)
+    return Check(level, "towers", FAIL, f"{what} do not match the weights; {named}", found, tolerance)
 
 
 def _cause(
     found: Mapping[str, float], differences: Callable[[Mistake], Mapping[str, float]], not_square: Collection[str]
 ) -> str:
-    """The mistake that explains the wrong towers, whichever they are; a mistake may be in one tower alone."""
+    """The mistake that explains all wrong towers; it may affect only one of them."""
     wrong = [tower for tower, value in found.items() if value > FEATURES]
     possible = [mistake for mistake in MISTAKES if mistake.transposed not in not_square]
     best = {mistake.name: max(differences(mistake)[tower] for tower in wrong) for mistake in possible}
     name = min(best, key=best.get)
-    # Another order of summation leaves 1e-6; a mistake that explains most of a difference of 1e-3 is the one.
+    # A different order of summation leaves differences of 1e-6, so a mistake need only explain most of the error.
     if best[name] <= FEATURES or best[name] <= 0.05 * max(found[tower] for tower in wrong):
         return name
     return f"no known mistake explains it (wrong: {', '.join(wrong)})"
@@ -73,7 +73,7 @@ def check_tensors(level: int, clip: LoadedCLIP, weights: Mapping[str, Tensor], n
     ours = {key: tensor for key, tensor in weights.items() if key in loaded and tensor.is_floating_point()}
     differ = [key for key, tensor in ours.items() if not _same(loaded[key], tensor)]
     if not differ:
-        return Check(level, "tensors", PASS, f"all {len(ours)} tensors of {name or clip.name} are those of its file")
+        return Check(level, "tensors", PASS, f"all {len(ours)} tensors of {name or clip.name} match its file")
     causes = [
         cause
         for cause, change in TENSOR_MISTAKES.items()
@@ -84,18 +84,18 @@ def check_tensors(level: int, clip: LoadedCLIP, weights: Mapping[str, Tensor], n
         cause = f"transposed projection: {differ[0]}"
     if cause == "swapped channels":
         cause += ": the first convolution reads blue, green, red"
-    message = f"{len(differ)} of {len(ours)} tensors differ from the file, the first is {differ[0]}; {cause}"
+    message = f"{len(differ)} of {len(ours)} tensors differ from the file, first {differ[0]}; {cause}"
     return Check(level, "tensors", FAIL, message, facts={"differ": differ[:20]})
 
 
 def check_pixels(
     level: int, preprocessing: Preprocessing, expected: Preprocessing | None = None, transform: Transform | None = None
 ) -> Check:
-    """Compare what a drawn picture becomes on its way into the image tower with what it has to become.
+    """Compare the preprocessing of a synthetic picture with the reference implementation.
 
     Args:
-        expected: what the tower was trained on; by default OpenAI's pixels at this size.
-        transform: what makes pixels here; by default what evaluations use.
+        expected: the correct preprocessing; by default OpenAI's at this size.
+        transform: the transform to check; by default the one used for evaluation.
     """
     expected = expected or Preprocessing(preprocessing.size)
     picture = reference.test_picture()
@@ -103,14 +103,14 @@ def check_pixels(
     found = {"pixels": float((ours - reference.pixels_for(picture, expected)).abs().max())}
     tolerance = {"pixels": PIXELS}
     if found["pixels"] <= PIXELS:
-        return Check(level, "pixels", PASS, "pictures reach the image tower as it was trained", found, tolerance)
+        return Check(level, "pixels", PASS, "the image tower gets correctly preprocessed pictures", found, tolerance)
     errors = {
         name: float((ours - reference.pixels(picture, expected.size, **mistake)).abs().max())
         for name, mistake in PIXEL_MISTAKES.items()
     }
     name = min(errors, key=errors.get)
     cause = name if errors[name] <= PIXELS else "no known mistake explains it"
-    return Check(level, "pixels", FAIL, f"the image tower sees other pixels than it should; {cause}", found, tolerance)
+    return Check(level, "pixels", FAIL, f"the image tower gets wrong pixels; {cause}", found, tolerance)
 
 
 def _relative(ours: Tensor, expected: Tensor) -> float:

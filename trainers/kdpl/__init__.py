@@ -1,1 +1,1 @@
-"""KDPL: prompts of a CLIP learned from a larger CLIP. What the trainers beside this folder share."""
+"""Code shared by the trainers in the folder above."""

@@ -1,4 +1,4 @@
-"""The configuration of a run, from files, flags and KEY VALUE pairs; whatever is unknown is refused by name."""
+"""Building a run's configuration from files, flags and KEY VALUE pairs, with errors for anything unknown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,18 +17,18 @@ from .config import RANGES, extend_cfg
 
 
 def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Sequence[str] = ()) -> CfgNode:
-    """The frozen configuration: defaults, then files, then settings, then pairs; what comes later wins.
+    """Build the frozen configuration from defaults, files, settings and pairs; later values override earlier ones.
 
-    By default as many workers load images as this process has cores.
+    By default there are as many loader processes as cores available to this process.
 
     Args:
         files: YAML files.
-        settings: key to value, such as {"DATASET.ROOT": "data"}; taken as they are.
+        settings: values by key, such as {"DATASET.ROOT": "data"}.
         pairs: KEY VALUE KEY VALUE ... as text.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`merge_file` and :func:`merge_pairs`; if a value is not in the range of
-            its setting, or a file is of another method than the trainer.
+        FileNotFoundError, ValueError: as :func:`merge_file` and :func:`merge_pairs`, or if a value is out of range, or
+            a file belongs to another method than the trainer.
     """
     cfg = get_cfg_default()
     extend_cfg(cfg)
@@ -41,25 +41,25 @@ def build_cfg(files: Iterable[str], settings: Mapping[str, object], pairs: Seque
     check_all(flat(cfg), RANGES, defaults)
     method = cfg.TRAINER.NAME.removesuffix("_KDPL")
     for file, named in methods.items():
-        if len(named) == 1 and method in METHODS and method not in named:  # a file for several says nothing of others
-            another = f"{named.pop()}, and the trainer is {cfg.TRAINER.NAME}"
-            raise ValueError(f"{file} is for {another}. Take one of configs/trainers/{cfg.TRAINER.NAME}.")
+        if len(named) == 1 and method in METHODS and method not in named:  # a file for several fits any trainer
+            another = f"{named.pop()}, but the trainer is {cfg.TRAINER.NAME}"
+            raise ValueError(f"{file} is for {another}. Use a file in configs/trainers/{cfg.TRAINER.NAME}.")
     cfg.freeze()
     return cfg
 
 
 def merge_file(cfg: CfgNode, file: str) -> set[str]:
-    """Merge a YAML file; returns the methods that it is for, going by its keys and, without any, by its folder.
+    """Merge a YAML file; returns the methods that it is for, judging by its keys or else its folder.
 
     Raises:
-        FileNotFoundError: if there is none; what its folder holds is listed.
-        ValueError: if it is not YAML, has unknown keys, or values of another type than the defaults'.
+        FileNotFoundError: if it does not exist, listing the files in its folder.
+        ValueError: if it is not YAML, or has unknown keys or values of the wrong type.
     """
     path = Path(file)
-    if not path.exists() and not path.is_symlink():  # of a link to nothing the reader tells
+    if not path.exists() and not path.is_symlink():  # the reader reports broken links
         others = sorted(other.name for other in path.parent.glob("*.yaml"))
-        found = f"{path.parent} holds {', '.join(others)}" if others else f"there are no YAML files in {path.parent}"
-        raise FileNotFoundError(f"No configuration file {file}{did_you_mean(path.name, others)}; {found}.")
+        found = f"{path.parent} contains {', '.join(others) or 'no YAML files'}"
+        raise FileNotFoundError(f"There is no configuration {file}{did_you_mean(path.name, others)}; {found}.")
     values = flat(read_yaml(path))
     check_keys(cfg, values, file)
     for key, value in values.items():
@@ -73,12 +73,12 @@ def merge_pairs(cfg: CfgNode, pairs: Sequence[str]) -> None:
     """Merge trailing KEY VALUE pairs.
 
     Raises:
-        ValueError: if a key is unknown, a value is missing or of another type than the default's.
+        ValueError: if a key is unknown, or a value is missing or of the wrong type.
     """
     where = "the KEY VALUE pairs at the end of the command line"
     flags = [part for part in pairs if part.startswith("--")]
     if flags:
-        raise ValueError(f"{flags[0]} stands among {where}; flags come before them.")
+        raise ValueError(f"{flags[0]} is among {where}; flags must come before them.")
     check_keys(cfg, pairs[::2], where)
     if len(pairs) % 2:
         raise ValueError(f"{pairs[-1]} has no value in {where}: {' '.join(pairs)}")

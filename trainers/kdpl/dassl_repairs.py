@@ -1,4 +1,4 @@
-"""What stock Dassl needs to run on a torch newer than itself; a Dassl that works is left as it is."""
+"""Repairs that let stock Dassl run on versions of torch newer than itself; a working Dassl is left unchanged."""
 
 import inspect
 from functools import partial
@@ -13,25 +13,25 @@ from dassl.utils import load_checkpoint
 from torch.optim.lr_scheduler import LRScheduler, StepLR
 
 
-def mend_dassl() -> None:
-    """Mend what this torch has broken, and say so in one line.
+def repair_dassl() -> None:
+    """Repair what this version of torch has broken, and print one line about it.
 
-    The objects themselves are changed, so that trainers imported earlier, such as a CoOp checkout's own, are served.
+    The objects themselves are patched, so that trainers imported earlier, such as a CoOp checkout's own, benefit too.
     """
-    mended = []
+    repaired = []
     if _warm_up_fails():
         base = lr_scheduler._BaseWarmupScheduler
         base.__bases__ = (_SchedulerTakingVerbose, *base.__bases__)
-        mended.append("its warm-up schedulers may pass `verbose`")
+        repaired.append("its warm-up schedulers may pass `verbose`")
     if _checkpoints_are_refused():
         load_checkpoint.__globals__["torch"] = _TorchLoadingObjects()
-        mended.append("its load_checkpoint reads the objects in its files (load only files that you trust)")
-    if mended:
-        print(f"Dassl {dassl.__version__} repaired for torch {torch.__version__}: {', '.join(mended)}.")
+        repaired.append("its load_checkpoint unpickles objects again (load only files that you trust)")
+    if repaired:
+        print(f"Dassl {dassl.__version__} repaired for torch {torch.__version__}: {', '.join(repaired)}.")
 
 
 def fill_input_of_others() -> None:
-    """Give trainers that are not ours Dassl's INPUT values where ours ask the student."""
+    """Give other trainers Dassl's INPUT defaults in place of empty values, for which ours use the student's."""
     build, defaults = SimpleTrainer.__init__, get_cfg_default().INPUT
 
     def init(self: SimpleTrainer, cfg: Any) -> None:
@@ -43,7 +43,7 @@ def fill_input_of_others() -> None:
 
 
 class _SchedulerTakingVerbose(LRScheduler):
-    """torch's base of schedulers with an argument that it dropped in 2.7."""
+    """torch's base class of schedulers, with an argument that was removed in 2.7."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, last_epoch: int = -1, verbose: bool = False):
         super().__init__(optimizer, last_epoch)
@@ -61,7 +61,7 @@ def _warm_up_fails() -> bool:
 
 
 class _TorchLoadingObjects:
-    """The module torch with a ``load`` that reads whole pickles unless told otherwise, as it did before 2.6."""
+    """The module torch with a ``load`` that reads arbitrary pickles by default, as before 2.6."""
 
     load = staticmethod(partial(torch.load, weights_only=False))
 
@@ -70,7 +70,7 @@ class _TorchLoadingObjects:
 
 
 def _checkpoints_are_refused() -> bool:
-    """Whether ``load_checkpoint`` leaves the way of loading to a torch that refuses objects, such as schedulers."""
+    """Whether ``load_checkpoint`` uses torch's default, which since 2.6 refuses objects such as schedulers."""
     if torch.__version__ < (2, 6) or load_checkpoint.__globals__.get("torch") is not torch:
         return False
     return "weights_only" not in inspect.getsource(load_checkpoint)

@@ -1,4 +1,4 @@
-"""Dassl's log lines and scalars of an epoch."""
+"""Dassl's log lines and TensorBoard scalars for an epoch."""
 
 import datetime
 
@@ -9,7 +9,7 @@ from kdpl.distillation.training import Progress
 
 
 class EpochLog:
-    """Prints and writes what the steps of one epoch report."""
+    """Prints and records the reports of one epoch's steps."""
 
     def __init__(self, trainer: TrainerX, print_every: int):
         self.trainer = trainer
@@ -18,7 +18,7 @@ class EpochLog:
         self.batch_time, self.data_time = AverageMeter(), AverageMeter()
 
     def report(self, progress: Progress) -> None:
-        """Bring these steps into the meters and the TensorBoard file; print where a line is due."""
+        """Add these steps to the meters and the TensorBoard file, and print a line if one is due."""
         trainer = self.trainer
         trainer.batch_idx = progress.batch - 1
         first = trainer.epoch * progress.n_batches + progress.batch - len(progress.steps)

@@ -1,4 +1,4 @@
-"""Whether a run has been done already: the same settings, weights and prompts, and a record that says finished."""
+"""Whether a run is already finished: a finished record with the same settings, weights and prompts."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from .config import default_settings, learns, of_evaluation, settings_of
 
 
 def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> bool:
-    """Whether ``cfg.OUTPUT_DIR`` holds the results of exactly this run.
+    """Whether ``cfg.OUTPUT_DIR`` contains the results of exactly this run.
 
     Args:
-        model_dir: output folder of the training whose prompts, as its record has them, are evaluated.
+        model_dir: for an evaluation: output folder of the training run, whose record identifies the prompts.
 
     Raises:
-        ValueError: if it holds those of a training with other settings, which is too much to lose; they are listed.
+        ValueError: if it contains a training run with other settings, which must not be overwritten; they are listed.
     """
     file = Path(cfg.OUTPUT_DIR) / FILE_NAME
     record = finished_record(file)
@@ -35,4 +35,4 @@ def is_finished(cfg: CfgNode, eval_only: bool = False, model_dir: str = "") -> b
     trained = finished_record(Path(model_dir) / FILE_NAME) if model_dir else None
     if trained is None or trained.prompts_sha256 != record.prompts_sha256:
         return False
-    return trained.same_student(record)  # of other weights, the evaluation was of prompts that do not belong to them
+    return trained.same_student(record)  # otherwise, prompts were evaluated with weights they do not belong to

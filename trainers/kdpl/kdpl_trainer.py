@@ -1,4 +1,4 @@
-"""KDPLTrainer: the prompts of one method, learned from a teacher."""
+"""KDPLTrainer, which learns the prompts of one method from a teacher."""
 
 from yacs.config import CfgNode
 
@@ -38,7 +38,7 @@ class KDPLTrainer(PromptTrainer):
 
     def build_objective(self) -> Objective:
         kdpl = self.cfg.TRAINER.KDPL
-        # Not registered with Dassl: what is registered gets saved, and the teacher never changes.
+        # Not registered with Dassl, because registered models get saved and the teacher never changes.
         self.teacher = build_teacher(
             kdpl.TEACHER, self.model.classnames, self.template, self.cache,
             precision=self.resolve_precision("KDPL"), device=self.device, scale=kdpl.TEACHER_SCALE,
@@ -62,7 +62,7 @@ class KDPLTrainer(PromptTrainer):
                 self.record.agreement = self.look_at_agreement()
 
     def look_at_agreement(self) -> dict[str, object] | None:
-        """Measure and print whether the teacher has something to teach."""
+        """Measure and print the agreement, and whether the teacher is better than the student."""
         parts = self.dm.dataset.train_x, self.dm.dataset.val or ()
         training, validation = ([(item.impath, item.label) for item in part] for part in parts)
         student = ZeroShotClassifier(

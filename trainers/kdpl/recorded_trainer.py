@@ -1,4 +1,4 @@
-"""A Dassl trainer that evaluates with exact counts and leaves a record when it is done."""
+"""A Dassl trainer that evaluates with exact counts and writes a record when it is finished."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -31,7 +31,7 @@ PREDICTIONS = "predictions.csv"  # one line per image, with TEST.PER_IMAGE_FILE
 
 
 class RecordedTrainer(TrainerX):
-    """Adds ``results.json`` (see :mod:`kdpl.run_record`) to Dassl's trainer: written last, by ``train`` or by ``test``.
+    """Dassl's trainer plus ``results.json`` (see :mod:`kdpl.run_record`), written at the end of ``train`` or ``test``.
 
     Attributes:
         uses_labels: whether training reads labels.
@@ -53,7 +53,7 @@ class RecordedTrainer(TrainerX):
 
     @property
     def dataset_name(self) -> str:
-        """What records and tables call the dataset: a collection of your own has its own name."""
+        """The dataset's name in records and tables; a user's own images have their own name."""
         return getattr(self.dm.dataset, "title", self.cfg.DATASET.NAME)
 
     @property
@@ -63,19 +63,19 @@ class RecordedTrainer(TrainerX):
 
     @cached_property
     def images(self) -> Preprocessing:
-        """What they look like: as the configuration says, and where it does not, as the student wants them."""
+        """Preprocessing: the configuration's, with the student's for values that are not set."""
         return preprocessing_of(self.cfg.MODEL.BACKBONE.NAME).changed_by(self.cfg.INPUT)
 
     def build_data_loader(self) -> None:
-        """As Dassl does; transforms are listed in the log only, and counts are those of what the run can use."""
+        """As in Dassl, but list transforms only in the log, and count only images that the run can use."""
         cfg, images = self.cfg, self.images
         given = CfgNode({key: value or images.as_input().get(key, value) for key, value in cfg.INPUT.items()})
-        self.cfg = CfgNode({**cfg, "INPUT": given, "VERBOSE": False})  # Dassl would count unlabelled images, too
+        self.cfg = CfgNode({**cfg, "INPUT": given, "VERBOSE": False})  # Dassl would also count unlabelled images
         with details_in_log_only("Building transform_", "+ "):
             super().build_data_loader()
         self.cfg, dataset = cfg, self.dm.dataset
         for loader in filter(None, (self.val_loader, self.test_loader)) if images.resize == "squash" else ():
-            loader.dataset.transform = evaluation_transform(images)  # Dassl knows no squashing
+            loader.dataset.transform = evaluation_transform(images)  # Dassl cannot squash images
         n_classes = None if getattr(dataset, "nameless", False) else self.num_classes
         n_test = sum(item.label >= 0 for item in dataset.test)
         print(counts_table(self.dataset_name, n_classes, len(dataset.train_x), len(dataset.val or ()), n_test))
@@ -84,15 +84,15 @@ class RecordedTrainer(TrainerX):
         """Train, test, and write the record.
 
         Raises:
-            ValueError: if the dataset is for testing only, or has no labels and training needs them.
+            ValueError: if the dataset is for testing only, or lacks labels that training needs.
         """
         dataset, name = self.dm.dataset, self.dataset_name
         if getattr(dataset, "test_only", False):
-            raise ValueError(f"{name} is for testing only: train on ImageNet, then test here with --eval-only.")
+            raise ValueError(f"{name} is for testing only. Train on ImageNet, then test here with --eval-only.")
         if self.uses_labels and not _all_labelled(dataset.train_x):
             raise ValueError(
-                f"{self.cfg.TRAINER.NAME} learns from labels, and images for training of {name} have none. "
-                f"Take {self.cfg.TRAINER.NAME}_KDPL, which learns from a teacher, or label them."
+                f"{self.cfg.TRAINER.NAME} learns from labels, but training images of {name} have none. "
+                f"Use {self.cfg.TRAINER.NAME}_KDPL, which learns from a teacher, or label them."
             )
         self.record.mode = "train"
         super().train()
@@ -100,20 +100,20 @@ class RecordedTrainer(TrainerX):
         self.finish_record()
 
     def save_final_prompts(self) -> None:
-        """Write what was learned, if anything was."""
+        """Write the learned prompts, if there are any."""
 
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
-        """Evaluate as Dassl does, and keep the exact counts of the final evaluation.
+        """Evaluate as Dassl does, and record the exact counts of the final evaluation.
 
         Args:
-            split: "val" or "test"; by default TEST.SPLIT, and then the result belongs to the record.
+            split: "val" or "test"; by default TEST.SPLIT, for the final evaluation.
 
         Returns:
-            Accuracy in percent; 0 after training on images of which nobody knows the labels.
+            Accuracy in percent; 0 after training if test labels are unknown.
 
         Raises:
-            ValueError: if there is nothing but such an evaluation to do.
+            ValueError: if the run is an evaluation, but labels are unknown.
         """
         final = split is None
         split = split or self.cfg.TEST.SPLIT
@@ -122,9 +122,9 @@ class RecordedTrainer(TrainerX):
         loader = self.val_loader if split == "val" else self.test_loader
         if not _all_labelled(loader.dataset.data_source):
             if not self.record.trains:
-                hint = " DATASET.FOLDER.DIVIDE True keeps some back." if self.cfg.DATASET.NAME == "Folder" else ""
-                raise ValueError(f"There are no labelled {split} images: there is nothing to evaluate.{hint}")
-            print(f"There are no labelled {split} images: nothing to evaluate")
+                hint = " Set DATASET.FOLDER.DIVIDE True to hold some out." if self.cfg.DATASET.NAME == "Folder" else ""
+                raise ValueError(f"There are no labelled {split} images, so there is nothing to evaluate.{hint}")
+            print(f"There are no labelled {split} images, so there is nothing to evaluate")
             return 0.0
         print(f"Evaluate on the *{split}* set")
         self.set_model_mode("eval")
@@ -149,21 +149,21 @@ class RecordedTrainer(TrainerX):
         return result["accuracy"]
 
     def predictions(self, loader: DataLoader) -> Iterator[tuple[list[str], Tensor, Tensor]]:
-        """Of each batch paths, labels (batch,) and logits (batch, n_cls)."""
+        """Paths, labels (batch,) and logits (batch, n_cls) for each batch."""
         if self.cache and self.model.evaluation_tower:
             return cached_predictions(self.model, self.device, self.cache, loader, self.cfg.DATASET.ROOT)
         batches = ((batch["impath"], *self.parse_batch_test(batch)) for batch in loader)
         return ((paths, label, self.model_inference(image)) for paths, image, label in batches)
 
     def finish_record(self) -> None:
-        """Write the record, with a hash that tells which prompts the results belong to, whatever folder had them."""
-        learned = {name: self._models[name].state_dict() for name in self.get_model_names()}  # none in zero-shot CLIP
+        """Write the record, with a hash of the prompts that identifies them wherever they are stored."""
+        learned = {name: self._models[name].state_dict() for name in self.get_model_names()}  # zero-shot: empty
         self.record.prompts_sha256 = tensors_fingerprint(*learned.values()) if learned else None
         self.record.versions = versions()
         self.record.write(self.output_dir)
 
     def evaluation(self) -> AbstractContextManager:
-        """The context of a pass over a test set."""
+        """The context for a pass over a test set."""
         return nullcontext()
 
     def model_inference(self, image: Tensor) -> Tensor:
@@ -172,5 +172,5 @@ class RecordedTrainer(TrainerX):
 
 
 def _all_labelled(items: Sequence[Any]) -> bool:
-    """Whether the label of every item is known; -1 stands for one that is not."""
+    """Whether all labels are known; -1 means unknown."""
     return all(item.label >= 0 for item in items)

@@ -1,4 +1,4 @@
-"""PromptTrainer: the prompts of one method, learned from labels."""
+"""PromptTrainer, which learns the prompts of one method from labels."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -29,11 +29,11 @@ from kdpl.ranges import check_all
 from kdpl.run_record import Visible
 
 from .config import RANGES, SETTINGS, default_settings, flat, method_settings, settings_of
-from .dassl_repairs import fill_input_of_others, mend_dassl
+from .dassl_repairs import fill_input_of_others, repair_dassl
 from .epoch_log import EpochLog
 from .recorded_trainer import RecordedTrainer
 
-mend_dassl()
+repair_dassl()
 fill_input_of_others()
 
 
@@ -48,11 +48,11 @@ class PromptTrainer(RecordedTrainer):
 
     @cached_property
     def seed(self) -> int:
-        """Of order, augmentation and initial values; another one each time if SEED is negative."""
+        """Seed for order, augmentation and initial values; random if SEED is negative."""
         return self.cfg.SEED if self.cfg.SEED >= 0 else random.SystemRandom().randrange(2**31)
 
     def check_cfg(self, cfg: CfgNode) -> None:
-        """Refuse what cannot work before anything is read or fetched."""
+        """Refuse invalid settings before anything is read or downloaded."""
         check_all({key: value for key, value in flat(cfg).items() if key in SETTINGS}, RANGES, {})
         check_normalized(cfg.INPUT.TRANSFORMS)
         check_clip_name(name := cfg.MODEL.BACKBONE.NAME)
@@ -86,7 +86,7 @@ class PromptTrainer(RecordedTrainer):
         self.record.student_fingerprint = self.student.fingerprint
 
     def resolve_precision(self, node: str) -> Precision:
-        """That of a node of the settings; "auto" resumes an interrupted run as it began."""
+        """The precision set in a node; "auto" resumes an interrupted run with the precision it started with."""
         key, file = f"TRAINER.{node}.PREC", Path(self.cfg.RESUME or self.cfg.OUTPUT_DIR) / FILE_NAME
         return resolve_precision(begun_with(file, key, self.cfg.TRAINER[node].PREC), self.device, key)
 
@@ -108,11 +108,11 @@ class PromptTrainer(RecordedTrainer):
         self.record.visible = Visible(len(self.dm.dataset.train_x), self.uses_labels, names)
 
     def training_classnames(self) -> list[str]:
-        """The names that training tells apart."""
+        """The class names used in training."""
         return self.classnames
 
     def build_objective(self) -> Objective:
-        """What the steps descend."""
+        """The training objective."""
         return LabelObjective(self.model, self.build_regulariser())
 
     def build_regulariser(self, of_subsets: bool = False) -> Regulariser | None:
@@ -122,12 +122,12 @@ class PromptTrainer(RecordedTrainer):
 
     @property
     def dataset_and_template(self) -> tuple[str, str]:
-        """What decides the hand-written prompt: the dataset, and the template that is set, if one is."""
+        """The dataset and the template set by the user, if any, which together determine the hand-written prompt."""
         return self.cfg.DATASET.NAME, self.cfg.DATASET.TEMPLATE
 
     @property
     def template(self) -> str:
-        """The hand-written prompt, which the teacher's texts follow."""
+        """The hand-written prompt, used for the teacher's texts."""
         return template_of(*self.dataset_and_template)
 
     def run_epoch(self) -> None:
@@ -139,7 +139,7 @@ class PromptTrainer(RecordedTrainer):
             self.update_lr()
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One step; what it returns stays on the device."""
+        """One training step; returned values stay on the device."""
         return self.training.step(batch)
 
     def model_backward_and_update(self, loss: Tensor, names: Sequence[str] | None = None) -> None:
@@ -155,37 +155,37 @@ class PromptTrainer(RecordedTrainer):
     # Files
 
     def read_resume_state(self, directory: str) -> dict[str, Any] | None:
-        """What an interrupted run left in ``directory``; None if there is nothing."""
+        """The state of an interrupted run in ``directory``, or None."""
         file = Path(directory) / FILE_NAME
         if file.exists():
             return read_resume_state(file, settings_of(self.cfg), default_settings(), settings_of)
         if self.cfg.RESUME:
             raise FileNotFoundError(
-                f"There is no {file} to resume from. --resume names the output folder of a run that has finished an "
-                "epoch; without it a run resumes from its own --output-dir by itself."
+                f"{file} does not exist. --resume must be the output folder of a run that has finished at least one "
+                "epoch; without it, a run resumes from its own --output-dir."
             )
         return None
 
     def resume_model_if_exist(self, directory: str) -> int:
-        """The epoch to continue with, from 0, after taking up what an interrupted run left in ``directory``."""
+        """Restore the state of an interrupted run in ``directory``; returns the next epoch, counted from 0."""
         state = self.resume_state
         if state is None:
             return 0
         resume(Path(directory) / FILE_NAME, self.training, state, "best_result", "phases")
         self.best_result = state["best_result"]
         self.record.phases |= {name: phase for name, phase in state["phases"].items() if name == "train"}
-        if agreement := state.get("agreement"):  # files of earlier versions have none
+        if agreement := state.get("agreement"):  # missing in files from earlier versions
             self.record.agreement = agreement
         print(f"Resuming from {Path(directory) / FILE_NAME} after epoch {state['epoch']}")
         return state["epoch"]
 
     def describe(self, epoch: int) -> prompt_file.Description:
-        """What files of the prompts after ``epoch`` epochs say about them."""
+        """The description for files of the prompts after ``epoch`` epochs."""
         cfg, names = self.cfg, self.model.classnames
         return prompt_file.describe_prompts(
             self.method.name, self.settings, self.model.prompt_learner, self.student,
             trainer=cfg.TRAINER.NAME, labels_used=self.uses_labels, template=self.template,
-            # A vocabulary has tens of thousands of names: its hash tells it from others.
+            # A vocabulary has tens of thousands of names; its hash identifies it.
             classnames=names if names == self.classnames else None, classnames_sha256=fingerprint(names),
             dataset={"name": self.dataset_name, "subsample": cfg.DATASET.SUBSAMPLE_CLASSES},
             shots=cfg.DATASET.NUM_SHOTS, seed=cfg.SEED, epoch=epoch, epochs=self.max_epoch,
@@ -208,13 +208,13 @@ class PromptTrainer(RecordedTrainer):
         print(f"Prompt file saved to {path}")
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Take the prompts of a finished run, ours or a published one; without an epoch the best, else the latest.
+        """Load the prompts of a finished run, ours or published; without an epoch, the best, or else the latest.
 
         Args:
-            directory: its output folder, or a prompt file.
+            directory: output folder of the run, or a prompt file.
         """
         if not directory:
-            print("No --model-dir: the prompts are those that training would start from")
+            print("No --model-dir: evaluating the initial prompts")
             return
         path = Path(directory)
         if not path.is_file():
