@@ -71,8 +71,8 @@ def distill(
         views: augmentations per image, reused across epochs; 0 draws new ones in every epoch, as published.
         cache: folder or :class:`FeatureCache` that stores the features of frozen towers for this and later calls.
             Results are bit-identical with and without it. Used only for images that are files.
-        output: prompt file to write. If interrupted, the same call resumes after its last finished epoch and ends with
-            the same prompts; if the file is already finished, it is loaded.
+        output: prompt file to write. If interrupted, the same call resumes after its last finished epoch, with the same
+            result; a finished file is loaded, and one written with other arguments is refused.
         before_training: called once with the :class:`Training` that is about to run.
 
     Returns:

@@ -36,7 +36,7 @@ def test_a_list_may_be_in_utf16_but_in_nothing_that_has_to_be_guessed(tmp_path):
     (tmp_path / "labels.csv").write_bytes("x/0.jpg\tchêne\nx/1.jpg\tif\n".encode("utf-16"))  # Excel's Unicode text
     assert folder(tmp_path).classnames == ["chêne", "if"]
     (tmp_path / "labels.csv").write_bytes("x/0.jpg,chêne\n".encode("latin-1"))
-    with pytest.raises(ValueError, match="labels.csv is not text in UTF-8"):
+    with pytest.raises(ValueError, match="labels.csv is not UTF-8 text"):
         folder(tmp_path)
 
 

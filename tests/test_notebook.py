@@ -18,7 +18,7 @@ def test_the_notebook_learns_predicts_explains_and_exports(monkeypatch):
             exec(compile(cell, "own_photos.ipynb", "exec"), names)
     accuracy = names["accuracy"]
     assert accuracy["after"] > accuracy["before"] + 0.1, accuracy
-    assert re.search(r"largest difference of logits \S+e-0[5-9] on 72 images", printed.getvalue())
+    assert re.search(r"largest difference in logits \S+e-0[5-9] on 72 images", printed.getvalue())
 
 
 def test_the_notebook_is_kept_with_its_outputs():

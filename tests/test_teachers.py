@@ -64,7 +64,7 @@ def test_prompts_of_an_earlier_run_are_a_teacher(method, photos, tmp_path):
     [
         ("prompts:absent.safetensors", "absent.safetensors"),
         ("open_clip:ViT-B-32/nothing", "no weights 'nothing'"),
-        ("hf:nothing", "names no repository"),
+        ("hf:nothing", "is not a repository on the Hub"),
     ],
 )
 def test_a_teacher_that_does_not_exist_is_refused_before_anything_is_read(teacher, message, photos):

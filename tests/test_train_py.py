@@ -165,7 +165,7 @@ def test_help_needs_no_torch():
 def test_transforms_without_normalize_are_refused_with_the_way_to_raw_pixels(trainer, command, refused, tmp_path):
     for flags, pairs in ((("--transforms", "random_flip", "--no-train"), ()), ((), ("INPUT.TRANSFORMS", "[]"))):
         message = refused(command(*flags, pairs=pairs, trainer=trainer))
-        assert "without 'normalize': images would reach CLIP unnormalised" in message
+        assert "without 'normalize': CLIP would see unnormalised images" in message
     assert not (tmp_path / "output").exists()
 
 
