@@ -1,6 +1,7 @@
 """Time and memory of the parts of a training run on a device: towers and steps, each measured on random images."""
 
 import io
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -23,6 +24,7 @@ from .distillation.optimization import build_optimizer
 from .distillation.training import Training
 from .measuring.memory import peak_bytes
 from .measuring.pictures import picture_reader
+from .measuring.timing import synchronise
 from .methods import METHODS
 from .prompts.prompted_clip import PromptedCLIP
 
@@ -60,10 +62,12 @@ class Calibration:
 
     Attributes:
         load: loads a CLIP by name.
+        timed: whether to measure seconds; otherwise only memory is measured.
     """
 
     device: torch.device
     load: Callable[[str], LoadedCLIP] = load_clip
+    timed: bool = True
     _lines: dict[tuple, StepLine] = field(default_factory=dict)
     _towers: dict[tuple[str, str], Tower] = field(default_factory=dict)
     _pictures: dict[str, float] = field(default_factory=dict)
@@ -72,7 +76,7 @@ class Calibration:
         """Seconds for decoding and augmenting a JPEG of typical size."""
         if student not in self._pictures:
             reader = picture_reader(self.load(student).preprocessing)
-            self._pictures[student] = _seconds(reader, self.device)
+            self._pictures[student] = self._seconds(reader)
         return self._pictures[student]
 
     def tower(self, name: str, precision: str) -> Tower:
@@ -84,7 +88,7 @@ class Calibration:
             n, size = FeatureSource({}, self.device).computing_batch, clip.source.preprocessing.size
             images = torch.randn(n, 3, size, size, device=self.device)
             compute = partial(clip.image_features, images)
-            activations, seconds = peak_bytes(compute, self.device), _seconds(compute, self.device) / n
+            activations, seconds = peak_bytes(compute, self.device), self._seconds(compute) / n
             self._towers[key] = Tower(clip, seconds, clip.text_features.shape[1], clip.clip.n_bytes, activations)
         return self._towers[key]
 
@@ -120,28 +124,26 @@ class Calibration:
         words = model.class_tokens
         tokens_per_class = words.by_length[0][0] - words.n_start - words.n_ctx
         tokens_per_class *= batch_size if learner.depends_on_image else 1
-        rounds = [[_seconds(step, self.device, n=1) for step in steps] for _ in range(2)]
+        rounds = [[self._seconds(step, n=1) for step in steps] for _ in range(2)]
         fewest = [min(found) for found in zip(*rounds, strict=True)]
         towers = model.clip.towers
         return StepLine(_straight(fewest), _straight(activations), beside, tokens_per_class, towers.text)
+
+    def _seconds(self, work: Callable[[], Any], n: int = 2) -> float:
+        """Shortest time of at least ``n`` runs that take at least LEAST_SECONDS together, after one warm-up run."""
+        found = []
+        while self.timed and (len(found) <= n or sum(found) < LEAST_SECONDS):
+            start = time.perf_counter()
+            work()
+            synchronise(self.device)
+            found.append(time.perf_counter() - start)
+        return min(found[1:], default=math.nan)
 
 
 def _straight(values: list[float]) -> tuple[float, float]:
     """Intercept and slope of the line through two measurements, neither of them negative."""
     per_class = max(0.0, (values[1] - values[0]) / (CLASSES[1] - CLASSES[0]))
     return max(0.0, values[1] - per_class * CLASSES[1]), per_class
-
-
-def _seconds(work: Callable[[], Any], device: torch.device, n: int = 2) -> float:
-    """Shortest time of at least ``n`` runs that take at least LEAST_SECONDS together, after one warm-up run."""
-    found = []
-    while len(found) <= n or sum(found) < LEAST_SECONDS:
-        start = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - start)
-    return min(found[1:])
 
 
 def _saved_bytes(training: Training, batch: Mapping[str, Tensor]) -> int:

@@ -74,12 +74,12 @@ class Forecast:
 class Planner:
     """Forecasts for workloads that run one after the other on one device."""
 
-    def __init__(self, device: torch.device, load: Callable[[str], LoadedCLIP] = load_clip):
+    def __init__(self, device: torch.device, load: Callable[[str], LoadedCLIP] = load_clip, timed: bool = True):
         """
         Args:
-            load: loads a CLIP by name.
+            load, timed: see :class:`Calibration`.
         """
-        self.measured = Calibration(device, load)
+        self.measured = Calibration(device, load, timed)
         self.memory, self._process = total_memory(device), memory_status("VmRSS") if device.type == "cpu" else 0
         self._cached: dict[tuple, int] = {}  # views that a shared cache already has
 
@@ -130,7 +130,8 @@ class Planner:
 
     def classes_at_once(self, work: Workload, memory: int) -> int:
         """Number of classes that the text tower processes without recomputation, given a device's bytes of memory."""
-        return min(work.n_classes, self._line(work).classes_at_once(memory))
+        learns_text = METHODS[work.method].learner.learns_text
+        return min(work.n_classes, self._line(work).classes_at_once(memory)) if learns_text else work.n_classes
 
     def _line(self, work: Workload) -> StepLine:
         return self.measured.line(work.method, work.settings, work.student, work.batch_size, work.precision)

@@ -47,18 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--teacher", default="ViT-L/14", choices=ARCHITECTURES)
     parser.add_argument("--precision", default="bf16", choices=("bf16", "fp32"))
     args = parser.parse_args(arguments)
-    planner = Planner(torch.device("cpu"), load=kept_clip)
+    planner = Planner(torch.device("cpu"), kept_clip, timed=False)
     counts = {name: DATASET_REGISTRY.get(name).n_classes for name in BENCHMARKS} | {CHOSEN: 1000}
-    rows = [
-        [method, name, n_classes, METHODS[method].batch_size]
-        + [cell(planner, _workload(args, method, n_classes), 10**9 * card) for card in CARDS]
-        for method in METHODS
-        for name, n_classes in counts.items()
-    ]
+    rows: dict[tuple, list[str]] = {}  # datasets, by all that they have in common
+    for method, entry in METHODS.items():
+        for name, n_classes in counts.items():
+            work = _workload(args, method, n_classes)
+            cells = (method, entry.batch_size, *(cell(planner, work, int(10**9 * card)) for card in CARDS))
+            rows.setdefault(cells, []).append(f"{name} ({n_classes})")
     facts = {"student": args.student, "teacher": args.teacher, "precision": args.precision}
     print(TEXT.format(**facts, group=COMPUTING_BATCH_ELSEWHERE, context=CONTEXT / 1e9))
-    headers = ["method", "dataset", "classes", "batch", *(f"{card} GB" for card in CARDS)]
-    print(tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True))
+    headers = ["method", "datasets (classes)", "batch", *(f"{card} GB" for card in CARDS)]
+    table = [[method, ", ".join(names), *cells] for (method, *cells), names in rows.items()]
+    print(tabulate(table, headers=headers, tablefmt="github", disable_numparse=True))
     return 0
 
 
