@@ -1,4 +1,4 @@
-"""Each trainer through the real command line: trained, killed, resumed, tested on base, new and another dataset."""
+"""Each trainer: trained by train.py, killed, resumed, and tested on base classes, new classes and another dataset."""
 
 import json
 import os
@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
+import train
 from kdpl.methods import METHODS
 
 from .conftest import ROOT
 
-MINUTES = 3  # until a run that shows no epoch counts as stuck
+MINUTES = 3  # until a run without any epoch is considered stuck
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """A data root in which the first run draws the demo's images."""
+    """A data root into which the first run draws the demo's images."""
     return tmp_path_factory.mktemp("data")
 
 
@@ -32,27 +33,25 @@ def command(trainer: str, data: Path, output: Path, dataset: str, classes: str, 
         "DATASET.NUM_SHOTS", 2, "DATASET.SUBSAMPLE_CLASSES", classes, "OPTIM.MAX_EPOCH", 3,
     ]  # fmt: skip
     if trainer.startswith("PromptSRC"):
-        arguments += ["TRAINER.PROMPTSRC.GPA_MEAN", 2]  # so that the average holds prompts of before and after the kill
+        arguments += ["TRAINER.PROMPTSRC.GPA_MEAN", 2]  # so that the average has prompts from before and after the kill
     return list(map(str, arguments))
 
 
 @pytest.mark.parametrize("trainer", [*METHODS, *(f"{method}_KDPL" for method in METHODS)])
-def test_trained_killed_resumed_and_tested_elsewhere(trainer, data, run_train, tmp_path):
+def test_trained_killed_resumed_and_tested_elsewhere(trainer, data, tmp_path, capsys):
     run = tmp_path / "run"
-    train = command(trainer, data, run, "shapes", "base")
-    kill_after_an_epoch([sys.executable, str(ROOT / "train.py"), *train], run)
+    training = command(trainer, data, run, "shapes", "base")
+    kill_after_an_epoch([sys.executable, str(ROOT / "train.py"), *training], run)
     assert not (run / "results.json").exists()
 
-    resumed = run_train(*train)
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"Resuming from {run / 'resume.pth'} after epoch" in resumed.stdout
+    assert train.main(training) == 0, capsys.readouterr().err  # here, where torch is loaded already
+    assert f"Resuming from {run / 'resume.pth'} after epoch" in capsys.readouterr().out
     base = json.loads((run / "results.json").read_text())
     assert base["visible"]["labels_used"] is not trainer.endswith("_KDPL")
     assert base["evaluations"][0]["total"] == 960
 
     evaluation = ("--eval-only", "--model-dir", run)
-    tested = run_train(*command(trainer, data, tmp_path / "new", "shapes_night", "new", *evaluation))
-    assert tested.returncode == 0, tested.stderr
+    assert train.main(command(trainer, data, tmp_path / "new", "shapes_night", "new", *evaluation)) == 0
     (night,) = json.loads((tmp_path / "new" / "results.json").read_text())["evaluations"]
     assert (night["dataset"], night["subsample"], night["total"]) == ("ShapesNight", "new", 960)
 
@@ -65,7 +64,7 @@ def kill_after_an_epoch(arguments: list[str], output: Path) -> None:
     try:
         deadline = time.monotonic() + 60 * MINUTES
         while not (output / "resume.pth").exists():
-            assert process.poll() is None, f"the run ended by itself: {process.returncode}"
+            assert process.poll() is None, f"the run ended early: {process.returncode}"
             assert time.monotonic() < deadline, "no epoch was saved"
             time.sleep(0.01)
     finally:

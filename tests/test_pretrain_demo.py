@@ -1,6 +1,6 @@
 """Training the demo pair from nothing."""
 
-import os
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -12,35 +12,21 @@ import torch
 from kdpl.clip.demo_weights import load_demo_state_dict
 from kdpl.clip.openai import clip_from_state_dict, tokenize
 from tools.demo_captions import caption, is_true, random_pictures, trained_tokens, unrelated_text
-from tools.pretrain_demo import PartlyTrainedEmbedding, contrastive_loss
+from tools.pretrain_demo import PartlyTrainedEmbedding, contrastive_loss, pretrain_one
 
 ROOT = Path(__file__).parents[1]
 
 
-def pretrain(output, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "tools.pretrain_demo",
-        "--output",
-        output,
-        "--images",
-        "40",
-        "--batch",
-        "8",
-        *arguments,
-    ]
-    run = subprocess.run(
-        map(str, command), cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert run.returncode == 0, run.stderr
-    return run
-
-
 def test_the_same_seed_gives_the_same_files_and_they_load(tmp_path):
-    run = pretrain(tmp_path / "a", "--steps", "2")
-    pretrain(tmp_path / "b", "--steps", "2")
-    for role in ("student", "teacher"):
+    sizes = ["--images", "40", "--batch", "8", "--steps", "2"]
+    command = [sys.executable, "-m", "tools.pretrain_demo", "--output", str(tmp_path / "a"), *sizes]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    threads = torch.get_num_threads()
+    for index, role in enumerate(("student", "teacher")):
+        again = argparse.Namespace(output=tmp_path / "b", images=40, batch=8, steps=2, seed=1)
+        pretrain_one(index, again)
+        torch.set_num_threads(threads)
         first, second = (tmp_path / folder / f"{role}.safetensors" for folder in "ab")
         assert first.read_bytes() == second.read_bytes()
         model = clip_from_state_dict(load_demo_state_dict(first))

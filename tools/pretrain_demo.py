@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="for both models; by default as in RECIPES")
     arguments = parser.parse_args()
     # One single-threaded process each, so that sums are the same on every machine and two cores are used.
-    torch.multiprocessing.spawn(_pretrain_one, args=(arguments,), nprocs=len(RECIPES))
+    torch.multiprocessing.spawn(pretrain_one, args=(arguments,), nprocs=len(RECIPES))
     print("\n" * len(RECIPES) + "Accuracy on posters of the 48 new classes, %")
     for role in RECIPES:
         model = clip_from_state_dict(load_demo_state_dict(arguments.output / f"{role}.safetensors"))
@@ -77,7 +77,8 @@ def main() -> None:
             print(f'  {role}, "{words} ...": {accuracy_on_posters(model, words):.1f}')
 
 
-def _pretrain_one(index: int, arguments: argparse.Namespace) -> None:
+def pretrain_one(index: int, arguments: argparse.Namespace) -> None:
+    """Train and save the student (0) or the teacher (1), in a single thread."""
     torch.set_num_threads(1)
     role = list(RECIPES)[index]
     recipe = RECIPES[role]
