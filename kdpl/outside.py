@@ -5,8 +5,10 @@ and then read by :mod:`kdpl.prompts.inert_files`.
 """
 
 import codecs
+import copy
 import csv
 import errno
+import functools
 import io
 import json
 import os
@@ -214,11 +216,15 @@ def read_yaml(path: str | os.PathLike, what: str = "YAML file of settings") -> d
     Raises:
         FileNotFoundError, ValueError: as :func:`check_file`, or if its content is something else.
     """
-    import yaml  # not needed to train and predict with the library
-
     if Path(path).suffix.lower() not in (".yaml", ".yml", ".json"):
         raise ValueError(f"{path} is not a {what}: its name must end in .yaml. Code is never read from here.")
-    text = read_text(path, what, MOST_CONFIGURATION_BYTES)
+    return copy.deepcopy(_settings_in(read_text(path, what, MOST_CONFIGURATION_BYTES), str(path), what))
+
+
+@functools.lru_cache(maxsize=512)  # a sweep reads the same files for each of its runs
+def _settings_in(text: str, path: str, what: str) -> dict[str, Any]:
+    import yaml  # not needed to train and predict with the library
+
     content, loader = {}, None
     try:
         loader = yaml.SafeLoader(text)  # the loader in C overflows its stack where this one raises RecursionError
