@@ -3,6 +3,14 @@
 import importlib
 from types import ModuleType
 
+PACKAGES = {  # of each extra; named one by one, as pip would look for "kdpl[...]" on its index if kdpl runs in a clone
+    "export": "onnx onnxruntime onnxscript",
+    "hub": "huggingface-hub",
+    "reports": "matplotlib pyarrow",
+    "sweeps": "ray pyarrow pandas submitit",
+    "transformers": "transformers sentencepiece",
+}
+
 
 def need(package: str, extra: str, purpose: str) -> ModuleType:
     """Import a package that belongs to an optional extra.
@@ -19,4 +27,4 @@ def need(package: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise ValueError(f'{purpose} needs {package.partition(".")[0]}: pip install "kdpl[{extra}]"') from error
+        raise ValueError(f"{purpose} needs {package.partition('.')[0]}: pip install {PACKAGES[extra]}") from error

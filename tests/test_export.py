@@ -36,7 +36,7 @@ def pictures(n: int) -> list[Image.Image]:
 
 @pytest.mark.parametrize(("method", "kind"), [("MaPLe", "vit"), ("CoOp", "resnet")])
 def test_onnx_computes_the_logits_of_normalised_images_in_any_number(method, kind, tmp_path):
-    ort = pytest.importorskip("onnxruntime", reason='needs onnxruntime: pip install "kdpl[export]"')
+    ort = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnx onnxruntime onnxscript")
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     classifier = classifier_of(method, kind)
@@ -57,7 +57,7 @@ def test_onnx_computes_the_logits_of_normalised_images_in_any_number(method, kin
 
 
 def test_onnx_with_preprocessing_takes_uint8_of_any_size(tmp_path):
-    ort = pytest.importorskip("onnxruntime", reason='needs onnxruntime: pip install "kdpl[export]"')
+    ort = pytest.importorskip("onnxruntime", reason="needs onnxruntime: pip install onnx onnxruntime onnxscript")
     pytest.importorskip("onnxscript")
     classifier = classifier_of("CoOp")
     drawn = pictures(12)

@@ -15,7 +15,7 @@ from kdpl.hub import is_repository, model_card
 from kdpl.methods import METHODS
 from kdpl.prompts.prompt_file import describe_prompts, save_prompt_file
 
-hub = pytest.importorskip("huggingface_hub", reason='needs huggingface_hub: pip install "kdpl[hub]"')
+hub = pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install huggingface-hub")
 
 CLASSNAMES = ["red circle", "<script>alert(1)</script>", "pipe | and `tick`"]
 COMMIT = "0" * 39 + "1"

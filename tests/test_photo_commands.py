@@ -142,7 +142,7 @@ def _plain(cell: str) -> str:
 
 @pytest.fixture(scope="module")
 def evaluated(trained, folder):
-    pytest.importorskip("matplotlib", reason='needs matplotlib: pip install "kdpl[reports]"')
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install matplotlib pyarrow")
     (folder / "data" / "test" / "<script>" / "broken.jpg").write_bytes(b"not a picture")
     output = folder / "evaluation"
     prompts = folder / "out" / "prompts.safetensors"

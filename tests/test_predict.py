@@ -102,7 +102,7 @@ def test_shards_and_a_list_on_standard_input_give_the_same_rows(folder, expected
 
 
 def test_json_and_parquet_say_the_same_as_the_csv(folder, expected, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet", reason='needs pyarrow: pip install "kdpl[reports]"')
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: pip install matplotlib pyarrow")
     for ending in ("json", "parquet"):
         output = tmp_path / f"table.{ending}"
         assert main(command(folder, folder / "photos", "--batch-size", BATCH, "--output", output)) == 0

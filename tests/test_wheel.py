@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kdpl.extras import PACKAGES
 from kdpl.versions import __version__
 from tests.tiny_datasets import write_jpeg
 
@@ -85,6 +86,8 @@ def test_requirements_files_and_extras_name_the_same_packages(metadata):
     assert requirements("requirements.txt") == wanted(metadata, "", "teachers", "training", "tables")
     assert requirements("requirements-dev.txt") == wanted(metadata, "tests")
     assert requirements("requirements-cluster.txt") == wanted(metadata, "sweeps")
+    for extra, packages in PACKAGES.items():
+        assert set(packages.split()) == wanted(metadata, extra).keys()
 
 
 def wanted(metadata: Message, *extras: str) -> dict[str, set[str]]:

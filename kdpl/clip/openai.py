@@ -66,8 +66,8 @@ def openai_weights_file(name: str) -> Path:
         raise Missing([f"{name}: {path}"], [name])
     mirror = os.environ.get("KDPL_CLIP_MIRROR") or OPENAI_URL
     advice = (
-        f"You can also pass the path of a local file instead of {name}, set KDPL_CLIP_CACHE to another folder, or "
-        "KDPL_CLIP_MIRROR to another server."
+        f"You can also pass the path of a local file instead of {name}, set KDPL_CLIP_CACHE to another folder or "
+        f"KDPL_CLIP_MIRROR to another server, or run `kdpl fetch {name} --to FOLDER` on a machine with a network."
     )
     urls = (f"{mirror.rstrip('/')}/{sha256}/{filename}",)
     download(RemoteFile(filename, urls, f"sha256:{sha256}", by_hand=advice), path)

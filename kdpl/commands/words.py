@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> None:
     else:
         print("There are no learned context vectors: these prompts are in the image tower, which has no words.")
     for i, words in enumerate(vectors, start=1):
-        print(f"  {i}  " + "  ".join(f"{word.word} {word.distance:.3f}" for word in words))
+        shown = [word if word.strip() and word.isprintable() else ascii(word) for word, _ in words]
+        print(f"  {i}  " + "  ".join(f"{word} {near.distance:.3f}" for word, near in zip(shown, words, strict=True)))
     if learner.learns_visual and vectors:
         print("Prompts of deeper blocks and of the image tower have no nearest words.")
     if not classifier.classnames:
