@@ -109,7 +109,7 @@ def test_get_takes_the_archive_of_the_whole_dataset_where_its_parts_are_gone(dtd
         assert run(*arguments, server.url) == 0 and len(server.requests) == len(asked)
     assert asked == ["/dtd/split_zhou_DescribableTextures.json", "/dtd/dtd-r1.0.1.tar.gz", "/dtd/dtd.zip"]
     told = capsys.readouterr()
-    assert "trying dtd.zip, which holds the whole dataset" in told.out and "dtd: complete" in told.out
+    assert "trying dtd.zip, which has the whole dataset" in told.out and "dtd: complete" in told.out
     assert "by hand" not in told.err
     expected = {f"images/{path}" for part in SPLIT.values() for path, *_ in part}
     assert files_below(tmp_path / "dtd") == expected | {"split_zhou_DescribableTextures.json"}
