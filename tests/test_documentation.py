@@ -105,3 +105,12 @@ def test_the_documentation_builds_without_warnings_and_is_current(tmp_path, caps
 def test_a_link_that_leads_nowhere_is_named(tmp_path):
     (tmp_path / "README.md").write_text("[there](docs/there.md) and [a page](https://example.org) and [up](#up)")
     assert docs.broken_links(tmp_path) == ["README.md: the link to docs/there.md is broken"]
+
+
+def test_a_warning_of_the_build_fails_it(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("mkdocs", reason="needs mkdocs-material: pip install -r requirements-dev.txt")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "mkdocs.yml").write_text("site_name: KDPL\nnav: [methods.md, gone.md]\n")
+    monkeypatch.setattr(docs, "ROOT", tmp_path)
+    assert docs.main(["--write", "--site", str(tmp_path / "site")]) == 1
+    assert "gone.md" in capsys.readouterr().out

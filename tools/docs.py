@@ -55,12 +55,13 @@ def build(write: bool, site: Path) -> int:
     elif (ROOT / METHODS_PAGE).read_text(encoding="utf-8") != page:
         problems.append(f"{METHODS_PAGE} is out of date: python -m tools.docs --write")
     problems += broken_links(ROOT)
-    print("\n".join(problems))
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(site)]
-    built = subprocess.run(command, cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
-    if not problems and not built.returncode:
-        print(f"The documentation is in {site}.")
-    return int(bool(problems or built.returncode))
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]  # --quiet hides warnings
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if built.returncode:
+        problems += [line for line in built.stderr.splitlines() if not line.startswith("INFO")]
+    print("\n".join(problems) or f"The documentation is in {site}.")
+    return int(bool(problems))
 
 
 def methods_page() -> str:
