@@ -77,6 +77,9 @@ def test_protocols_share_trainings_and_two_that_disagree_are_refused(root, tmp_p
     blocks[1]["options"] = spec["options"] | {"OPTIM.LR": 0.5}
     with pytest.raises(ValueError, match="(?s)Two blocks want different runs in .*OPTIM.LR 0.5"):
         plan(parse_spec(spec | {"blocks": blocks}), root, tmp_path)
+    blocks[1]["variant"] = "lr 0.5"
+    names = [run.name for run in plan(parse_spec(spec | {"blocks": blocks}), root, tmp_path)]
+    assert len(names) == 4 + 2 and sum("__lr-0.5/" in name for name in names) == 2
 
 
 def test_halves_of_classes_have_the_folders_of_the_script(tmp_path):

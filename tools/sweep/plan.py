@@ -58,8 +58,8 @@ def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = protocols.Z
                 if known.arguments != part.arguments and _settings(known) != _settings(part):
                     raise ValueError(
                         f"Two blocks want different runs in {part.folder}:\n  {' '.join(known.arguments)}\n"
-                        f"  {' '.join(part.arguments)}\nGive them the same settings, or put them in two files with "
-                        "different output folders."
+                        f"  {' '.join(part.arguments)}\nGive them the same settings, or one of "
+                        "them a `variant`, a name that its folders get."
                     )
     return [Run(name, tuple(parts_of_run.values())) for name, parts_of_run in parts.items()]
 
@@ -121,7 +121,8 @@ class _RunsOfBlock:
         """A training and its evaluations."""
 
         def part(title: str, name: str, on: str, classes: str, *flags: str, pairs: tuple = ()) -> Part:
-            folder = protocols.run_folder(name, on, shots, trainer, chosen.folder, seed)
+            settings = f"{chosen.folder}__{slug(self.block.variant)}" if self.block.variant else chosen.folder
+            folder = protocols.run_folder(name, on, shots, trainer, settings, seed)
             model = (f"{trainer}/{chosen.cfg}", trainer, chosen.student)
             return self.part(title, folder, on, classes, shots, seed, *model, flags, chosen.pairs + pairs)
 

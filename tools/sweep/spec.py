@@ -42,6 +42,7 @@ class Block:
         cfgs: per method, a file in configs/trainers/<trainer> in place of the student's usual one.
         epochs: per method, in place of the configuration's.
         options: further keys and values, as at the end of train.py's command line.
+        variant: a name for these options in the folders of trainings, so that blocks may differ in them.
     """
 
     protocol: str
@@ -55,6 +56,7 @@ class Block:
     cfgs: Mapping[str, str] = field(default_factory=dict)
     epochs: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ OF_A_BLOCK = {
     "cfgs": MAPPING,
     "epochs": MAPPING,
     "options": MAPPING,
+    "variant": NAME,
 }
 LISTS = ("datasets", "settings", "seeds", "shots")
 
