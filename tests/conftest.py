@@ -1,4 +1,4 @@
-"""What all tests share; importing it makes torchvision, dassl and clip importable."""
+"""Shared fixtures; importing this makes torchvision, dassl and clip importable."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of published splits and draws beside this repository; skips where it is absent."""
+    """The folder of published splits and draws beside this repository; the test is skipped if it is absent."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("needs ../shared (published splits and draws), which is not part of the repository")
@@ -28,7 +28,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def run_train() -> Callable[..., subprocess.CompletedProcess]:
-    """Run ``train.py`` with these arguments in a process of its own, as a user would; returns what it printed."""
+    """Run ``train.py`` with these arguments in a separate process, as a user would; returns its output."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(

@@ -24,7 +24,7 @@ COMPAT_DASSL = ROOT / "compat"
 
 
 def install(coop: Path, *options: str, fails: bool = False, **environment: str) -> str:
-    """Run the installer; what it said."""
+    """Run the installer; returns its output."""
     run = subprocess.run(
         ["bash", str(INSTALL), str(coop), *options],
         env={**os.environ, "KDPL_PYTHON": sys.executable, **environment},
@@ -36,7 +36,7 @@ def install(coop: Path, *options: str, fails: bool = False, **environment: str) 
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file but those that Python compiles or git keeps."""
+    """All files except compiled ones and those of git."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     names = {file.relative_to(folder).as_posix(): file for file in files}
     return {
@@ -129,7 +129,7 @@ class Checkout:
 
 
 def _save_as_openai_does(path: Path, seed: int) -> None:
-    """A TorchScript archive of a CLIP of two blocks a tower. MaPLe asks for widths 768 and 512."""
+    """A TorchScript archive of a CLIP of two blocks per tower. MaPLe asks for widths 768 and 512."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = clip.model.CLIP(

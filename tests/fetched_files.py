@@ -1,4 +1,4 @@
-"""A file on a test server, downloaded, and the errors when it cannot be."""
+"""Downloading a file from the test server, and the errors if that fails."""
 
 import hashlib
 import random
@@ -8,8 +8,6 @@ import pytest
 from kdpl.downloads import RemoteFile, download
 
 CONTENT = random.Random(0).randbytes(3_000_000)
-
-
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
 
 
@@ -21,12 +19,12 @@ def fetch_into(folder, *urls, **facts):
 
 
 def entries(folder):
-    """What is in the folder of the data, but for locks."""
+    """The files in the data folder, except locks."""
     return [path.name for path in (folder / "data").iterdir() if not path.name.endswith(".lock")]
 
 
 def refused(folder, *urls, leaves=0, **facts):
-    """The error of a file that cannot be had; nothing of it may have stayed, or as many entries as ``leaves`` says."""
+    """The error if a file cannot be fetched; nothing may be left behind, or only ``leaves`` entries."""
     with pytest.raises(ConnectionError) as error:
         fetch_into(folder, *urls, **facts)
     assert len(entries(folder)) == leaves

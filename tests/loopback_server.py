@@ -9,7 +9,7 @@ class LoopbackServer:
 
     Attributes:
         requests: what was asked for so far: (path, value of the Range header or None).
-        status: answer everything with this status, where it is not 200.
+        status: answer everything with this status, if it is not 200.
         content_type: of every answer.
         ranges: whether the server can start in the middle of a file.
         cuts: for the next requests in turn: bytes after which the connection is cut.
@@ -19,7 +19,7 @@ class LoopbackServer:
         redirects: path to the address that it has moved to.
         etag, last_modified: of all files; where a client's If-Range names another, the whole file is sent.
         heeds_if_range: whether it does so.
-        announced: what Content-Length says, where it is not the truth.
+        announced: what Content-Length says, if it is not the truth.
         retry_after: how long an answer with another status than 200 asks to wait: seconds, or a date.
     """
 

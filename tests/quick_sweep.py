@@ -1,4 +1,4 @@
-"""The machinery of sweeps with runs that take a tenth of a second: `python tests/quick_sweep.py drive OUTPUT N_RUNS`.
+"""The machinery of sweeps, with runs of a tenth of a second: `python tests/quick_sweep.py drive OUTPUT N_RUNS`.
 
 Driver, processes, claims and logs are the real ones; in place of train.py stands :func:`do`. It does without torch, so
 that a process starts in no time.
@@ -30,7 +30,7 @@ def is_finished(run) -> bool:
 
 
 def do(run) -> int:
-    """Do a run; a file OVERLAP tells of another process that was at it."""
+    """Do a run; if another process is doing the same run, leave a file OVERLAP."""
     owner = run.folder / "owner"
     if owner.exists() and _is_alive(int(owner.read_text())):
         (run.folder.parents[1] / "OVERLAP").touch()

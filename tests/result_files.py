@@ -1,4 +1,4 @@
-"""Records and logs of runs that never happened, for tests of what is made from them."""
+"""Records and logs of runs that never happened, for tests of tables."""
 
 import json
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ def write_base_to_new(
 
 
 def write_zero_shot(folder: Path, scores: Mapping[tuple[str, str], tuple[int, int]], **facts: Any) -> None:
-    """One record a test set."""
+    """Write one record per test set."""
     for (dataset, half), counts in scores.items():
         write_record(
             folder / f"{dataset}_{half}", "ZeroshotCLIP", dataset, half, scores={(dataset, half): counts}, **facts

@@ -1,4 +1,4 @@
-"""Small stand-ins of the benchmarks, and `python -m tools.data` on them."""
+"""Small stand-ins for the benchmarks, and `python -m tools.data` on them."""
 
 import json
 from pathlib import Path

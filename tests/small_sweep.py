@@ -54,7 +54,7 @@ def arguments_of(spec: Mapping, root: Path, output: Path) -> list[str]:
 
 
 def records(output: Path) -> dict[str, dict]:
-    """What the runs below a folder have found: their records without times, memory and the folders' names."""
+    """The records of all runs below a folder, without times, memory and folder names."""
     found = {}
     for file in sorted(output.rglob("results.json")):
         name = file.parent.relative_to(output)

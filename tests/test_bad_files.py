@@ -1,4 +1,4 @@
-"""Files made to harm or to hang: none is executed, waited for, unpacked without end, or believed."""
+"""Files made to do harm: none is executed, waited for, unpacked without limit, or trusted."""
 
 import io
 import json
@@ -74,7 +74,7 @@ def test_pipes_folders_and_bombs_are_refused(read, tmp_path):
         read(tmp_path / "bomb")
 
 
-def test_what_is_no_file_is_named_among_images_and_never_waited_for(tmp_path):
+def test_pipes_and_devices_among_images_are_named_and_never_opened(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
     os.mkfifo(tmp_path / "pipe.jpg")
     for name, target in (("circle.jpg", "circle.jpg"), ("device.jpg", "/dev/zero"), ("nothing.jpg", "none")):
@@ -101,7 +101,7 @@ def test_what_is_no_file_is_named_among_images_and_never_waited_for(tmp_path):
     "content", [bytes(5000), b"PK\x03\x04" + b"\xff" * 600 + b"PK\x05\x06" + bytes(18), b"hello\n"]
 )
 @pytest.mark.parametrize("read", READERS)
-def test_no_message_of_another_library_stands_for_ours(read, content, tmp_path):
+def test_errors_of_other_libraries_get_our_own_messages(read, content, tmp_path):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(ValueError, match="file (is not a|is no|begins with zeros|cannot be read)") as caught:
         read(tmp_path / "file")
@@ -201,7 +201,7 @@ def test_files_are_not_written_through_a_link(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_an_archive_that_grows_without_measure_is_refused(kind, tmp_path, monkeypatch):
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused(kind, tmp_path, monkeypatch):
     monkeypatch.setattr("tools.data.unpacking.SLACK", 2**16)
     path, zeros = tmp_path / f"a.{kind}", bytes(2**20)
     if kind == "zip":
@@ -256,7 +256,7 @@ def test_the_library_trains_and_predicts_without_what_other_systems_lack(tmp_pat
     assert told in done.stdout and done.stderr.count(told) == 1  # where results depend on it, and of kdpl cache
 
 
-def test_what_a_killed_process_had_begun_to_write_goes_with_the_next_writing(tmp_path):
+def test_partial_files_of_killed_processes_are_deleted_by_the_next_writer(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     for pid in (dead.pid, os.getppid()):

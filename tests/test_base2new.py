@@ -76,7 +76,7 @@ def test_the_harmonic_mean_with_nothing_right_is_zero():
     assert accuracies(base, base) == (0.0, 0.0, 0.0, None)
 
 
-def test_numbers_of_the_demo_pair_on_photos_are_called_so(tmp_path):
+def test_results_of_the_demo_pair_on_photos_come_with_a_warning(tmp_path):
     demo = {"backbone": "demo:student"}
     row = ("x", write_record(tmp_path / "a", "base", 1, **demo), write_record(tmp_path / "b", "new", 1, **demo))
     assert table([row]).endswith("they say nothing about CLIP.")
@@ -159,7 +159,7 @@ def test_whatever_changes_the_prompts_shows_in_the_folder(monkeypatch, trainer, 
         (("dtd", "CoOp", None, None, None, False, "0"), "OPTIM.MAX_EPOCH is 0"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_fetched(monkeypatch, arguments, said):
+def test_impossible_choices_are_refused_before_anything_is_fetched(monkeypatch, arguments, said):
     monkeypatch.chdir(ROOT)
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         choose(*arguments)
@@ -189,14 +189,14 @@ def test_what_cannot_be_is_refused_before_anything_is_fetched(monkeypatch, argum
         ("sweep", "configs/sweeps/dmo.yaml", {}, "no sweep .*; configs/sweeps holds demo.yaml "),
     ],
 )
-def test_a_wrong_command_line_is_told_before_any_python_starts(tmp_path, script, arguments, settings, said):
+def test_a_wrong_command_line_is_refused_before_python_starts(tmp_path, script, arguments, settings, said):
     done = run_script(script, *arguments.split(), KDPL_PYTHON=str(tmp_path / "not started"), **settings)
     assert done.returncode == 2 and done.stdout == ""
     usage, error = done.stderr.splitlines()
     assert usage.startswith(f"usage: bash scripts/kdpl/{script}.sh ") and re.search(said, error)
 
 
-def test_a_script_says_how_it_is_used(tmp_path):
+def test_a_script_prints_its_usage(tmp_path):
     done = run_script("zeroshot", "--help", KDPL_PYTHON=str(tmp_path / "not started"))
     assert done.returncode == 0 and done.stdout.startswith("usage: bash scripts/kdpl/zeroshot.sh DATASET [SEED]")
 
@@ -256,7 +256,7 @@ def start(data, tmp_path) -> Callable[..., subprocess.Popen]:
     return start
 
 
-def test_without_weights_of_clip_the_demo_pair_goes_all_the_way_and_only_what_is_missing_is_run_again(start, tmp_path):
+def test_without_weights_the_demo_pair_is_used_and_only_what_is_missing_is_run_again(start, tmp_path):
     process = start("output")
     table, said = process.communicate()
     assert process.returncode == 0, said
@@ -284,7 +284,7 @@ def test_without_weights_of_clip_the_demo_pair_goes_all_the_way_and_only_what_is
     assert again == {train_base / "results.json", test_new / "results.json"}
 
 
-def test_a_model_that_was_asked_for_and_cannot_be_fetched_is_an_error(start, tmp_path):
+def test_a_named_model_that_cannot_be_fetched_is_an_error(start, tmp_path):
     process = start("output", BACKBONE="ViT-B/16")
     table, said = process.communicate()
     assert process.returncode == 2 and table == "" and "ViT-B-16.pt" in said

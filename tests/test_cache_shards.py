@@ -44,7 +44,7 @@ def in_processes(n: int, target, *arguments) -> list:
 
 
 def read_and_write(folder: Path, max_bytes: int, faults: Path) -> None:
-    """Go on until killed; note what is wrong."""
+    """Continue until killed; note any error."""
     shards, draw = Shards(folder, max_bytes), random.Random(os.getpid())
     while True:
         space, first = draw.choice(SPACES), draw.randrange(2000)

@@ -77,7 +77,7 @@ def test_a_published_checkpoint_gives_the_same_logits(name, tmp_path):
     torch.testing.assert_close(model(batch), source(batch))
 
 
-def test_prompts_of_a_published_maple_for_blocks_that_there_are_not_are_left_alone(tmp_path):
+def test_published_maple_prompts_for_missing_blocks_are_ignored(tmp_path):
     content, source = published("MaPLe")
     for n in (3, 4):  # for the fifth and the sixth block of towers with four
         content["state_dict"][f"prompt_learner.compound_prompts_text.{n}"] = torch.ones(2, 64)
@@ -184,7 +184,7 @@ def test_a_torchscript_program_is_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 cut off"])
-def test_a_file_that_is_no_checkpoint_is_named(content, tmp_path):
+def test_a_file_that_is_not_a_checkpoint_is_named(content, tmp_path):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(ValueError, match="file is not a checkpoint, or is damaged"):
         read_checkpoint(tmp_path / "file")
@@ -247,7 +247,7 @@ def test_the_epoch_asked_for_is_found_and_without_one_the_best_or_the_latest(tmp
 
 
 @pytest.mark.parametrize("name", ["model.pth.tar-²", "model.pth.tar", "model_best.pth.tar"])
-def test_a_model_of_ones_own_under_another_name_is_called_misnamed_and_not_of_another_method(name, tmp_path):
+def test_a_users_model_under_another_name_is_called_misnamed_and_not_of_another_method(name, tmp_path):
     (tmp_path / "prompt_learner").mkdir()
     (tmp_path / "prompt_learner" / name).touch()
     with pytest.raises(FileNotFoundError, match=f"contains {name}, but checkpoints must be called .* Rename the file"):

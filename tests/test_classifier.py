@@ -63,7 +63,7 @@ def test_every_kind_of_image_gives_one_entry_per_image(classifier, folder):
         ("absent.jpg", FileNotFoundError, "absent.jpg"),
     ],
 )
-def test_what_is_no_image_is_refused(classifier, image, error, message):
+def test_anything_but_an_image_is_refused(classifier, image, error, message):
     with pytest.raises(error, match=message):
         classifier.predict(image)
 

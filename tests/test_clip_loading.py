@@ -71,7 +71,7 @@ def test_weights_survive_exactly_even_where_half_precision_cannot_hold_them(visi
 
 
 @pytest.mark.parametrize("vision_layers", [2, (1, 2, 1, 1)], ids=["ViT", "ResNet"])
-def test_a_build_model_that_wants_the_design_of_prompts_is_told_that_there_are_none(vision_layers, monkeypatch):
+def test_a_build_model_that_takes_prompt_design_details_gets_an_empty_design(vision_layers, monkeypatch):
     built, build_model = [], clip.model.build_model
 
     def build_model_of_maple(state_dict, design_details):
@@ -84,7 +84,7 @@ def test_a_build_model_that_wants_the_design_of_prompts_is_told_that_there_are_n
     assert built == [["CoOp", 0, 0]]
 
 
-def test_a_build_model_with_arguments_that_nobody_knows_is_shown_with_what_is_expected(monkeypatch):
+def test_a_build_model_with_unknown_arguments_is_shown_with_the_expected_ones(monkeypatch):
     def build_model(state_dict, h_resolution, w_resolution): ...
 
     weights = tiny_clip(2).state_dict()
@@ -236,7 +236,7 @@ def test_openai_names_pass_the_check_without_a_download(name, monkeypatch):
 @pytest.mark.parametrize(
     "wrong, meant", [("ViT-B32", "'ViT-B/32'"), ("vit-l-14", "'ViT-L/14'"), ("demo:studnet", "'demo:student'")]
 )
-def test_an_unknown_name_brings_the_close_one_and_the_list(wrong, meant):
+def test_an_unknown_name_is_refused_with_close_ones_and_the_list(wrong, meant):
     with pytest.raises(ValueError, match=rf"{re.escape(repr(wrong))} \(did you mean {meant}.*RN50x64.*open_clip:"):
         check_clip_name(wrong)
 

@@ -84,7 +84,7 @@ def test_the_published_schedules_are_met_at_every_epoch(shared):
         assert rates(node, golden["epochs"]) == pytest.approx(expected, rel=1e-8), name
 
 
-def test_a_schedule_goes_on_from_its_saved_state():
+def test_a_schedule_continues_from_its_saved_state():
     node = optim_node(LR=0.1, LR_SCHEDULER="cosine", MAX_EPOCH=6, WARMUP_EPOCH=2, WARMUP_TYPE="linear")
     first = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=node.LR)
     interrupted = build_lr_scheduler(first, node)
@@ -108,7 +108,7 @@ def test_a_schedule_goes_on_from_its_saved_state():
         ({"LR_SCHEDULER": "single_step", "STEPSIZE": (0.5,)}, "STEPSIZE.*whole number"),
     ],
 )
-def test_what_no_schedule_can_do_is_refused(changes, message):
+def test_impossible_schedules_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         rates(optim_node(**changes), 1)
 

@@ -50,7 +50,7 @@ def test_a_checkpoint_with_code_is_refused_and_the_code_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_failed_write_leaves_the_older_checkpoint_and_no_remains(tmp_path):
+def test_a_failed_write_leaves_only_the_older_checkpoint(tmp_path):
     state = {"state_dict": {"module.w": torch.ones(2)}, "epoch": 3}
     save_checkpoint(state, tmp_path, model_name="latest")
     with pytest.raises((AttributeError, TypeError, RuntimeError)):

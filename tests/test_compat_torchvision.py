@@ -44,7 +44,7 @@ def test_compat_prints_nothing_and_leaves_torch_as_it_was():
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-def test_a_torchvision_broken_otherwise_fails_as_it_would_and_torch_is_restored(tmp_path):
+def test_a_torchvision_broken_in_another_way_fails_as_usual_and_torch_is_restored(tmp_path):
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('some other defect')")
     run = run_python(

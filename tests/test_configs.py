@@ -124,7 +124,7 @@ def test_the_published_schedules_come_out_of_the_files():
 
 
 @pytest.mark.parametrize("stem", OF_LIBRARIES)
-def test_students_of_other_libraries_differ_from_vit_b16_in_their_name_and_images_alone(stem):
+def test_students_of_other_libraries_differ_from_vit_b16_only_in_name_and_images(stem):
     files = [file for file in TRAINER_FILES if file.stem.startswith(stem)]
     text_methods = [name for name, method in METHODS.items() if not method.learner.learns_visual]
     methods = text_methods if stem.startswith("mobileclip") else METHODS

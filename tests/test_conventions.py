@@ -1,4 +1,4 @@
-"""What a repository is expected to have, held together with the code that it speaks of."""
+"""What a repository is expected to have, checked against the code it describes."""
 
 import re
 

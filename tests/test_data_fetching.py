@@ -101,7 +101,7 @@ def dtd_on_mirrors(dtd, monkeypatch):
 
 
 @pytest.mark.parametrize("top", ["dtd/", "describable_textures/dtd/", ""])
-def test_get_takes_the_archive_of_the_whole_dataset_where_its_parts_are_gone(dtd_on_mirrors, top, tmp_path, capsys):
+def test_get_uses_the_archive_of_the_whole_dataset_if_its_parts_are_gone(dtd_on_mirrors, top, tmp_path, capsys):
     arguments = ["get", "dtd", "--root", tmp_path, "--mirror"]
     with LoopbackServer({"/dtd/dtd.zip": whole_dtd(dtd_on_mirrors, top)}) as server:
         assert run(*arguments, server.url) == 0
@@ -109,20 +109,20 @@ def test_get_takes_the_archive_of_the_whole_dataset_where_its_parts_are_gone(dtd
         assert run(*arguments, server.url) == 0 and len(server.requests) == len(asked)
     assert asked == ["/dtd/split_zhou_DescribableTextures.json", "/dtd/dtd-r1.0.1.tar.gz", "/dtd/dtd.zip"]
     told = capsys.readouterr()
-    assert "trying dtd.zip, which has the whole dataset" in told.out and "dtd: complete" in told.out
+    assert "trying dtd.zip, which contains the whole dataset" in told.out and "dtd: complete" in told.out
     assert "by hand" not in told.err
     expected = {f"images/{path}" for part in SPLIT.values() for path, *_ in part}
     assert files_below(tmp_path / "dtd") == expected | {"split_zhou_DescribableTextures.json"}
 
 
-def test_another_split_in_the_archive_of_a_whole_dataset_is_not_taken(dtd_on_mirrors, tmp_path, capsys):
+def test_a_different_split_in_the_archive_of_a_whole_dataset_is_not_used(dtd_on_mirrors, tmp_path, capsys):
     with LoopbackServer({"/dtd/dtd.zip": whole_dtd(b'{"train": []}')}) as server:
         assert run("get", "dtd", "--root", tmp_path, "--mirror", server.url) == 1
     assert "has a different split_zhou_DescribableTextures.json, which is not used" in capsys.readouterr().out
     assert not (tmp_path / "dtd" / "split_zhou_DescribableTextures.json").exists()
 
 
-def test_a_wrong_archive_put_there_by_hand_is_told_and_nothing_else_is_fetched(dtd_on_mirrors, tmp_path):
+def test_a_wrong_archive_placed_by_hand_is_reported_and_nothing_else_is_fetched(dtd_on_mirrors, tmp_path):
     (tmp_path / "dtd").mkdir()
     (tmp_path / "dtd" / "dtd-r1.0.1.tar.gz").write_bytes(b"<html>")
     files = {"/dtd/split_zhou_DescribableTextures.json": dtd_on_mirrors, "/dtd/dtd.zip": b"not asked for"}
@@ -146,7 +146,7 @@ def test_fix_knows_the_layout_of_the_public_mirror(dtd, tmp_path, monkeypatch, c
     assert "imagenet_sketch: complete" in capsys.readouterr().out
 
 
-def test_class_names_of_imagenet_come_from_a_published_draw_where_the_list_is_gone(tmp_path, monkeypatch):
+def test_class_names_of_imagenet_come_from_a_published_draw_if_the_list_is_gone(tmp_path, monkeypatch):
     items = [
         {"impath": f"./data/imagenet/images/train/{folder}/{folder}_1.JPEG", "label": label, "classname": name}
         for label, (folder, name) in enumerate(line.split(" ", 1) for line in CLASSNAMES.splitlines())
@@ -195,7 +195,7 @@ def test_get_on_a_full_disk_says_so_with_the_manual_route_and_keeps_the_archive(
     assert files_below(tmp_path / "fgvc_aircraft") == names
 
 
-def test_one_that_gets_waits_for_another_that_gets_the_same(aircraft, tmp_path):
+def test_one_download_waits_for_another_of_the_same_dataset(aircraft, tmp_path):
     folder = tmp_path / "fgvc_aircraft"
     with LoopbackServer({"/fgvc_aircraft/fgvc-aircraft-2013b.tar.gz": aircraft[0]}) as server:
         command = [sys.executable, "-m", "tools.data", *FETCH, server.url, "--root", str(tmp_path)]
@@ -225,7 +225,7 @@ def tar_of(content):
     return archive.getvalue()
 
 
-def test_get_unpacks_imagenets_own_archives_and_sorts_what_lies_flat(tmp_path, monkeypatch):
+def test_get_unpacks_imagenets_own_archives_and_sorts_flat_images(tmp_path, monkeypatch):
     small("ImageNet", monkeypatch, n_classes=3, n_images=(3, 0, 3))
     monkeypatch.setitem(
         FILES, "imagenet", [dataclasses.replace(file, hash="", size=0, urls=()) for file in FILES["imagenet"]]

@@ -138,7 +138,7 @@ def test_check_names_fix_where_that_helps(dtd, tmp_path, capsys):
     assert "repair: python -m tools.data fix dtd" in capsys.readouterr().out
 
 
-def test_fix_tells_the_cars_for_training_from_those_for_testing(tmp_path, monkeypatch):
+def test_fix_distinguishes_training_and_test_images_of_stanford_cars(tmp_path, monkeypatch):
     cars = small("StanfordCars", monkeypatch, n_classes=1, n_images=(3, 0, 2))
     split = {
         "train": [[f"cars_train/0000{n}.jpg", 0, "car"] for n in (1, 2, 3)],
@@ -208,7 +208,7 @@ def test_fix_brings_class_names_and_folders_of_the_variants(tmp_path, monkeypatc
     assert files_below(tmp_path / "imagenet-rendition") == expected
 
 
-def test_a_repair_that_only_looks_changes_nothing(tmp_path, monkeypatch):
+def test_a_dry_run_of_a_repair_changes_nothing(tmp_path, monkeypatch):
     dataset = small("ImageNetR", monkeypatch, n_classes=3, n_images=(0, 0, 3)).unopened(tmp_path)
     (tmp_path / "imagenet").mkdir()
     (tmp_path / "imagenet" / "classnames.txt").write_text(CLASSNAMES)

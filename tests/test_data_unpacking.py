@@ -1,4 +1,4 @@
-"""Archives of benchmarks: their parts come to their places, nothing escapes and nothing stays half."""
+"""Archives of benchmarks: their parts are moved into place, nothing escapes and nothing is left half done."""
 
 import gzip
 import io
@@ -39,7 +39,7 @@ def tree(folder):
 
 
 @pytest.mark.parametrize("make", [make_tar, make_zip])
-def test_an_archives_parts_come_to_their_places_and_nothing_else_stays(tmp_path, make):
+def test_the_parts_of_an_archive_are_moved_into_place_and_nothing_else_remains(tmp_path, make):
     archive = make(tmp_path / "x", "top/images/a/1.jpg", "top/images/2.jpg", "top/readme.txt")
     folder = tmp_path / "data" / "set"
     unpack_into(archive, IMAGES, folder)
@@ -69,7 +69,7 @@ def test_archives_that_reach_outside_are_refused(tmp_path, make, names, more):
     assert tree(tmp_path) == ["x"] and not list(folder.iterdir())
 
 
-def test_broken_archives_and_others_are_named(tmp_path):
+def test_broken_and_wrong_archives_are_named(tmp_path):
     whole = make_tar(tmp_path / "x", *(f"top/images/{n}.jpg" for n in range(2000))).read_bytes()
     locked = bytearray(make_zip(tmp_path / "x", "top/images/1.jpg").read_bytes())
     locked[6] |= 1  # the flags of a file with a password, in its own header and in the list at the end
@@ -91,7 +91,7 @@ def test_broken_archives_and_others_are_named(tmp_path):
         unpack_into(tmp_path / "x", IMAGES, tmp_path / "set")
 
 
-def test_archives_in_archives_are_unpacked_where_they_lie_or_into_folders_of_their_names(tmp_path):
+def test_archives_in_archives_are_unpacked_in_place_or_into_folders_of_their_names(tmp_path):
     inner = make_tar(tmp_path / "inner.tar.gz", "images/1.jpg").read_bytes()
     with zipfile.ZipFile(tmp_path / "x", "w") as archive:
         archive.writestr("top/inner.tar.gz", inner)

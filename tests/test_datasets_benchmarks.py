@@ -210,7 +210,7 @@ def test_oxford_flowers_labels_give_the_published_names_and_counts(shared, tmp_p
     assert [len(part) for part in (split.train, split.val, split.test)] == [4093, 1633, 2463]
 
 
-def test_sun397s_names_read_from_the_inside_out(tmp_path):
+def test_sun397s_names_are_read_from_the_last_part_to_the_first(tmp_path):
     write_lines(tmp_path / "ClassName.txt", ["/a/abbey", "/a/athletic_field/outdoor"])
     write_lines(tmp_path / "Training_01.txt", [f"/a/abbey/sun_{n}.jpg" for n in range(10)])
     write_lines(tmp_path / "Testing_01.txt", ["/a/athletic_field/outdoor/sun_b.jpg"])

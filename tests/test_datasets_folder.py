@@ -44,7 +44,7 @@ def test_the_division_does_not_depend_on_seed_or_order_and_hardly_on_new_images(
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.5, 0.2, 0.2), (0.0, 0.5, 0.5), (1.2, -0.1, -0.1)])
-def test_shares_that_are_no_parts_of_a_whole_are_refused(tmp_path, shares):
+def test_shares_that_do_not_add_up_are_refused(tmp_path, shares):
     fill_folder(tmp_path, "dog*3")
     with pytest.raises(ValueError, match="DATASET.FOLDER.SHARES is .*add up to 1"):
         folder(tmp_path, shares=shares)
@@ -58,7 +58,7 @@ def test_parts_by_folders(tmp_path):
     assert (base.classnames, new.classnames) == (["cat"], ["dog"]) and sizes(new) == (3, 1, 4)
 
 
-def test_folders_of_parts_may_be_written_otherwise_and_train_may_be_a_class(tmp_path, capsys):
+def test_folders_of_parts_may_be_spelt_differently_and_train_may_be_a_class(tmp_path, capsys):
     fill_folder(tmp_path / "parts", "Training/dog*3", "TEST/dog*2", "extra*1")
     assert sizes(folder(tmp_path / "parts")) == (3, 0, 2)
     assert "Not used: 1 images below" in capsys.readouterr().out
@@ -66,7 +66,7 @@ def test_folders_of_parts_may_be_written_otherwise_and_train_may_be_a_class(tmp_
     assert folder(tmp_path / "vehicles").classnames == ["bus", "train"]
 
 
-def test_images_that_all_lie_one_folder_further_down_are_not_taken_for_one_class(tmp_path):
+def test_images_that_are_all_one_level_deeper_are_not_taken_for_one_class(tmp_path):
     fill_folder(tmp_path, "photos/dog*2", "photos/cat*2")
     with pytest.raises(ValueError, match=f"Use that folder: --root {tmp_path / 'photos'}"):
         folder(tmp_path)
@@ -123,7 +123,7 @@ def test_without_any_names_only_class_agnostic_training_is_possible(tmp_path, ca
     assert "Classes: unknown; training is class-agnostic" in capsys.readouterr().out
 
 
-def test_names_decide_the_order_of_labels_and_may_be_written_otherwise(tmp_path):
+def test_names_determine_the_order_of_labels_and_may_be_spelt_differently(tmp_path):
     fill_folder(tmp_path / "photos", "polar_bear*2", "Ant*2")
     (tmp_path / "names.txt").write_text("Polar Bear\nant\nbee\n")
     dataset = folder(tmp_path / "photos", classnames=str(tmp_path / "names.txt"), shares=(0.5, 0, 0.5))

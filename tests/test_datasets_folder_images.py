@@ -75,7 +75,7 @@ def test_odd_images_become_rgb_and_broken_ones_are_left_out_by_name(odd_images, 
     assert images["turned.jpg"].size == (40, 30)  # as torchvision's loader: the orientation is not applied
 
 
-def test_images_that_all_cannot_be_read_are_an_error(tmp_path):
+def test_a_folder_without_any_readable_image_is_an_error(tmp_path):
     (tmp_path / "0.jpg").write_bytes(b"")
     (tmp_path / "classnames.txt").write_text("cat\n")
     with pytest.raises(ValueError, match="None of the train images .*(?s:.)*0.jpg: empty"):

@@ -90,7 +90,7 @@ def test_a_list_may_divide_and_coops_splits_are_lists(tmp_path):
         ("labels.csv", "path,label\nx/0.jpg,dog\n./x/0.jpg,cat\n", "lists x/0.jpg as both"),
     ],
 )
-def test_a_list_of_another_form_is_named(tmp_path, name, content, message):
+def test_a_malformed_list_is_named(tmp_path, name, content, message):
     fill_folder(tmp_path, "x*4")
     (tmp_path / name).write_text(content)
     with pytest.raises((ValueError, FileNotFoundError), match=message) as error:

@@ -12,7 +12,7 @@ from tools.pretrain_demo import accuracy_on_posters
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet"])
-def test_what_is_loaded_is_what_was_saved_in_half_precision_and_words_that_were_not_trained_start_anew(kind, tmp_path):
+def test_saved_weights_are_loaded_in_half_precision_and_untrained_words_are_restored(kind, tmp_path):
     state_dict = tiny_clip(kind).state_dict()
     save_demo_weights(tmp_path / "tiny.safetensors", state_dict, [7, 320, 49407])
     loaded = load_demo_state_dict(tmp_path / "tiny.safetensors")

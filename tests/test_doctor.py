@@ -1,4 +1,4 @@
-"""The doctor tells what works here, what does not, and what to do about it."""
+"""The doctor reports what works, what does not, and what to do about it."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 
 def doctor(*arguments, python_options=(), **environment):
-    """Exit code and, for the name that opens it, the rest of every line."""
+    """The exit code, and the rest of each line by its first words."""
     done = subprocess.run(
         [sys.executable, *python_options, "-m", "tools.doctor", *arguments],
         env=dict(os.environ, **environment),

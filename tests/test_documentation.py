@@ -102,7 +102,7 @@ def test_the_documentation_builds_without_warnings_and_is_current(tmp_path, caps
     assert (tmp_path / "site" / "verification" / "index.html").is_file()
 
 
-def test_a_link_that_leads_nowhere_is_named(tmp_path):
+def test_a_broken_link_is_named(tmp_path):
     (tmp_path / "README.md").write_text("[there](docs/there.md) and [a page](https://example.org) and [up](#up)")
     assert docs.broken_links(tmp_path) == ["README.md: the link to docs/there.md is broken"]
 

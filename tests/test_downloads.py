@@ -1,4 +1,4 @@
-"""Downloads from servers that misbehave: a file comes whole and verified, or nothing stays and everything is named."""
+"""Downloads from misbehaving servers: a file arrives complete and verified, or nothing is left and the cause named."""
 
 import email.utils
 import errno
@@ -87,14 +87,14 @@ def test_a_server_that_lies_about_the_size_is_found_out(server, tmp_path):
     assert "has the MD5 hash" in refused(tmp_path, server.url + "/a.bin")
 
 
-def test_no_server_at_all_is_named(tmp_path):
+def test_a_missing_server_is_named(tmp_path):
     with LoopbackServer({}) as gone:
         url = gone.url
     assert "the connection was refused" in refused(tmp_path, url + "/a.bin")
     assert "the server's name cannot be resolved" in refused(tmp_path, "http://no-such-server.invalid/a.bin")
 
 
-def test_a_full_disk_is_named_and_nothing_stays(server, tmp_path, monkeypatch):
+def test_a_full_disk_is_named_and_nothing_is_left(server, tmp_path, monkeypatch):
     url = server.url + "/a.bin"
     folder = tmp_path / "data"
     folder.mkdir()
@@ -140,9 +140,7 @@ def test_google_drive_is_asked_through_gdown(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("form", [str, lambda seconds: email.utils.formatdate(time.time() + seconds, usegmt=True)])
-def test_a_server_that_asks_to_wait_is_heard_if_that_is_short_and_it_is_said(
-    form, server, tmp_path, capsys, monkeypatch
-):
+def test_a_short_retry_after_is_obeyed_and_reported(form, server, tmp_path, capsys, monkeypatch):
     waits = []
     monkeypatch.setattr(downloads.time, "sleep", waits.append)
     server.statuses, server.retry_after = [429, 503], form(21)
@@ -199,11 +197,11 @@ def test_a_file_that_is_too_large_for_the_disk_is_named(server, tmp_path):
     assert not entries(tmp_path)
 
 
-def test_what_is_no_address_is_an_error_that_shows_it(tmp_path):
+def test_an_invalid_address_is_shown_in_the_error(tmp_path):
     assert "unknown URL type" in refused(tmp_path, "somewhere/a.bin")
 
 
-def test_of_several_that_want_a_file_one_fetches_it(server, tmp_path, capsys):
+def test_only_one_of_several_processes_fetches_a_file(server, tmp_path, capsys):
     server.delay = 0.5
     both = [threading.Thread(target=fetch_into, args=(tmp_path, server.url + "/a.bin")) for _ in range(2)]
     for one in both:

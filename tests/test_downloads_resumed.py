@@ -1,4 +1,4 @@
-"""Downloads that broke off, and what a later run does with the part that had arrived."""
+"""Interrupted downloads, and what a later run does with a partial file."""
 
 import pytest
 
@@ -18,13 +18,13 @@ def server():
         yield server
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(server, tmp_path):
+def test_a_broken_connection_is_resumed(server, tmp_path):
     server.cuts = [1 << 20, 1 << 19]
     assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
     assert [asked for _, asked in server.requests] == [None, "bytes=1048576-", "bytes=1572864-"]
 
 
-def test_a_server_that_cannot_go_on_in_the_middle_starts_again(server, tmp_path):
+def test_a_server_without_ranges_starts_again(server, tmp_path):
     server.cuts, server.ranges = [1 << 20], False
     assert fetch_into(tmp_path, server.url + "/a.bin").read_bytes() == CONTENT
 
@@ -35,7 +35,7 @@ def test_a_connection_that_always_breaks_is_named(server, tmp_path):
 
 
 @pytest.mark.parametrize("version", [{"etag": '"v1"'}, {"last_modified": "Mon, 01 Jan 2024 00:00:00 GMT"}])
-def test_a_later_run_goes_on_with_what_an_earlier_one_had(server, tmp_path, version):
+def test_a_later_run_continues_a_partial_download(server, tmp_path, version):
     vars(server).update(version, cuts=[1 << 20] + [0] * 50)
     with pytest.raises(ConnectionError, match="broke off"):
         fetch_into(tmp_path, server.url + "/a.bin")
@@ -47,7 +47,7 @@ def test_a_later_run_goes_on_with_what_an_earlier_one_had(server, tmp_path, vers
 
 
 @pytest.mark.parametrize("heeds_if_range", [True, False])
-def test_a_later_run_does_not_go_on_with_another_version(server, tmp_path, heeds_if_range):
+def test_a_later_run_does_not_continue_another_version(server, tmp_path, heeds_if_range):
     server.cuts, server.etag, server.heeds_if_range = [1 << 20] + [0] * 50, '"v1"', heeds_if_range
     server.files["/a.bin"] = bytes(2_000_000)
     with pytest.raises(ConnectionError):
@@ -68,7 +68,7 @@ def test_a_file_that_had_arrived_when_the_run_was_killed_is_not_fetched_again(se
     assert server.requests == [("/a.bin", "bytes=3000000-")]
 
 
-def test_a_server_that_is_busy_later_costs_nothing_of_what_is_here(server, tmp_path):
+def test_a_busy_server_does_not_cost_the_partial_download(server, tmp_path):
     server.cuts, server.etag, server.statuses = [1 << 20], '"v1"', [200] + [503] * 5
     with pytest.raises(ConnectionError, match="the server answered 503"):
         fetch_into(tmp_path, server.url + "/a.bin")
@@ -77,7 +77,7 @@ def test_a_server_that_is_busy_later_costs_nothing_of_what_is_here(server, tmp_p
     assert server.requests == [("/a.bin", "bytes=1048576-")]
 
 
-def test_what_an_earlier_run_had_of_another_mirror_goes_when_the_file_is_there(server, tmp_path):
+def test_partial_downloads_from_other_mirrors_are_deleted_at_the_end(server, tmp_path):
     server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
     with pytest.raises(ConnectionError):
         fetch_into(tmp_path, server.url + "/b.bin")
@@ -86,7 +86,7 @@ def test_what_an_earlier_run_had_of_another_mirror_goes_when_the_file_is_there(s
     assert entries(tmp_path) == ["a.bin"]
 
 
-def test_what_is_kept_of_a_longer_version_is_thrown_away(server, tmp_path):
+def test_a_partial_download_longer_than_the_file_is_discarded(server, tmp_path):
     server.cuts, server.etag = [1 << 20] + [0] * 50, '"v1"'
     with pytest.raises(ConnectionError):
         fetch_into(tmp_path, server.url + "/a.bin")
@@ -94,7 +94,7 @@ def test_what_is_kept_of_a_longer_version_is_thrown_away(server, tmp_path):
     assert fetch_into(tmp_path, server.url + "/a.bin", hash="").read_bytes() == CONTENT[:5000]
 
 
-def test_an_older_file_stays_where_a_new_one_cannot_be_had(server, tmp_path):
+def test_an_older_file_is_kept_if_a_new_one_cannot_be_fetched(server, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.bin").write_text("older")
     server.files["/a.bin"] = CONTENT[:-1] + b"x"

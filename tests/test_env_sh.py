@@ -194,7 +194,7 @@ def test_without_packages_the_error_says_what_can_be_done(repository, packages):
     assert "pip could not fetch packages" in result.stderr and "KDPL_PYTHON" in result.stderr
 
 
-def test_a_python_of_the_users_own_is_checked_and_nothing_is_installed(tmp_path, finished, packages):
+def test_a_users_own_python_is_checked_and_nothing_is_installed(tmp_path, finished, packages):
     root = make_repository(tmp_path / "repository")
     own = str(finished / ".venv" / "bin" / "python")
     for _ in range(2):  # the second time from memory
@@ -214,7 +214,7 @@ def test_what_a_users_own_python_lacks_is_named(tmp_path, finished, packages):
     assert "Traceback" not in result.stderr and not (root / ".venv").exists()
 
 
-def test_a_users_own_python_needs_the_test_tools_for_tests_alone(tmp_path, finished, packages):
+def test_a_users_own_python_needs_the_test_tools_only_for_tests(tmp_path, finished, packages):
     root = make_repository(tmp_path / "repository")
     own = str(finished / ".venv" / "bin" / "python")
     assert source(root, packages, KDPL_PYTHON=own).returncode == 0
@@ -233,7 +233,7 @@ def test_clip_counts_as_installed_where_setuptools_has_no_pkg_resources(tmp_path
 
 
 @pytest.mark.parametrize("own, reason", [("/no/such/python", "not a program"), ("/bin/ls", "not Python 3.10 or newer")])
-def test_what_is_no_python_is_refused(tmp_path, packages, own, reason):
+def test_anything_but_a_python_is_refused(tmp_path, packages, own, reason):
     result = source(make_repository(tmp_path / "repository"), packages, KDPL_PYTHON=own)
     assert result.returncode == 1 and reason in result.stderr
 
@@ -248,7 +248,7 @@ def tools_without_python(tmp_path) -> Path:
     return folder
 
 
-def test_a_machine_without_python_is_told_what_to_install(tmp_path, packages, tools_without_python):
+def test_without_python_the_error_says_what_to_install(tmp_path, packages, tools_without_python):
     root = make_repository(tmp_path / "repository")
     result = source(root, packages, PATH=str(tools_without_python))
     assert result.returncode == 1
@@ -262,14 +262,14 @@ def test_a_python_that_is_too_old_is_named_with_its_version(tmp_path, packages, 
     assert result.returncode == 1 and "python3 is Python 3.8.2." in result.stderr
 
 
-def test_a_python_without_ensurepip_is_told_the_package_that_brings_it(tmp_path, packages, tools_without_python):
+def test_a_python_without_ensurepip_is_reported_with_the_package_that_has_it(tmp_path, packages, tools_without_python):
     root = make_repository(tmp_path / "repository")
     stub(tools_without_python / "python3", f'case "$*" in *ensurepip*) exit 1;; *) exec {sys.executable} "$@";; esac')
     result = source(root, packages, PATH=str(tools_without_python))
     assert result.returncode == 1 and "apt install python3-venv" in result.stderr
 
 
-def test_a_full_disk_is_called_so(repository, packages):
+def test_a_full_disk_is_reported(repository, packages):
     """pip stands in for a disk that fills up: its words are those of the real one."""
     no_space = "[Errno 28] No space left on device"
     stub(repository / "pip", f'while [ "$1" != --log ]; do shift; done; echo "{no_space}" > "$2"')

@@ -58,7 +58,7 @@ def test_base_is_the_larger_half_and_new_counts_from_0_again(tmp_path):
     assert len(base.train_x) == 6 and len(base.val) == 6 and len(new.train_x) == 4
 
 
-def test_another_word_for_the_classes_is_an_error_that_lists_the_three():
+def test_an_unknown_subset_of_classes_is_an_error_that_lists_the_three():
     split = Split.of([Item("a.jpg", 0, "a")], [], [])
     with pytest.raises(ValueError, match="'novel'; choose from all, base, new"):
         half_of_classes(split, "novel")
@@ -93,7 +93,7 @@ def test_a_draw_is_kept_with_relative_paths_and_used_again(tmp_path, capsys):
         lambda draw: draw["train"].__setitem__(0, 5),
     ],
 )
-def test_a_kept_draw_that_does_not_fit_the_split_is_said_and_drawn_again(tmp_path, capsys, spoil):
+def test_a_kept_draw_that_does_not_fit_the_split_is_reported_and_drawn_again(tmp_path, capsys, spoil):
     folder = make_tiny(tmp_path)
     Tiny(dataset_cfg(tmp_path, shots=2))
     kept = folder / "split_fewshot" / "shot_2-seed_1.json"

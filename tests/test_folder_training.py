@@ -69,7 +69,7 @@ def test_the_test_set_stays_closed_during_training(photos, tmp_path, capsys):
     assert "error: None of the test images" in capsys.readouterr().err
 
 
-def test_before_training_accuracies_are_told_where_there_are_labels(photos, tmp_path, capsys):
+def test_accuracies_are_reported_before_training_if_there_are_labels(photos, tmp_path, capsys):
     rows = [f"{n:02}.jpg,{NAMES[n % 3]},{'train' if n < 9 else 'test'}" for n in range(12)]
     (photos / "labels.csv").write_text("path,label,split\n" + "\n".join(rows))
     assert train.main(command(photos, tmp_path / "train", "TEST.NO_TEST", "True")) == 0
@@ -99,7 +99,7 @@ def test_no_names_at_all_train_class_agnostic(photos, tmp_path, capsys):
     assert "CLASS_AGNOSTIC True" in capsys.readouterr().err
 
 
-def test_training_from_labels_that_are_not_there_is_refused(photos, tmp_path, capsys):
+def test_training_without_the_needed_labels_is_refused(photos, tmp_path, capsys):
     assert train.main(command(photos, tmp_path / "out", trainer="CoOp")) == 2
     message = "CoOp learns from labels, but training images of Folder photos have none. Use CoOp_KDPL"
     assert message in capsys.readouterr().err

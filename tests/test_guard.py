@@ -1,4 +1,4 @@
-"""What every command does with Ctrl-C, closed pipes, full disks and faults of its own."""
+"""How every command handles Ctrl-C, closed pipes, full disks and its own bugs."""
 
 import errno
 import os
@@ -86,13 +86,13 @@ def test_in_a_thread_ctrl_c_is_left_alone():
         (KeyboardInterrupt(), guard.INTERRUPTED, "\nInterrupted. It continues.\n"),
     ],
 )  # fmt: skip
-def test_what_is_expected_is_said_in_one_sentence(error, code, words, capsys, monkeypatch):
+def test_expected_errors_are_one_sentence(error, code, words, capsys, monkeypatch):
     monkeypatch.delenv("KDPL_TRACEBACK", raising=False)
     assert guard.guarded(failing(error), "It continues.") == code
     assert capsys.readouterr().err.startswith(words)
 
 
-def test_a_fault_of_ours_is_called_so_with_the_traceback_in_a_file(capsys, tmp_path, monkeypatch):
+def test_a_bug_is_reported_as_one_with_the_traceback_in_a_file(capsys, tmp_path, monkeypatch):
     monkeypatch.delenv("KDPL_TRACEBACK", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert guard.guarded(failing(KeyError("missing"))) == guard.BUG
@@ -103,7 +103,7 @@ def test_a_fault_of_ours_is_called_so_with_the_traceback_in_a_file(capsys, tmp_p
     assert "Traceback (most recent call last)" in report.read_text() and "in work" in report.read_text()
 
 
-def test_a_report_that_cannot_be_written_is_told_with_the_place(capsys, tmp_path, monkeypatch):
+def test_if_a_report_cannot_be_written_the_message_has_the_line_of_code(capsys, tmp_path, monkeypatch):
     monkeypatch.delenv("KDPL_TRACEBACK", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     assert guard.guarded(failing(TypeError("wrong"))) == guard.BUG

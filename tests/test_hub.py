@@ -1,4 +1,4 @@
-"""Prompts pushed to a Hub and loaded from it: a server on this machine that keeps what is committed."""
+"""Prompts pushed to a Hub and loaded from it; the Hub is a server on this machine."""
 
 import base64
 import importlib
@@ -121,7 +121,7 @@ def test_what_is_pushed_is_loaded_by_the_name_of_its_repository(server, classifi
         assert torch.equal(loaded.logits(image), classifier.logits(image))
 
 
-def test_the_model_card_tells_the_facts_and_its_names_are_text(server, classifier):
+def test_the_model_card_states_the_facts_and_escapes_names(server, classifier):
     classifier.push_to_hub("somebody/birds", token="hf_test")
     card = Hub.files["README.md"].decode()
     data = hub.ModelCard(card).data

@@ -1,4 +1,4 @@
-"""Images that cannot be used are named before anything slow starts; good ones are read once."""
+"""Unusable images are named before anything slow starts; good ones are read once."""
 
 import io
 import os
@@ -28,7 +28,7 @@ def test_animations_pass_and_so_does_what_has_an_orientation(tmp_path):
     assert image_fault(tmp_path / "a.gif") is None and image_fault(tmp_path / "a.jpg") is None
 
 
-def test_what_is_wrong_with_a_file_is_told_in_a_few_words(tmp_path):
+def test_what_is_wrong_with_a_file_is_reported_in_a_few_words(tmp_path):
     whole = write_jpeg(tmp_path / "whole.jpg", size=(200, 200)).read_bytes()
     png = io.BytesIO()
     Image.effect_noise((99, 99), 50).save(png, "PNG")
@@ -125,7 +125,7 @@ def test_without_permission_the_index_is_in_the_users_cache(tmp_path, monkeypatc
         folder.chmod(0o755)
 
 
-def test_an_index_from_before_a_folder_became_read_only_counts(tmp_path, monkeypatch):
+def test_an_index_from_before_a_folder_became_read_only_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = make_tiny(tmp_path)
     Tiny(dataset_cfg(tmp_path))

@@ -53,7 +53,7 @@ def write_pkg_resources(site: Path, content: str) -> None:
 
 
 def test_the_installed_clip_works_without_setuptools_and_is_one_module():
-    """In a process of its own, as here it may have been imported; warnings are errors there."""
+    """In a separate process with warnings as errors, because clip may already be imported here."""
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{WITHOUT}"],
         capture_output=True,
@@ -107,7 +107,7 @@ def test_where_packaging_is_missing_the_copy_of_setuptools_is_used(site, monkeyp
     assert sys.modules["pkg_resources"].__file__ == f"{site}/pkg_resources.py"
 
 
-def test_a_clip_that_fails_otherwise_says_why_and_no_stand_in_is_left(site, monkeypatch):
+def test_a_clip_that_fails_for_another_reason_says_why_and_no_stand_in_is_left(site, monkeypatch):
     (site / "clip" / "clip.py").write_text(f"{CLIP}import no_such_module\n")
     hide(monkeypatch, "pkg_resources")
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):

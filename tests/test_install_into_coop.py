@@ -100,7 +100,7 @@ def test_remove_restores_every_byte(train, fake):
     assert (fake / "train.py").stat().st_mode & 0o777 == 0o755
 
 
-def test_what_was_written_into_train_py_since_then_stays(fake):
+def test_later_changes_to_train_py_are_kept(fake):
     install(fake, "--apply")
     (fake / "train.py").write_text((fake / "train.py").read_text() + "# a note\n")
     install(fake, "--remove")
@@ -192,12 +192,12 @@ def test_a_train_py_without_a_place_for_the_lines_is_left_alone(fake):
     assert "among the imports:" in install(fake)
 
 
-def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_checkout_is_refused(tmp_path):
     said = install(tmp_path, fails=True)
     assert "is not a CoOp checkout: it has no train.py, no trainers/coop.py" in said and "Looked for" in said
 
 
-def test_this_repository_is_no_checkout():
+def test_this_repository_is_not_a_checkout():
     before = sorted(path.name for path in (ROOT / "trainers").rglob("*.py"))
     assert "it has no clip/clip.py" in install(ROOT, "--remove", fails=True)
     assert sorted(path.name for path in (ROOT / "trainers").rglob("*.py")) == before

@@ -111,7 +111,7 @@ def test_its_entry_has_the_published_settings():
     assert (KGCOOP.node, KGCOOP.epochs, KGCOOP.batch_size, KGCOOP.lr) == ("KGCOOP", 100, 128, 0.002)
 
 
-def test_it_holds_on_to_the_template_of_its_own_for_textures():
+def test_it_keeps_its_own_template_for_textures():
     assert KGCOOP.template("DescribableTextures") == "a photo of a {}, a type of texture."
     assert METHODS["PromptSRC"].template("DescribableTextures") == "{} texture."
     assert KGCOOP.template("EuroSAT") == "a centered satellite photo of {}."

@@ -52,7 +52,7 @@ def test_without_a_gpu_the_doctor_says_so(capsys):
     assert torch.__version__ in capsys.readouterr().out
 
 
-def test_a_kind_of_step_that_fails_is_told_and_leaves_the_prompts_as_they_were(monkeypatch):
+def test_a_failing_kind_of_step_is_reported_and_leaves_the_prompts_unchanged(monkeypatch):
     objective, batch = step_case("CoOp", "tiny", "tiny", 3, 2, torch.device("cpu"), FP32)
     before = objective.model.prompt_learner.ctx.detach().clone()
     made = steps.Training
@@ -105,7 +105,7 @@ def test_the_benchmark_measures_everything_and_its_page_is_that_of_its_file(smal
     assert capsys.readouterr().out == page and "step, both cached" in page
 
 
-def test_an_interrupted_benchmark_continues_and_another_setting_begins_anew(small_benchmark, tmp_path, capsys):
+def test_an_interrupted_benchmark_continues_and_another_setting_starts_afresh(small_benchmark, tmp_path, capsys):
     file = tmp_path / "performance.json"
 
     def measured(*arguments):

@@ -52,7 +52,7 @@ def offline(code: str, **environment: str) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
-def test_what_is_fetched_into_a_folder_serves_a_machine_without_network(hub, photos, tmp_path):
+def test_models_fetched_into_a_folder_work_on_a_machine_without_network(hub, photos, tmp_path):
     target = tmp_path / "copy"
     fetch = (
         f"from kdpl.__main__ import main; sys.exit(main(['fetch', 'hf:somebody/tiny-clip', '--to', {str(target)!r}]))"

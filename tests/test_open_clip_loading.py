@@ -92,7 +92,7 @@ def test_a_tag_in_the_hubs_cache_is_loaded_without_network_as_it_was_trained(sav
         ("open_clip:", "no model ''"),
     ],
 )
-def test_unknown_models_and_tags_bring_the_close_ones_and_the_list(name, message):
+def test_unknown_models_and_tags_are_refused_with_close_ones_and_the_list(name, message):
     with pytest.raises(ValueError, match=message):
         check_clip_name(name)
 

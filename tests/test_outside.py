@@ -34,7 +34,7 @@ def file(tmp_path):
     return tmp_path / "file.yaml"
 
 
-def test_what_is_no_file_is_called_what_it_is(tmp_path):
+def test_anything_but_a_file_is_named_by_its_kind(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     (tmp_path / "circle").symlink_to("circle")
@@ -92,7 +92,7 @@ def test_json_is_plain_values_or_an_error_with_the_file(text):
         (" \n", "the file is empty"),
     ],
 )
-def test_what_is_no_json_is_told(text, words):
+def test_invalid_json_is_reported(text, words):
     assert words in refused(outside.parse_json, text, "the file")
 
 
@@ -122,7 +122,7 @@ def test_csv_is_rows_of_one_length_or_an_error_with_the_line(text):
         (f"path,label\na,{'b' * (outside.MOST_CELL + 1)}\n", "line 2: field larger"),
     ],
 )
-def test_what_is_no_csv_is_told(text, words):
+def test_invalid_csv_is_reported(text, words):
     assert words in refused(lambda: list(outside.csv_rows(text, "the file")))
     assert len(list(outside.csv_rows(f"a,{'b' * 200_000}\n", "the file"))) == 1
 
@@ -171,7 +171,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("\x07", "not a YAML file of settings"),
     ],
 )
-def test_what_is_no_yaml_of_settings_is_told(file, text, words):
+def test_invalid_yaml_is_reported(file, text, words):
     file.write_text(text)
     assert words in refused(outside.read_yaml, file)
 

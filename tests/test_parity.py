@@ -46,7 +46,7 @@ def test_errors_are_relative_to_the_largest_value_of_the_array():
     assert errors.worst["logits"] == (pytest.approx(3e-5, rel=1e-3), "others") and not errors.passed
 
 
-def test_what_is_not_a_number_or_of_another_shape_fails():
+def test_nan_and_wrong_shapes_fail():
     errors = Errors()
     errors.compare("grad", "broken", [float("nan")], [1.0])
     assert not errors.passed
@@ -69,7 +69,7 @@ def test_the_generator_beside_the_file_comes_before_that_of_the_package(golden, 
     assert "from weights.py differs from" in run_parity(tmp_path / "golden.json").stdout
 
 
-def test_a_case_that_breaks_has_failed_and_the_others_go_on(golden, tmp_path):
+def test_a_case_that_raises_fails_and_the_others_continue(golden, tmp_path):
     cases = golden["cases"]
     cases["broken"] = {**cases["VPT_KDPL"], "trainer": "Nobody"}
     golden["cases"] = {name: cases[name] for name in ("broken", "VPT_KDPL")}
@@ -92,7 +92,7 @@ def test_class_specific_contexts_with_a_vocabulary_are_refused_by_name(golden, t
     assert re.search(r"ValueError: .*\(TRAINER\.COOP\.CSC\).*\(TRAINER\.KDPL\.CLASS_AGNOSTIC\)", done.stdout)
 
 
-def test_files_of_the_format_in_other_words_pass_too(golden, tmp_path):
+def test_differently_written_files_of_the_format_pass_too(golden, tmp_path):
     case = golden["cases"]["CoOp_KDPL"]
     case["opts"] = list(zip(case["opts"][::2], case["opts"][1::2], strict=True)) + [("TRAINER.IVLP.N_CTX_TEXT", 4)]
     case["opts"] += [("TRAINER.COOP.CTX_INIT", ""), ("OPTIM.LR", "0.002"), ("OPTIM.MOMENTUM", 0.9)]
@@ -119,7 +119,7 @@ def test_files_of_the_format_in_other_words_pass_too(golden, tmp_path):
     ('{"cases": {}}', "is not a golden file, which is an object with"),
     ('{"format": 2, "base_seed": 1, "classnames": [], "cases": {}}', "only format 1 is supported"),
 ])  # fmt: skip
-def test_what_is_no_golden_file_is_named(content, message, tmp_path):
+def test_anything_but_a_golden_file_is_named(content, message, tmp_path):
     file = tmp_path / "golden.json"
     if content:
         file.write_text(content)

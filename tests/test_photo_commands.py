@@ -96,7 +96,7 @@ def test_class_agnostic_prompts_are_named_in_the_next_commands(folder, tmp_path,
     assert "no class names" in error and "--classnames" in error and error.count("\n") == 1
 
 
-def test_without_names_and_network_the_vocabulary_is_missed_before_a_photo_is_read(
+def test_without_names_or_network_the_missing_vocabulary_is_reported_before_a_photo_is_read(
     folder, tmp_path, monkeypatch, capsys
 ):
     def no_network(*args: object, **options: object) -> None:
@@ -184,7 +184,7 @@ def test_wilsons_interval_of_cases_from_the_literature():
     assert wilson_interval(0, 20) == pytest.approx((0, 16.11), abs=0.005)
 
 
-def test_folders_that_are_no_classes_are_named(trained, folder, capsys):
+def test_folders_that_are_not_classes_are_named(trained, folder, capsys):
     prompts = str(folder / "out" / "prompts.safetensors")
     write_jpeg(folder / "other" / "red solid circel" / "1.jpg")
     assert main(["evaluate", prompts, str(folder / "other")]) == 2

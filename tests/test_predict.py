@@ -65,7 +65,7 @@ def expected(folder) -> bytes:
     return output.read_bytes()
 
 
-def test_there_is_a_row_per_image_in_input_order_with_the_classes_of_predict(folder, expected):
+def test_there_is_one_row_per_image_in_input_order_with_the_classes_of_predict(folder, expected):
     rows = rows_of(folder / "expected.csv")
     photos = sorted((folder / "photos").rglob("*.jpg"))
     assert [row["path"] for row in rows] == [str(photo) for photo in photos]
@@ -81,7 +81,7 @@ def test_there_is_a_row_per_image_in_input_order_with_the_classes_of_predict(fol
             ]
 
 
-def test_the_console_has_a_line_per_image(folder, capsys):
+def test_the_console_shows_one_line_per_image(folder, capsys):
     assert main(command(folder, folder / "photos", folder / "photos" / "sub1" / "01.jpg")) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert len(lines) == N_PHOTOS + 1 and lines[-1][1:] == lines[12][1:]
@@ -114,7 +114,7 @@ def test_json_and_parquet_say_the_same_as_the_csv(folder, expected, tmp_path):
 
 
 def test_a_killed_run_continues_to_the_same_bytes(folder, expected, tmp_path):
-    """In a process of its own, which dies after three batches, in the middle of writing a line."""
+    """In a separate process that dies after three batches, in the middle of writing a line."""
     code = (
         "import os, sys; from kdpl.__main__ import main; from kdpl.inference.journal import Journal\n"
         "append, batches = Journal.append, []\n"
@@ -165,7 +165,7 @@ def test_a_journal_of_other_arguments_or_images_is_refused(folder, tmp_path, cap
         (("photos", "--classnames", "absent.txt"), "does not exist"),
     ],
 )
-def test_what_cannot_work_is_said_in_one_sentence(folder, arguments, message, monkeypatch, capsys):
+def test_impossible_requests_are_refused_in_one_sentence(folder, arguments, message, monkeypatch, capsys):
     (folder / "empty").mkdir(exist_ok=True)
     (folder / "broken.tar").write_bytes(b"1" * 1000)
     monkeypatch.chdir(folder)

@@ -1,4 +1,4 @@
-"""Training the demo pair from nothing."""
+"""Training the demo pair from scratch."""
 
 import argparse
 import subprocess
@@ -69,7 +69,7 @@ def test_unrelated_texts_have_a_word_that_no_caption_has():
         assert set(tokens[tokens > 0].tolist()) - known
 
 
-def test_captions_of_all_pictures_use_trained_words_alone_unless_an_odd_one_is_put_in(monkeypatch):
+def test_captions_of_all_pictures_use_only_trained_words_except_for_odd_ones(monkeypatch):
     monkeypatch.setattr("tools.demo_captions.ODD_WORD", 0.0)
     generator = np.random.default_rng(0)
     texts = [caption(generator, picture, generic=0.2)[0] for picture in random_pictures(generator, 500)]

@@ -87,7 +87,7 @@ def test_other_classes_are_told_apart_within_the_block_only(name):
 
 @pytest.mark.parametrize("position", ["end", "middle", "front"])
 @pytest.mark.parametrize("class_specific", [False, True])
-def test_the_class_name_stands_where_it_is_asked_to(position, class_specific):
+def test_the_class_name_is_where_it_should_be(position, class_specific):
     loaded_clip, clip = loaded(), loaded().model
     learner = CoOpPromptLearner(
         loaded_clip, 3, "", n_cls=len(CLASSNAMES) if class_specific else None, class_token_position=position
@@ -167,7 +167,7 @@ def test_contexts_of_classes_cannot_name_other_classes():
         student("CoOp CSC").set_classnames(["dog", "cat"])
 
 
-def test_an_unknown_position_lists_the_possible_ones():
+def test_an_unknown_position_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'left'; choose from end, middle, front"):
         CoOpPromptLearner(loaded(), class_token_position="left")
 

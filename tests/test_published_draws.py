@@ -74,7 +74,7 @@ def test_a_draw_that_does_not_fit_is_refused_by_line(tmp_path, content, message)
         tiny(tmp_path, "2SFS")
 
 
-def test_a_missing_file_and_an_unknown_name_are_told(tmp_path):
+def test_a_missing_file_and_an_unknown_name_are_reported(tmp_path):
     folder = make_tiny(tmp_path)
     write_draw(folder)
     with pytest.raises(FileNotFoundError, match="shot_2-seed_3_train.jsonl does not exist"):

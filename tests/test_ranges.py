@@ -1,4 +1,4 @@
-"""Every setting has a range, and one check refuses what is outside of it before anything starts."""
+"""Every setting has a range, and values outside it are refused before anything starts."""
 
 import time
 
@@ -51,7 +51,7 @@ def test_a_value_out_of_range_is_refused_with_the_key_and_what_is_possible(key, 
 
 
 @pytest.mark.parametrize("key", RANGES)
-def test_no_setting_is_none(key):
+def test_no_setting_accepts_none(key):
     with pytest.raises(ValueError, match=f"^{key} (is None; (it takes|choose from)|cannot be)"):
         build_cfg([], {}, [key, "None"])
 

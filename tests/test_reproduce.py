@@ -71,7 +71,7 @@ def test_a_number_near_the_published_one_is_inside(tmp_path, capsys):
     assert "published protocol" not in told
 
 
-def test_a_number_far_from_it_is_outside_and_what_differs_is_told(tmp_path, capsys):
+def test_a_number_far_from_it_is_outside_and_differences_are_listed(tmp_path, capsys):
     value, _ = published()
     far = round(100 * value) + 500
     write_records(tmp_path / "out", tmp_path / "data", {1: far - 20, 2: far, 3: far + 20}, epochs=20)
@@ -86,21 +86,21 @@ def test_a_number_far_from_it_is_outside_and_what_differs_is_told(tmp_path, caps
     assert any(row[:3] == ["template", "of", "ImageNet"] for row in rows)
 
 
-def test_where_nothing_was_published_that_is_said(tmp_path, capsys, monkeypatch):
+def test_a_missing_published_value_is_reported(tmp_path, capsys, monkeypatch):
     write_records(tmp_path / "out", tmp_path / "data", {1: 10, 2: 10, 3: 10})
     monkeypatch.setattr("tools.tables.cells.find_published", lambda *_: None)
     assert reproduce(tmp_path) == 0
     assert "not available" in capsys.readouterr().out
 
 
-def test_a_run_that_fails_makes_the_exit_code_and_the_published_value_is_told(tmp_path, capsys, monkeypatch):
+def test_a_failed_run_sets_the_exit_code_and_the_published_value_is_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(tools.reproduce, "run_missing", lambda *_: ["a failure"])
     assert reproduce(tmp_path) == 1
     told = capsys.readouterr().out
     assert "missing" in told and f"{published()[0]:.2f}" in told and "published protocol" not in told
 
 
-def test_a_dry_run_tells_runs_and_published_value_and_runs_nothing(tmp_path, capsys):
+def test_a_dry_run_lists_runs_and_the_published_value_and_runs_nothing(tmp_path, capsys):
     assert reproduce(tmp_path, CELL, "--dry-run") == 0
     told = capsys.readouterr().out
     assert told.count("missing  unknown") == 3 and f"assets/published/kdpl.csv line {published()[1]}" in told
@@ -149,6 +149,6 @@ def test_names_of_cells(text, cell):
         ("few_shot CoOp average", (), "few_shot has no average"),
     ],
 )
-def test_what_is_wrong_is_told_with_what_is_possible(cell, flags, message, tmp_path, capsys):
+def test_errors_list_the_alternatives(cell, flags, message, tmp_path, capsys):
     assert reproduce(tmp_path, cell, *flags) == 2
     assert re.search(message, capsys.readouterr().err)

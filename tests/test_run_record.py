@@ -31,7 +31,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     assert found == record
 
 
-def test_keys_of_later_editions_are_passed_over(tmp_path):
+def test_keys_of_later_versions_are_ignored(tmp_path):
     (tmp_path / FILE_NAME).write_text(json.dumps({"format": 1, "status": "finished", "later": 1, **FACTS}))
     assert read_record(tmp_path / FILE_NAME) == RunRecord(**FACTS)
 
@@ -45,7 +45,7 @@ def test_keys_of_later_editions_are_passed_over(tmp_path):
         ('{"format": 1, "status": "finished"}', "is incomplete"),
     ],
 )
-def test_what_is_no_record_is_named(text, said, tmp_path):
+def test_anything_but_a_record_is_named(text, said, tmp_path):
     file = tmp_path / FILE_NAME
     file.write_text(text)
     with pytest.raises(ValueError, match=said) as error:

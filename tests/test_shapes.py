@@ -121,14 +121,14 @@ def test_drawing_again_gives_the_same_files(drawn, tmp_path):
     assert all((drawn / name).read_bytes() == (tmp_path / "shapes" / name).read_bytes() for name in names)
 
 
-def test_what_is_whole_is_left_alone(drawn):
+def test_a_complete_dataset_is_left_alone(drawn):
     before = (drawn / "images").stat().st_ino
     draw_into(drawn)
     assert (drawn / "images").stat().st_ino == before
 
 
 @pytest.mark.parametrize("missing", ["split_shapes.json", "images", "images/red_solid_circle/test_00.jpg"])
-def test_a_half_made_dataset_is_drawn_again(drawn, missing):
+def test_an_incomplete_dataset_is_drawn_again(drawn, missing):
     leftover = drawn / ".images.killed.part"  # of a process that was killed while it drew
     leftover.mkdir()
     path = drawn / missing

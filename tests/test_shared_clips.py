@@ -1,4 +1,4 @@
-"""A process loads each CLIP once, all users share it, and none of them leaves anything in it."""
+"""A process loads each CLIP once, all its users share it, and none of them changes it."""
 
 import gc
 import shutil
@@ -22,7 +22,7 @@ def tiny_file(tmp_path):
     return str(path)
 
 
-def test_who_holds_a_clip_shares_it_with_those_who_ask_for_the_same_weights(tiny_file):
+def test_a_clip_in_use_is_shared_with_everybody_who_asks_for_the_same_weights(tiny_file):
     first = load_clip(tiny_file)
     assert load_clip(tiny_file) is first
     changed = {name: tensor + 1 for name, tensor in first.model.state_dict().items()}

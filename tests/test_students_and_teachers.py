@@ -61,7 +61,7 @@ def test_a_mobileclip2_student_learns_from_a_siglip2_teacher_on_real_images(shar
         ("open_clip:ViT-L-14/laion2b_s32b_b82k", 224, 0.5, "shortest", "bicubic"),
     ],
 )
-def test_a_name_tells_what_images_must_look_like(name, size, mean, resize, interpolation):
+def test_a_name_determines_the_preprocessing(name, size, mean, resize, interpolation):
     known = known_preprocessing(name)
     assert (known.size, known.mean[0], known.resize, known.interpolation) == (size, mean, resize, interpolation)
 
@@ -78,7 +78,7 @@ def run_of(photos: Path, student: Path, output: Path, *pairs: object) -> int:
     return train.main([str(argument) for argument in arguments])
 
 
-def test_images_are_as_the_student_wants_them_unless_the_user_says_otherwise(folder, photos, tmp_path, capsys):
+def test_images_are_preprocessed_for_the_student_unless_the_user_says_otherwise(folder, photos, tmp_path, capsys):
     assert run_of(photos, folder, tmp_path / "run", "TRAINER.KDPL.TEACHER_SCALE", "own") == 0, capsys.readouterr().err
     record = json.loads((tmp_path / "run/results.json").read_text())
     assert record["preprocessing"] == {
@@ -111,7 +111,7 @@ def test_a_teacher_gets_images_in_its_own_resolution_interpolation_and_pixels(fo
 # Names and weights
 
 
-def test_openais_weights_are_the_same_student_in_every_librarys_files(photos, tmp_path):
+def test_openais_weights_are_the_same_student_in_the_files_of_every_library(photos, tmp_path):
     """One model in OpenAI's layout, as a checkpoint of open_clip and as a CLIPModel: prompts of one serve all."""
     weights = {name: tensor.float().contiguous() for name, tensor in tiny_clip().state_dict().items()}
     save_file(weights, tmp_path / "openai.safetensors")
@@ -176,7 +176,7 @@ def in_the_layout_of_transformers(weights: dict[str, torch.Tensor]) -> dict[str,
     return {name: tensor.contiguous() for name, tensor in found.items()}
 
 
-def test_names_say_which_prompts_a_clip_takes_and_all_tagged_licences_are_known():
+def test_names_determine_which_prompts_a_clip_takes_and_all_tagged_licences_are_known():
     assert why_no_prompts("open_clip:MobileCLIP2-S0/dfndr2b", visual=True) == "its image tower is timm's fastvit_mci0"
     assert "ResNet" in why_no_prompts("open_clip:RN50-quickgelu/openai", visual=True)
     assert "Hugging Face" in why_no_prompts("open_clip:roberta-ViT-B-32/laion2b_s12b_b32k", text=True)
@@ -189,7 +189,7 @@ def test_names_say_which_prompts_a_clip_takes_and_all_tagged_licences_are_known(
     assert known["ViT-B/32"].visual_prompts and not known["RN50"].visual_prompts
 
 
-def test_kdpl_models_lists_and_refuses_what_nothing_is_called(capsys):
+def test_kdpl_models_lists_names_and_refuses_unknown_ones(capsys):
     assert main(["models", "siglip2"]) == 0
     assert "open_clip:ViT-B-16-SigLIP2/webli" in capsys.readouterr().out
     assert main(["models", "no such model"]) == 2
@@ -221,7 +221,7 @@ def test_a_text_that_the_tokenizer_would_cut_is_refused(tmp_path):
         clip.tokenize([" ".join(["a"] * 31)])
 
 
-def test_pictures_of_any_shape_are_squashed_for_a_student_that_wants_that(folder):
+def test_pictures_of_any_shape_are_squashed_for_a_student_that_expects_it(folder):
     from kdpl.images.transforms import evaluation_transform
 
     wide = Image.new("RGB", (64, 32))

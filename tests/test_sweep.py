@@ -31,7 +31,7 @@ def root(tmp_path_factory) -> Path:
 
 
 def sweep(spec: Mapping, root: Path, output: Path, *flags: str) -> subprocess.CompletedProcess:
-    """Run a sweep from a process of its own."""
+    """Run a sweep in a separate process."""
     command = [sys.executable, "-m", "tools.sweep", *arguments_of(spec, root, output), *flags]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
@@ -44,7 +44,7 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def sweep_here(monkeypatch, capfd) -> Callable[..., Done]:
-    """Run a sweep from this process, which has loaded torch already; its runs have processes of their own."""
+    """Run a sweep from this process, which has already loaded torch; its runs are separate processes."""
     monkeypatch.chdir(ROOT)
 
     def sweep_here(spec: Mapping, root: Path, output: Path, *flags: str) -> Done:
@@ -65,11 +65,11 @@ def swept(root, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copy(swept, tmp_path) -> Path:
-    """A copy of it, to be changed."""
+    """A copy of it that may be changed."""
     return Path(shutil.copytree(swept, tmp_path / "copy"))
 
 
-def test_a_training_and_its_tests_are_one_run_and_zero_shot_clip_is_one_a_data_set(swept):
+def test_a_training_and_its_tests_are_one_run_and_zero_shot_clip_is_one_run_per_dataset(swept):
     found = records(swept)
     (trained,) = (name for name in found if name.startswith("all_classes/train/eurosat/shots_2/CoOp_KDPL/"))
     tested = [name for name in found if name.startswith("all_classes/test_from_eurosat/")]
@@ -89,7 +89,7 @@ def test_what_is_finished_is_not_run_again(sweep_here, root, swept):
     assert {file: file.stat().st_mtime_ns for file in swept.rglob("results.json")} == before
 
 
-def test_a_dry_run_tells_states_and_times_and_runs_nothing(sweep_here, root, copy):
+def test_a_dry_run_lists_states_and_times_and_runs_nothing(sweep_here, root, copy):
     shutil.rmtree(copy / "all_classes" / "zeroshot")
     next(copy.glob("all_classes/test_from_eurosat/dtd/shots_2/CoOp_KDPL/*/seed1/results.json")).unlink()
     before = records(copy)
@@ -108,7 +108,7 @@ def test_a_dry_run_refuses_numbers_that_no_run_could_use(flags, sweep_here, root
     assert listed.returncode == 2 and listed.stderr.startswith(f"error: {flags[0]} is ") and not listed.stdout
 
 
-def test_the_time_of_a_run_is_that_of_the_same_run_with_another_seed(root, swept):
+def test_the_time_of_a_run_is_predicted_from_the_same_run_with_another_seed(root, swept):
     (run, *_) = plan(parse_spec(small_spec(root) | {"seeds": 2}), root, swept)
     recorded = [
         sum(phase["seconds"] for phase in json.loads(file.read_text())["phases"].values())
@@ -118,7 +118,7 @@ def test_the_time_of_a_run_is_that_of_the_same_run_with_another_seed(root, swept
     assert seconds_of_run(run) == pytest.approx(sum(recorded))
 
 
-def test_the_time_of_another_run_is_that_of_similar_ones_by_images(root, swept):
+def test_the_time_of_a_new_run_is_scaled_from_similar_runs_by_images(root, swept):
     """Ten times the epochs, and seconds per image are what they were in the training and in the two tests."""
     spec = parse_spec(small_spec(root) | {"seeds": 2, "epochs": {"CoOp": 20}})
     (run, *_) = plan(spec, root, swept)
@@ -133,7 +133,7 @@ def test_the_time_of_another_run_is_that_of_similar_ones_by_images(root, swept):
     assert len(seconds["eval"]) == 2 and seconds_of_run(run) == pytest.approx(expected)
 
 
-def test_a_run_with_other_settings_is_stale_and_run_again(sweep_here, root, copy):
+def test_a_run_with_other_settings_is_stale_and_repeated(sweep_here, root, copy):
     (before,) = (r for name, r in records(copy).items() if "/train/" in name)
     spec = small_spec(root, **{"OPTIM.LR": 0.5})
     (run, *_) = plan(parse_spec(spec), root, copy)
@@ -167,7 +167,7 @@ def test_a_broken_record_is_stale_and_an_interrupted_training_unfinished(root, c
     assert state_of_part(training) == (UNFINISHED, "")
 
 
-def test_what_a_machine_lacks_is_told_once_and_the_other_runs_are_done(sweep_here, root, copy):
+def test_what_a_machine_lacks_is_reported_once_and_the_other_runs_are_done(sweep_here, root, copy):
     shutil.rmtree(copy / "all_classes")
     blocks = [{}, {"source": "dtd", "datasets": ["food101"], "settings": ["kdpl"], "seeds": [1, 2]}]
     done = sweep_here(small_spec(root) | {"settings": "zeroshot_student", "blocks": blocks}, root, copy)

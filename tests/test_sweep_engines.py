@@ -111,7 +111,7 @@ def test_submitit_finishes_a_sweep(tmp_path, slurm_engine):
     assert [is_finished(run) for run in runs] == [True, False, True, True]
 
 
-def test_what_slurm_cannot_do_is_told(tmp_path, slurm_engine, monkeypatch):
+def test_what_slurm_cannot_do_is_refused(tmp_path, slurm_engine, monkeypatch):
     with pytest.raises(ValueError, match="--gpus is 0.5, but Slurm allocates whole GPUs"):
         slurm_engine(1, 1, 0.5, tmp_path, {})
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -119,7 +119,9 @@ def test_what_slurm_cannot_do_is_told(tmp_path, slurm_engine, monkeypatch):
         slurm_engine(1, 1, 0, tmp_path, {})
 
 
-def test_what_slurm_refuses_is_told_at_once_and_later_fails_that_run_alone(tmp_path, slurm_engine, monkeypatch):
+def test_a_first_job_that_slurm_rejects_is_an_error_and_a_later_one_fails_only_its_run(
+    tmp_path, slurm_engine, monkeypatch
+):
     programs, jobs = tmp_path / "programs", tmp_path / "jobs"
     programs.mkdir()
     for name, script in {

@@ -47,12 +47,12 @@ def test_a_configuration_is_built_once_for_all_its_seeds(root, tmp_path, monkeyp
         ({"options": {"OPTIM.LR": "fast"}}, "OPTIM.LR cannot be 'fast'"),
     ],
 )
-def test_what_would_fail_after_the_training_is_told_before_it(changes, message, root, tmp_path):
+def test_what_would_fail_after_the_training_is_reported_before_it(changes, message, root, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         plan(parse_spec(small_spec(root) | changes), root, tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_to_is_told_before_the_runs(root, tmp_path, capsys):
+def test_an_unwritable_folder_is_reported_before_the_runs(root, tmp_path, capsys):
     arguments = arguments_of(small_spec(root), root, tmp_path)
     (tmp_path / "file").touch()
     assert main([*arguments, "--output", str(tmp_path / "file" / "output")]) == 2

@@ -46,7 +46,7 @@ def test_the_names_of_datasets_are_those_of_their_files(file, name):
     assert yaml.safe_load((ROOT / "configs" / "datasets" / f"{file}.yaml").read_text())["DATASET"]["NAME"] == name
 
 
-def test_blocks_share_what_stands_beside_them_and_may_overrule_it():
+def test_blocks_share_the_keys_next_to_them_and_may_override_them():
     content = SMALL | {"blocks": [{"protocol": "few_shot", "datasets": "dtd"}, {"seeds": [7]}], "output": "elsewhere"}
     spec = parse_spec(content)
     assert spec.output == "elsewhere"
@@ -88,7 +88,7 @@ def test_blocks_share_what_stands_beside_them_and_may_overrule_it():
         ({"output": 3}, "output is 3; it takes text"),
     ],
 )
-def test_what_is_wrong_is_told_with_what_is_possible(change, message):
+def test_errors_list_the_alternatives(change, message):
     with pytest.raises(ValueError, match=message):
         parse_spec(SMALL | change)
 

@@ -65,7 +65,7 @@ def test_the_best_calibration_error_is_the_lowest(tmp_path):
 
 
 @pytest.mark.parametrize("shots, words", [(1, "1 shot"), (2, "2 shots"), (-1, "all images")])
-def test_titles_tell_the_images_a_class(shots, words, tmp_path):
+def test_titles_state_the_images_per_class(shots, words, tmp_path):
     for trainer in ("CoOp", "CoOp_KDPL", "VPT", "VPT_KDPL"):
         write_base_to_new(tmp_path / trainer, trainer, 1, base=800, new=600, shots=shots)
     (table,) = tables_of(tmp_path)
@@ -114,7 +114,7 @@ def test_a_split_that_differs_is_not_paired(tmp_path):
     assert any("not compared" in note for note in table.notes)
 
 
-def test_the_best_of_a_column_is_marked_and_all_of_a_tie(tmp_path):
+def test_the_best_of_a_column_is_marked_including_ties(tmp_path):
     for trainer, base, new in (("CoOp", 900, 600), ("VPT", 900, 610), ("MaPLe", 899, 610)):
         write_base_to_new(tmp_path / trainer, trainer, 1, base=base, new=new)
     (table,) = tables_of(tmp_path)
@@ -187,7 +187,7 @@ def test_a_copy_of_a_record_counts_once(tmp_path):
     assert cell(table, "CoOp", "base").sample.n == 1 and not any("disagree" in note for note in table.notes)
 
 
-def test_prompts_whose_training_is_not_there_are_a_row_that_says_so(tmp_path):
+def test_prompts_without_their_training_are_a_row_that_says_so(tmp_path):
     write_base_to_new(tmp_path / "a", "CoOp", 1, base=900, new=600)
     scores = {("Shapes", "new"): (700, 1000)}
     write_record(tmp_path / "b", "CoOp", subsample="new", seed=2, evaluates=True, prompts="of somebody", scores=scores)
@@ -253,7 +253,7 @@ def test_zero_shot_results_alone_make_a_table(tmp_path):
     assert means(table, "CLIP, zero-shot") == [30.0, 31.0]
 
 
-def test_a_baseline_that_no_trainer_is_called_is_refused_and_one_without_results_is_not(tmp_path, capsys):
+def test_an_unknown_baseline_is_refused_and_one_without_results_is_not(tmp_path, capsys):
     write_base_to_new(tmp_path / "1", "CoOp", 1, base=900, new=600)
     assert main([str(tmp_path), "--baseline", "ZeroshotClip"]) == 2
     said = capsys.readouterr()

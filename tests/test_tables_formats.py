@@ -54,7 +54,7 @@ def test_all_formats_show_the_same_numbers(folder):
     assert all(number in text for number in numbers for text in texts)
 
 
-def test_the_page_needs_nothing_but_itself(folder):
+def test_the_page_is_self_contained(folder):
     html = page(tables_of(folder))
     assert html.count("<svg") >= 1 and "<link" not in html
     assert not re.search(r"""(src|href)=(?!["']?(#|data:))|url\((?!#)|@import""", html)
@@ -89,7 +89,7 @@ def test_the_page_has_the_other_formats_to_download_and_links_to_its_runs(folder
     assert len(links) == 9 and all((folder / "tables" / link).is_file() for link in links)
 
 
-def test_a_single_point_is_no_plot(tmp_path):
+def test_a_single_point_gives_no_plot(tmp_path):
     write_base_to_new(tmp_path, "CoOp_KDPL", 1, base=900, new=600)
     assert "<svg" not in page(tables_of(tmp_path)) and "Plots" not in page(tables_of(tmp_path))
 

@@ -20,7 +20,7 @@ def test_logs_of_dassl_are_read_with_their_configuration(tmp_path):
     assert "CoOp (Dassl log)" in terminal([table]) and "ViT-B/16" in terminal([table])
 
 
-def test_a_log_of_a_training_that_was_not_tested_tells_what_the_tests_of_its_prompts_saw(tmp_path):
+def test_the_log_of_an_untested_training_describes_the_tests_of_its_prompts(tmp_path):
     log = write_log(tmp_path / "trained", 1, 2)
     text = log.read_text()
     log.write_text(text[: text.index("Evaluate on")] + "Finish training\n")
@@ -51,7 +51,7 @@ def test_a_log_without_a_configuration_is_left_out(tmp_path):
     assert len(runs) == 1 and "does not say what was run: its configuration lacks 'TRAINER'" in problems[0]
 
 
-def test_where_a_record_is_the_log_beside_it_is_not_read(tmp_path):
+def test_a_log_beside_a_record_is_not_read(tmp_path):
     write_record(tmp_path, scores={("Shapes", "all"): (500, 1000)})
     write_log(tmp_path, 1, 1000)
     assert [run.path.name for run in read_runs([tmp_path])[0]] == ["results.json"]

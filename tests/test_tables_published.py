@@ -54,7 +54,7 @@ def test_the_demo_has_no_published_values(tmp_path):
     assert "Published values: not available for any cell of this table." in table.notes
 
 
-def test_every_published_number_shown_leads_to_its_line(tmp_path):
+def test_every_published_number_shown_refers_to_its_line(tmp_path):
     write_domain_generalisation(tmp_path / "dg", {"ImageNetV2": (5600, 5610), "ImageNetA": (3000, 3010)})
     write_base_to_new(tmp_path / "b2n", "CoOp", 1, base=982, new=900, dataset="Caltech101", backbone="ViT-B/16")
     tables = tables_of(tmp_path)

@@ -1,4 +1,4 @@
-"""A number of prompts on a student that they were not learned for never stands in the row of their training."""
+"""Results of prompts on another student than their own never appear in the row of their training."""
 
 import pytest
 

@@ -98,7 +98,7 @@ def test_teachers_are_separated_by_commas():
         teacher_names(" ,")
 
 
-def test_each_data_set_has_its_template_and_one_of_ones_own_goes_first():
+def test_each_dataset_has_its_template_and_the_users_own_wins():
     assert template_of("Caltech101") == "a photo of a {}."
     assert template_of("EuroSAT") == TEMPLATES["EuroSAT"] == "a centered satellite photo of {}."
     assert template_of("EuroSAT", "a map of {}.") == "a map of {}."

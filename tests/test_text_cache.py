@@ -1,4 +1,4 @@
-"""Texts by the thousand: their tokens and features are kept on disk, and only those that are needed are computed."""
+"""Thousands of texts: their tokens and features are cached on disk, and only those needed are computed."""
 
 import pytest
 import torch
@@ -95,7 +95,7 @@ def test_tables_of_two_processes_add_to_the_same_file():
     assert TextFeatureTable(loaded(), CLASSNAMES, TEMPLATES, FP32).known.tolist() == [True, False, False, False, True]
 
 
-def test_class_agnostic_prompts_encode_the_templates_for_chosen_classes_alone():
+def test_class_agnostic_prompts_encode_the_templates_only_for_chosen_classes():
     clip = loaded()
     model = PromptedCLIP(clip, CoOpPromptLearner(clip), CLASSNAMES, device="cpu")
     image = torch.nn.functional.normalize(torch.randn(2, 32), dim=-1)

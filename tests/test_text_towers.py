@@ -105,7 +105,7 @@ def test_features_and_gradients_of_every_tower_equal_the_plain_computation(kind,
 
 @pytest.mark.parametrize("position", ["middle", "front"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_class_name_stands_where_it_is_asked_to_in_every_tower(kind, position):
+def test_the_class_name_is_where_it_should_be_in_every_tower(kind, position):
     ctx = random_vectors(N_CTX, 64)
     class_tokens, encoder = ClassTokens(CLASSNAMES, WORDS, N_CTX, tower(kind), position), TextEncoder(tower(kind))
     subset = torch.tensor([1, 4])

@@ -1,4 +1,4 @@
-"""train.py through the real command line: what it does, and what it says to whoever gets it wrong."""
+"""train.py through its command line: what it does, and what it says about mistakes."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ def clips(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def command(data, clips, tmp_path) -> Callable[..., list]:
-    """Arguments for one epoch of CoOp_KDPL with the small models; what comes before and after may be added."""
+    """Arguments for one epoch of CoOp_KDPL with the small models; more flags and pairs can be added."""
 
     def arguments(*flags: object, pairs: tuple = (), output: str = "output", trainer: str = "CoOp_KDPL") -> list:
         return [
@@ -91,7 +91,7 @@ def test_training_evaluation_and_repetition(command, run_train, tmp_path, capsys
 
 
 def check_console(printed: str, log: str, output: Path) -> None:
-    """On the console stands what matters, in the log also all settings, the system and the transforms, once each."""
+    """The console shows what matters; the log also has all settings, the system and the transforms, once each."""
     details = ["** Arguments **", "** Config **", "** System info **", "Building transform_train", "+ random flip"]
     assert all(log.count(line) == 1 and line not in printed for line in details)
     lines = printed.splitlines()
@@ -169,7 +169,9 @@ def test_transforms_without_normalize_are_refused_with_the_way_to_raw_pixels(tra
     assert not (tmp_path / "output").exists()
 
 
-def test_a_vocabulary_that_cannot_be_fetched_is_told_before_anything_is_loaded(command, tmp_path, monkeypatch, capsys):
+def test_a_vocabulary_that_cannot_be_fetched_is_reported_before_anything_is_loaded(
+    command, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("kdpl.distillation.vocabulary.download", no_network)
     assert run_here(command(pairs=("TRAINER.KDPL.CLASS_AGNOSTIC", True))) == 2
@@ -235,7 +237,7 @@ def test_a_name_that_does_not_exist_leaves_nothing_behind(command, refused, tmp_
 
 
 def damaged_data(data: Path, damage: str) -> str:
-    """Damage the dataset; what the message must name."""
+    """Damage the dataset; returns what the message must name."""
     folder = data / "caltech-101"
     split, image = folder / "split_zhou_Caltech101.json", folder / "101_ObjectCategories" / "class_1" / "test_0.jpg"
     if damage == "no folder":
@@ -277,7 +279,7 @@ def test_weights_that_cannot_be_fetched_are_named_with_the_ways_to_get_them(comm
     assert [path.name for path in (tmp_path / "cache").rglob("*")] == [".ViT-B-32.pt.lock"]
 
 
-def test_an_interrupted_training_says_that_the_same_command_goes_on(command, tmp_path):
+def test_an_interrupted_training_says_that_the_same_command_continues(command, tmp_path):
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *map(str, command(pairs=("OPTIM.MAX_EPOCH", 1000)))],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},

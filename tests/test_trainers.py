@@ -250,7 +250,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_epoch(files,
     assert torch.load(tmp_path / "run" / "resume.pth", weights_only=True)["epoch"] == 1
 
 
-def test_agreement_is_told_before_training_and_a_poor_teacher_is_warned_of(files, tmp_path, capsys):
+def test_agreement_is_reported_before_training_with_a_warning_about_a_poor_teacher(files, tmp_path, capsys):
     student = str(files / "student.safetensors")
     trained(files, "CoOp_KDPL", tmp_path / "run", "TRAINER.KDPL.TEACHER", student)
     told = capsys.readouterr().out
@@ -259,7 +259,7 @@ def test_agreement_is_told_before_training_and_a_poor_teacher_is_warned_of(files
     assert json.loads((tmp_path / "run" / "results.json").read_text())["agreement"]["agreement"] == 100.0
 
 
-def test_without_labels_for_the_vocabulary_only_agreement_is_told(files, tmp_path, capsys):
+def test_without_labels_for_the_vocabulary_only_agreement_is_reported(files, tmp_path, capsys):
     trained(files, "CoOp_KDPL", tmp_path / "run", *agnostic(files))
     told = capsys.readouterr().out
     assert "Zero-shot agreement" in told and "sample of validation images" not in told

@@ -1,4 +1,4 @@
-"""What a training leaves behind through the command line, in which order, and for whom it counts as the same run."""
+"""What a training leaves behind through the command line, in which order, and when it counts as the same run."""
 
 import json
 import shutil
@@ -110,7 +110,7 @@ def test_another_student_of_the_same_shapes_is_refused_with_both_names(model_dir
 
 
 @pytest.mark.parametrize("content", [b"", b"12345678{ no header", b"<html>"])
-def test_a_prompt_file_that_is_none_is_named(content, files, tmp_path, capsys):
+def test_a_file_that_is_not_a_prompt_file_is_named(content, files, tmp_path, capsys):
     (tmp_path / "prompts.safetensors").write_bytes(content)
     flags = ("--eval-only", "--model-dir", tmp_path / "prompts.safetensors")
     assert train.main(command(files, tmp_path / "eval", *flags)) == 2

@@ -65,7 +65,7 @@ def test_level_2_puts_zero_shot_accuracies_beside_published_ones(tmp_path, data,
 
 
 def CPU(data: Path) -> tuple:
-    """What :func:`zero_shot.evaluate` wants to know of a machine."""
+    """What :func:`zero_shot.evaluate` needs to know about a machine."""
     import torch
 
     return torch.device("cpu"), data, "fp32"

@@ -9,7 +9,7 @@ from kdpl.distillation import vocabulary
 from kdpl.distillation.vocabulary import load_vocabulary
 
 
-def test_names_are_a_line_each_without_blanks_and_repetitions(tmp_path):
+def test_names_are_one_per_line_without_blanks_or_repetitions(tmp_path):
     (tmp_path / "names.txt").write_text("dog\n\n grand piano \ndog\ncafé\n", encoding="utf-8")
     assert load_vocabulary(str(tmp_path / "names.txt")) == ["dog", "grand piano", "café"]
 
@@ -71,7 +71,7 @@ def test_the_names_of_open_images_are_fetched_once(server):
         ((200, b"LabelName,DisplayName\n/m/1,Dog\n"), "1 names instead of over 20000"),
     ],
 )
-def test_what_is_not_the_list_leaves_nothing_behind(answer, message, server, tmp_path):
+def test_a_wrong_file_leaves_nothing_behind(answer, message, server, tmp_path):
     url, answers, _ = server
     answers["/list.csv"] = answer
     with pytest.raises(ConnectionError, match=message) as error:
@@ -80,6 +80,6 @@ def test_what_is_not_the_list_leaves_nothing_behind(answer, message, server, tmp
     assert not [file for file in vocabulary.cache_dir().rglob("*") if file.is_file() and file.suffix != ".lock"]
 
 
-def test_without_a_network_the_way_by_hand_is_told(server):
+def test_without_a_network_the_manual_route_is_explained(server):
     with pytest.raises(ConnectionError, match="TRAINER.KDPL.VOCABULARY"):
         load_vocabulary("", "http://127.0.0.1:9/list.csv")

@@ -33,7 +33,7 @@ SAVE = {
 
 
 @pytest.mark.parametrize("kind", SAVE)
-def test_the_content_tells_the_kind_whatever_the_file_is_called(kind, tmp_path):
+def test_the_kind_is_recognised_by_content_whatever_the_file_is_called(kind, tmp_path):
     SAVE[kind](TENSORS, tmp_path / "weights.pt")
     read = read_state_dict(tmp_path / "weights.pt")
     assert type(read) is dict and read.keys() == TENSORS.keys()
@@ -128,7 +128,7 @@ def test_torchscript_is_parsed_once_and_then_read_from_a_copy_unless_that_is_dam
     check_read(n_parsed=2)
 
 
-def test_a_file_that_cannot_be_copied_is_read_all_the_same(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_copied_is_still_read(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(converted_weights, "CONVERTED_FROM", 0)

@@ -114,7 +114,7 @@ def name_and_bounds(requirement: str) -> dict[str, set[str]]:
     return {name: set(bounds.replace(" ", "").split(","))}
 
 
-def test_what_is_installed_works_elsewhere(wheel, tmp_path):
+def test_the_installed_package_works_outside_the_repository(wheel, tmp_path):
     pip("install", "--no-deps", "--no-compile", "--target", tmp_path / "site", wheel)
     assert (tmp_path / "site" / "bin" / "kdpl").is_file()
     elsewhere = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path / "site")}}
