@@ -1,6 +1,6 @@
 """The registry of trainers."""
 
-from dassl.utils import Registry, check_availability
+from dassl.utils import Registry
 from yacs.config import CfgNode
 
 from .trainer_base import TrainerBase
@@ -10,7 +10,4 @@ TRAINER_REGISTRY = Registry("TRAINER")
 
 def build_trainer(cfg: CfgNode) -> TrainerBase:
     """The trainer that ``cfg.TRAINER.NAME`` names, made with ``cfg``."""
-    check_availability(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
-    if cfg.VERBOSE:
-        print(f"Loading trainer: {cfg.TRAINER.NAME}")
-    return TRAINER_REGISTRY.get(cfg.TRAINER.NAME)(cfg)
+    return TRAINER_REGISTRY.build(cfg.TRAINER.NAME, cfg)

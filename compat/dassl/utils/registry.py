@@ -2,6 +2,10 @@
 
 from collections.abc import Callable
 
+from yacs.config import CfgNode
+
+from .names import check_availability
+
 
 class Registry:
     """Maps the name of a class or function to it; ``name`` says in errors what it holds, such as ``"TRAINER"``."""
@@ -32,6 +36,17 @@ class Registry:
         if name not in self._entries:
             raise KeyError(f"{name!r} is not in the {self._name} registry; it holds {sorted(self._entries)}")
         return self._entries[name]
+
+    def build(self, name: str, cfg: CfgNode, **kwargs: object) -> object:
+        """Call the entry called ``name`` with a configuration, and say so if that is verbose.
+
+        Raises:
+            ValueError: listing the known names.
+        """
+        check_availability(name, self.registered_names())
+        if cfg.VERBOSE:
+            print(f"Loading {self._name.lower()}: {name}")
+        return self.get(name)(cfg, **kwargs)
 
     def registered_names(self) -> list[str]:
         """All names, in the order of their registration."""

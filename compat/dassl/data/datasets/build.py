@@ -1,6 +1,6 @@
 """The registry of datasets."""
 
-from dassl.utils import Registry, check_availability
+from dassl.utils import Registry
 from yacs.config import CfgNode
 
 from .base_dataset import DatasetBase
@@ -10,7 +10,4 @@ DATASET_REGISTRY = Registry("DATASET")
 
 def build_dataset(cfg: CfgNode) -> DatasetBase:
     """The dataset that ``cfg.DATASET.NAME`` names, made with ``cfg``."""
-    check_availability(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names())
-    if cfg.VERBOSE:
-        print(f"Loading dataset: {cfg.DATASET.NAME}")
-    return DATASET_REGISTRY.get(cfg.DATASET.NAME)(cfg)
+    return DATASET_REGISTRY.build(cfg.DATASET.NAME, cfg)
