@@ -43,8 +43,10 @@ def total(seconds: Iterable[float | None]) -> tuple[float, int]:
 def _seconds_of_part(part: Part, output: Path) -> float | None:
     if seconds := _seconds_with_any_seed(Path(part.folder).parent):
         return seconds
-    if not (rates := _seconds_per_image(output)):
-        return None
+    rates = _seconds_per_image(output)
+    trainer, student = (part.arguments[part.arguments.index(flag) + 1] for flag in ("--trainer", "--backbone"))
+    if not any((trainer, student) == kind[1:3] for kind in rates):
+        return None  # without a configuration, which takes a while to build
     cfg, _ = cfg_of(part.arguments)
     rate, images = rates.get(_kind_of_part(part, cfg)), _images_of_part(part, cfg)
     return rate * images if rate and images else None
