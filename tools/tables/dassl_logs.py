@@ -31,7 +31,7 @@ def read_log(path: Path) -> Run:
     lines = read_bytes(path, "log").decode("utf-8", errors="replace").splitlines()
     result = _last_test_result(lines)
     if result is None and "Finish training" not in lines:
-        raise ValueError("holds neither a result on a test set nor the end of a training: the run was not finished")
+        raise ValueError("has neither a test result nor the end of a training: the run was not finished")
     record = _record(_config(lines), _arguments(lines))
     if result:
         accuracy, total = result
