@@ -1,6 +1,6 @@
-"""What an untouched machine lacks: an import of torchvision that works, and the part of Dassl used here.
+"""Makes torchvision and ``dassl`` importable on a machine that lacks either: a guarded import, and our part of Dassl.
 
-``import compat`` before anything that imports torchvision or ``dassl``; it does its work once.
+``import compat`` before anything that imports torchvision or ``dassl``.
 """
 
 import importlib.util
@@ -10,5 +10,5 @@ from pathlib import Path
 from kdpl.import_guards import import_torchvision
 
 import_torchvision()
-if importlib.util.find_spec("dassl") is None:  # an installed Dassl is used as it is
+if importlib.util.find_spec("dassl") is None:  # an installed Dassl takes precedence
     sys.path.append(str(Path(__file__).parent))

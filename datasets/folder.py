@@ -64,7 +64,9 @@ class Folder(FewShotDataset):
 
     def check_layout(self) -> None:
         if not self.root.is_dir():
-            raise FileNotFoundError(f"There is no folder {self.root}. Name that of your images: --root, or DATA=...")
+            raise FileNotFoundError(
+                f"There is no folder {self.root}. Set the folder of your images: --root, or DATA=..."
+            )
 
     def read_split(self) -> Split:
         names = self.names_given()
@@ -143,7 +145,7 @@ class Folder(FewShotDataset):
         opened = PARTS if opens_test else ("train", "val")
         paths = list(dict.fromkeys(item.path for part in opened for item in getattr(split, part)))
         kinds = {path: fault_of_kind(self.images / path) for path in everything}
-        self.left_out = {path: kind for path, kind in kinds.items() if kind}  # such as links to nothing
+        self.left_out = {path: kind for path, kind in kinds.items() if kind}  # such as broken links
         self.left_out |= unusable_images(self.images, paths, self.folder)
         kept = {part: [item for item in getattr(split, part) if item.path not in self.left_out] for part in PARTS}
         for part, needed in (("train", True), ("test", opens_test)):

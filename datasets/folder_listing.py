@@ -153,7 +153,7 @@ def _csv_rows(text: str, path: Path) -> list[Row]:
     if len(first) < 2 or places["path"] is not None:
         raise ValueError(f"{path} has no label column, only {', '.join(first)}.")
     if len(rows) > 1 and is_image_name(rows[1][1][0].strip()) and not is_image_name(first[0].strip()):
-        raise ValueError(f"{path} has the columns {', '.join(first)}.")
+        raise ValueError(f"{path} lacks the columns path and label, and has {', '.join(first)} instead.")
     divided = len(first) == len(COLUMNS) and all(row[-1].strip().casefold() in PART_FOLDERS for _, row in rows)
     return [(where, row if divided else row[:2]) for where, row in rows]
 

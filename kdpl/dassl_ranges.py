@@ -12,7 +12,7 @@ TRANSFORMS = (
 )  # fmt: skip
 WORKERS = whole(0, max(MOST_WORKERS, 4 * n_cores()), meaning="loader processes, given the cores of this machine")
 DRAW = Range(
-    "2SFS, the path of .jsonl files with {part} in place of train and val, or nothing for CoOp's draws",
+    "2SFS, the path of .jsonl files with {part} instead of train and val, or nothing for CoOp's draws",
     lambda value: isinstance(value, str) and ("{part}" in value or value.lower() in ("", "2sfs")),
 )
 _BY_RANGE = (

@@ -272,7 +272,7 @@ def _size(part: Path) -> int:
 
 
 def in_words(error: Exception) -> str:
-    """Why a server could not be asked."""
+    """Why a request to a server failed."""
     text = str(error)
     for sign, words in (
         ("Connection refused", "the connection was refused"),

@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-PACKAGES = {  # of each extra; named one by one, as pip would look for "kdpl[...]" on its index if kdpl runs in a clone
+PACKAGES = {  # of each extra, by name: in a clone, pip would look for "kdpl[...]" on its index
     "export": "onnx onnxruntime onnxscript",
     "hub": "huggingface-hub",
     "reports": "matplotlib pyarrow",

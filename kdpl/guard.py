@@ -22,19 +22,19 @@ from typing import NoReturn
 USER_ERROR, BUG, INTERRUPTED = 2, 70, 130  # exit codes
 MOST_TOLD = 4000  # characters of one message
 COMMANDS = ("kdpl", "train.py")  # beside `python -m kdpl` and `python -m tools.<name>`
-REASONS = {  # what errors of the system mean to somebody who sees the path
-    errno.ENOENT: "; check the name, and whether files can be made there",
-    errno.EACCES: "; check who owns it, or name another place",
-    errno.EPERM: "; check who owns it, or name another place",
-    errno.EROFS: "; name another place",
-    errno.EISDIR: "; a file is needed there",
-    errno.ENOTDIR: "; a folder is needed there",
-    errno.EEXIST: "; something else is needed there: move it away, or name another place",
+REASONS = {  # advice for errors of the operating system; the path is printed before it
+    errno.ENOENT: "; check the path, and whether files can be created there",
+    errno.EACCES: "; check its owner and permissions, or choose another location",
+    errno.EPERM: "; check its owner and permissions, or choose another location",
+    errno.EROFS: "; choose another location",
+    errno.EISDIR: "; it must be a file",
+    errno.ENOTDIR: "; it must be a folder",
+    errno.EEXIST: "; move it away, or choose another location",
     errno.ENAMETOOLONG: "; choose a shorter one",
-    errno.ELOOP: "; remove the circle",
-    errno.ENOSPC: ": the disk is full. Make room and run the same command again; what was finished is kept",
-    errno.EDQUOT: ": your share of it is full. Make room and run the same command again; what was finished is kept",
-    errno.EFBIG: ": raise the limit (ulimit -f) and run the same command again; what was finished is kept",
+    errno.ELOOP: "; remove the circular link",
+    errno.ENOSPC: ": the disk is full. Free some space and repeat the command; finished work is kept",
+    errno.EDQUOT: ": your disk quota is full. Free some space and repeat the command; finished work is kept",
+    errno.EFBIG: ": raise the limit (ulimit -f) and repeat the command; finished work is kept",
     errno.EMFILE: ": raise the limit (ulimit -n), or use fewer DATALOADER.NUM_WORKERS",
     errno.EIO: ": the disk reported an error",
 }

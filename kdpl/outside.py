@@ -25,7 +25,7 @@ from typing import Any
 MOST_BYTES = 2**28  # in a text file; ImageNet's split has a third of that
 MOST_CONFIGURATION_BYTES = 2**18
 MOST_DEPTH, MOST_NODES = 50, 100_000  # in YAML, with aliases expanded
-NOT_AS_WRITTEN = re.compile(r".*:|[+-]?0[0-9_]+$")  # numbers of YAML: 1:30 is 90, 010 is 8
+NOT_AS_WRITTEN = re.compile(r".*:|[+-]?0[0-9_]+$")  # numbers that YAML reads in another base: 1:30 is 90, 010 is 8
 MOST_CELL = 2**20  # characters in a CSV cell
 MOST_GROWTH = 8  # unpacked size of an archive, relative to its own
 KINDS = {
@@ -104,7 +104,7 @@ def check_tensors_file(path: str | os.PathLike, what: str) -> None:
         with open(path, "rb") as file:
             start = file.read(512)
         if start and not any(start):
-            raise ValueError(f"{path} begins with zeros: it was not written to its end. It is no {what}.")
+            raise ValueError(f"{path} is not a {what}: it begins with zeros, as after an interrupted write.")
         if tarfile.is_tarfile(path):  # torch would unpack it and open its members, such as a pipe
             raise ValueError(f"{path} is a tar archive; a {what} is needed.")
         if zipfile.is_zipfile(path):
@@ -169,7 +169,7 @@ def parse_json(text: str, where: str | os.PathLike) -> Any:
     except RecursionError as error:
         raise ValueError(f"{where}: brackets are nested too deeply.") from error
     except ValueError as error:
-        reason = "it has a number of thousands of digits" if "int_max_str_digits" in str(error) else error
+        reason = "it contains a number with thousands of digits" if "int_max_str_digits" in str(error) else error
         raise ValueError(f"{where}: {reason}") from error
 
 
@@ -221,7 +221,7 @@ def read_yaml(path: str | os.PathLike, what: str = "YAML file of settings") -> d
     return copy.deepcopy(_settings_in(read_text(path, what, MOST_CONFIGURATION_BYTES), str(path), what))
 
 
-@functools.lru_cache(maxsize=512)  # a sweep reads the same files for each of its runs
+@functools.lru_cache(maxsize=512)  # a sweep reads the same files for every run
 def _settings_in(text: str, path: str, what: str) -> dict[str, Any]:
     import yaml  # not needed to train and predict with the library
 
@@ -262,7 +262,7 @@ def _problem_of(root: Any) -> tuple[Any, str] | None:
         if id(node) in sizes:
             return None
         if node.id == "scalar" and node.tag.endswith((":int", ":float")) and NOT_AS_WRITTEN.match(node.value):
-            return node, f"{node.value} would be read in base 60 or 8; write a plain number, or text in quotes"
+            return node, f"{node.value} would be read in base 60 or 8; write a plain number, or quote it"
         children = node.value if isinstance(node.value, list) else []
         if node.id == "mapping":
             if problem := _problem_of_keys([key for key, _ in node.value]):

@@ -20,7 +20,7 @@ class Range(NamedTuple):
 
     @property
     def told(self) -> str:
-        """What is possible, as the end of a sentence."""
+        """The possible values, as a clause for messages."""
         choices = self.words.removeprefix("one of ")
         return f"it takes {self.words}" if choices == self.words else f"choose from {choices}"
 
@@ -35,7 +35,7 @@ class Range(NamedTuple):
 
 
 def shown(value: Any) -> str:
-    """A value in a message, where an endless one is cut."""
+    """The repr of a value for messages, truncated if it is long."""
     text = repr(value)
     return text if len(text) < MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 

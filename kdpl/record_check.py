@@ -58,14 +58,14 @@ def check_record(content: Mapping[str, Any]) -> None:
     _check(content, KNOWN, NEEDED, "")
     _check(content.get("visible") or {}, VISIBLE, (), "visible ")
     for name, phase in content.get("phases", {}).items():
-        _MAPPING.check(f"is not possible: phase {name}", phase)
+        _MAPPING.check(f"is invalid: phase {name}", phase)
         _check(phase, dict.fromkeys(phase, real(0, 1e12)), (), f"phase {name} ")
     for evaluation in content.get("evaluations", []):
-        _MAPPING.check("is not possible: an evaluation", evaluation)
+        _MAPPING.check("is invalid: an evaluation", evaluation)
         _check(evaluation, EVALUATION, ("dataset",), "evaluation ")
         _check_counts(evaluation, "the evaluation")
         for one in evaluation.get("per_class") or []:
-            _MAPPING.check("is not possible: a class", one)
+            _MAPPING.check("is invalid: a class", one)
             _check(one, CLASS, CLASS, "class ")
             _check_counts(one, f"class {one['classname']}")
 
@@ -75,13 +75,13 @@ def _check(content: Mapping[str, Any], known: Mapping[str, Range], needed: Any, 
         raise ValueError(f"is incomplete: it has no {where}{', no '.join(missing)}")
     for name, values in known.items():
         if name in content:
-            values.check(f"is not possible: {where}{name}", content[name])
+            values.check(f"is invalid: {where}{name}", content[name])
 
 
 def _check_counts(content: Mapping[str, Any], what: str) -> None:
     correct, total = content.get("correct"), content.get("total")
     if correct is not None and total is not None and correct > total:
-        raise ValueError(f"is not possible: {what} has {correct} correct of {total} images")
+        raise ValueError(f"is invalid: {what} has {correct} correct of {total} images")
     accuracy = content.get("accuracy")
     if None not in (correct, total, accuracy) and abs(accuracy - 100 * correct / total) > 0.01:
-        raise ValueError(f"is not possible: {what} has {correct} of {total} correct, and an accuracy of {accuracy}")
+        raise ValueError(f"is invalid: {what} has {correct} of {total} correct, and an accuracy of {accuracy}")

@@ -83,13 +83,13 @@ def get_node(config: Mapping[str, Any], path: str) -> Any:
 
 
 def merge_value(config: Any, key: str, value: Any, ranges: Mapping[str, Range], where: str = "") -> None:
-    """Set a setting of a yacs configuration to a value or to what its text means; a number may be a whole one.
+    """Set a key of a yacs configuration to a value, or to a string that is parsed; float settings accept integers.
 
     Args:
-        where: for messages, such as the file and a colon.
+        where: prefix for messages, such as "file.yaml: ".
 
     Raises:
-        ValueError: if the value is of another kind than the default, with what is possible.
+        ValueError: if the type of the value does not match the default; the message names the possible values.
     """
     path, _, name = key.rpartition(".")
     default = get_node(config, path)[name]

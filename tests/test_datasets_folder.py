@@ -141,7 +141,7 @@ def test_names_determine_the_order_of_labels_and_may_be_spelt_differently(tmp_pa
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match="needs the folder with your images: --root"):
         folder("")
-    with pytest.raises(FileNotFoundError, match=f"no folder {tmp_path / 'nowhere'}. Name that of your images"):
+    with pytest.raises(FileNotFoundError, match=f"no folder {tmp_path / 'nowhere'}. Set the folder of your images"):
         folder(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="There are no images below"):
         folder(tmp_path)

@@ -172,6 +172,6 @@ def _shards(process: int, folder: Path, max_bytes: int) -> "Shards":
         if error.errno not in UNUSABLE:
             raise
         raise ValueError(
-            f"The feature cache cannot be {folder} ({os.strerror(error.errno)}). TRAINER.KDPL.CACHE_DIR, or --cache of "
-            "kdpl train, names a folder that can be made and written to; empty: none."
+            f"{folder} cannot be a feature cache ({os.strerror(error.errno)}). Set TRAINER.KDPL.CACHE_DIR, or --cache "
+            "of kdpl train, to a writable folder, or leave it empty for no cache."
         ) from error

@@ -87,14 +87,14 @@ def hub_failures(asked: str, place: str, otherwise: str) -> Iterator[None]:
     except Missing:
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the disk; a mirror does not help
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # the disk is full, not a network problem
             raise
         from huggingface_hub import constants as hub
 
         raise ConnectionError(
             f"{asked} could not be fetched: {in_words(error)}. Looked in {hub.HF_HUB_CACHE}, then at "
-            f"{hub.ENDPOINT}/{place} . Check the connection and start again, or name {otherwise}. HF_ENDPOINT names a "
-            "mirror."
+            f"{hub.ENDPOINT}/{place} . Check the connection and start again, set HF_ENDPOINT to a mirror, or use "
+            f"{otherwise}."
         ) from error
 
 

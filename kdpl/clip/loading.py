@@ -84,7 +84,7 @@ def load_clip(name: str) -> LoadedCLIP:
     path, load = _located(name)
     loaded = _in_use.get((name, sha256))
     if loaded is None or loaded.is_changed:
-        with torch.inference_mode(False):  # others will train with it, whatever this caller does
+        with torch.inference_mode(False):  # later callers may train with it
             loaded = load(path, name, sha256)
     _in_use[name, sha256] = loaded
     _keep(loaded)

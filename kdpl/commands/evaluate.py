@@ -42,5 +42,5 @@ def run(args: argparse.Namespace) -> None:
     print(f"95% interval: {low:.2f}% to {high:.2f}% (Wilson)")
     print(f"Calibration error: {result['ece']:.2f}%, macro F1: {result['macro_f1']:.2f}%")
     if evaluation.unreadable:
-        print(f"Unreadable, left out: {len(evaluation.unreadable):,}, such as: {evaluation.unreadable[0]}")
+        print(f"Skipped unreadable images: {len(evaluation.unreadable):,}, such as {evaluation.unreadable[0]}")
     print(f"Page: {args.output / 'index.html'}")

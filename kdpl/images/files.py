@@ -79,7 +79,7 @@ def read_image(path: str | os.PathLike, content: BinaryIO | None = None) -> Imag
         ValueError: if it cannot be read as an image.
     """
     if content is None:
-        check_file(path, "image")  # opening a pipe would wait for ever
+        check_file(path, "image")  # opening a pipe would block
     try:
         with Image.open(content or path) as image:
             return image.convert("RGB")

@@ -47,10 +47,12 @@ def read_checkpoint(path: str | os.PathLike, what: str = "checkpoint") -> dict[s
             _check_plain(content, 0)
         except DAMAGED as error:
             ours = str(error).startswith("it ")
-            why = error if ours else "its bytes are not those that torch.save writes, or some are missing"
+            why = error if ours else "it is not a complete file written by torch.save"
             raise ValueError(f"{path} is not a {what}, or is damaged: {why}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a {what}: it holds {type(content).__name__}, and a dictionary is needed.")
+        raise ValueError(
+            f"{path} is not a {what}: it contains an object of type {type(content).__name__} instead of a dictionary."
+        )
     return content
 
 

@@ -31,7 +31,7 @@ def repair_dassl() -> None:
 
 
 def fill_input_of_others() -> None:
-    """Give other trainers Dassl's INPUT defaults in place of empty values, for which ours use the student's."""
+    """Give other trainers Dassl's INPUT defaults instead of empty values, for which ours use the student's."""
     build, defaults = SimpleTrainer.__init__, get_cfg_default().INPUT
 
     def init(self: SimpleTrainer, cfg: Any) -> None:

@@ -1,4 +1,4 @@
-"""The configuration that every run starts from."""
+"""The default configuration."""
 
 import ast
 import copy
@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 
 def get_cfg_default() -> CfgNode:
-    """A fresh configuration with every key at its default."""
+    """A new configuration with every key at its default."""
     return CfgNode(copy.deepcopy(_defaults()))
 
 
@@ -20,7 +20,7 @@ def _defaults() -> dict:
 
 
 def _with_tuples(value: object) -> object:
-    """What YAML reads, with tuples for texts in round brackets."""
+    """Values read from YAML, with strings in round brackets converted to tuples."""
     if isinstance(value, dict):
         return {key: _with_tuples(one) for key, one in value.items()}
     return ast.literal_eval(value) if isinstance(value, str) and value.startswith("(") else value

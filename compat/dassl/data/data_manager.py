@@ -1,4 +1,4 @@
-"""From the configuration to a dataset and its loaders."""
+"""A dataset and its loaders, built from the configuration."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,13 +24,13 @@ def build_data_loader(
 ) -> DataLoader:
     """Batches of ``data_source``.
 
-    Training drops the last batch if it is not full, unless it is the only one. Memory is pinned where CUDA is used.
+    Training drops the last batch if it is not full, unless it is the only one. Memory is pinned if CUDA is used.
 
     Raises:
         ValueError: if there is nothing to load.
     """
     if not data_source:
-        raise ValueError(f"the {'training' if is_train else 'test'} set of {cfg.DATASET.NAME!r} holds no images")
+        raise ValueError(f"the {'training' if is_train else 'test'} set of {cfg.DATASET.NAME!r} has no images")
     loader = DataLoader(
         (dataset_wrapper or DatasetWrapper)(cfg, data_source, transform=tfm, is_train=is_train),
         batch_size=batch_size,
@@ -40,22 +40,24 @@ def build_data_loader(
         pin_memory=torch.cuda.is_available() and cfg.USE_CUDA,
     )
     if not len(loader):
-        raise ValueError(f"{sampler_type} finds no batch of {batch_size} in {len(data_source)} images; make it smaller")
+        raise ValueError(
+            f"{sampler_type}: no batch of {batch_size} in {len(data_source)} images; reduce the batch size"
+        )
     return loader
 
 
 class DataManager:
     """A dataset and its loaders.
 
-    Attributes: ``dataset``, ``train_loader_x``, ``val_loader`` (None where the dataset lacks that part),
+    Attributes: ``dataset``, ``train_loader_x``, ``val_loader`` (None if the dataset has no validation set),
     ``test_loader``, ``num_classes``, ``num_source_domains``, ``lab2cname``; ``train_loader_u`` is always None, as no
     trainer here learns from labelled and unlabelled images side by side.
 
     Args:
         cfg: the configuration.
-        custom_tfm_train: transform for training, in place of the configured one.
+        custom_tfm_train: transform for training instead of the configured one.
         custom_tfm_test: the same for validation and test.
-        dataset_wrapper: class to use in place of ``DatasetWrapper``.
+        dataset_wrapper: class to use instead of ``DatasetWrapper``.
     """
 
     def __init__(

@@ -16,13 +16,13 @@ class DatasetWrapper(Dataset):
 
     An item is a dictionary: ``label``, ``domain``, ``impath``, ``index`` (position in ``data_source``) and ``img``.
     Several transforms give ``img``, ``img2``, ``img3`` ...; with ``DATALOADER.K_TRANSFORMS`` above 1 each of them is a
-    list while training; with ``DATALOADER.RETURN_IMG0`` there is ``img0``, which is not augmented.
+    list in training; ``DATALOADER.RETURN_IMG0`` adds ``img0``, which is not augmented.
 
     Args:
         cfg: the configuration.
         data_source: the images.
-        transform: applied to the PIL image; None leaves it as it is.
-        is_train: whether ``K_TRANSFORMS`` counts.
+        transform: applied to the PIL image; None for no transform.
+        is_train: whether ``K_TRANSFORMS`` applies.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The order in which images are drawn."""
+"""Samplers: the order in which images are loaded."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ def build_sampler(
     """The sampler called ``sampler_type``.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is no such sampler.
     """
     if sampler_type not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler_type!r}; known are {list(SAMPLERS)}; Dassl itself has more")
+        raise ValueError(f"unknown sampler {sampler_type!r}; supported are {list(SAMPLERS)}; install Dassl for others")
     return SAMPLERS[sampler_type](data_source)

@@ -1,4 +1,4 @@
-"""Trainers by name, and the loops they share."""
+"""Trainers by name, and their shared training loops."""
 
 from .build import TRAINER_REGISTRY, build_trainer
 from .epoch_trainers import TrainerX

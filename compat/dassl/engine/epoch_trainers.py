@@ -1,4 +1,4 @@
-"""One epoch over labelled images."""
+"""The training loop over one epoch of labelled images."""
 
 import datetime
 import time
@@ -13,7 +13,7 @@ class TrainerX(SimpleTrainer):
     """Trains on labelled images."""
 
     def run_epoch(self) -> None:
-        """Call ``forward_backward`` with each batch; log lines and scalars tell what it returns."""
+        """Call ``forward_backward`` with each batch, and log the values it returns to the console and TensorBoard."""
         self.set_model_mode("train")
         loader = self.train_loader_x
         num_batches = self.num_batches = len(loader)

@@ -1,4 +1,4 @@
-"""A trainer with data, an evaluator, checkpoints and TensorBoard scalars, all from the configuration."""
+"""A trainer with data, an evaluator, checkpoints and TensorBoard scalars, all set up from the configuration."""
 
 import datetime
 import os
@@ -14,9 +14,9 @@ from .trainer_base import TrainerBase
 
 
 class SimpleTrainer(TrainerBase):
-    """Builds loaders, model and evaluator when it is made; trains, resumes, saves and tests.
+    """Builds loaders, model and evaluator on construction; trains, resumes, saves and tests.
 
-    A subclass overrides ``build_model`` and ``forward_backward``, and whatever else differs.
+    A subclass overrides ``build_model`` and ``forward_backward``, and other methods as needed.
 
     Attributes: ``cfg``, ``device``, ``output_dir``, ``start_epoch``, ``epoch``, ``max_epoch``, ``best_result``,
     ``evaluator`` and what ``build_data_loader`` sets.
@@ -36,7 +36,7 @@ class SimpleTrainer(TrainerBase):
         self.evaluator = build_evaluator(cfg, lab2cname=self.lab2cname)
 
     def check_cfg(self, cfg: CfgNode) -> None:
-        """Refuse settings that the trainer cannot work with; called before anything is built."""
+        """Reject settings that the trainer does not support; called before anything is built."""
 
     def build_data_loader(self) -> None:
         """Set ``train_loader_x``, ``train_loader_u``, ``val_loader``, ``test_loader``, ``num_classes``,
@@ -53,7 +53,7 @@ class SimpleTrainer(TrainerBase):
     def build_model(self) -> None:
         """Build and register the models."""
         raise NotImplementedError(
-            f"{type(self).__name__} has no build_model, and the backbones from which Dassl would make a default model "
+            f"{type(self).__name__} has no build_model, and the backbones of Dassl's default model "
             "(MODEL.BACKBONE) are not part of this engine; override build_model, or install Dassl"
         )
 
@@ -64,19 +64,19 @@ class SimpleTrainer(TrainerBase):
         """Resume from ``RESUME`` or from the output folder, open the event file, start the clock.
 
         Raises:
-            FileNotFoundError: if ``RESUME`` is set and holds no checkpoint.
+            FileNotFoundError: if ``RESUME`` is set and contains no checkpoint.
         """
         self.start_epoch = self.resume_model_if_exist(self.cfg.RESUME or self.output_dir)
         if self.cfg.RESUME and self.start_epoch == 0:
             raise FileNotFoundError(
-                f"nothing to resume from in {self.cfg.RESUME!r} (RESUME); give the output folder of an earlier run, or "
-                "leave it empty to resume from OUTPUT_DIR"
+                f"nothing to resume from in {self.cfg.RESUME!r} (RESUME); set it to the output folder of an earlier "
+                "run, or leave it empty to resume from OUTPUT_DIR"
             )
         self.init_writer(os.path.join(self.output_dir, "tensorboard"))
         self.time_start = time.time()
 
     def after_train(self) -> None:
-        """Test the last or the best model and say how long it all took."""
+        """Test the last or the best model and print the elapsed time."""
         print("Finish training")
         if not self.cfg.TEST.NO_TEST:
             if self.cfg.TEST.FINAL_MODEL == "best_val":
@@ -89,7 +89,7 @@ class SimpleTrainer(TrainerBase):
         self.close_writer()
 
     def after_epoch(self) -> None:
-        """Keep the model if it is the best so far (``FINAL_MODEL`` best_val), is due, or is the last."""
+        """Save the model if it is the best so far (``FINAL_MODEL`` best_val), is due, or is the last."""
         if not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val":
             result = self.test(split="val")
             if result > self.best_result:

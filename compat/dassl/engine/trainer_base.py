@@ -1,4 +1,4 @@
-"""The parts of training that know nothing of data: models, optimizers, checkpoints, scalars, the order of events."""
+"""The parts of training that do not depend on data: models, optimizers, checkpoints, scalars, the order of hooks."""
 
 import os
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 class TrainerBase:
     """Registered models with optimizers and schedules, and the loop over epochs.
 
-    ``names`` in its methods is one name, a list of names, or None for all registered models.
+    Its methods take ``names`` as one name, a list of names, or None for all registered models.
     """
 
     def __init__(self):
@@ -28,26 +28,26 @@ class TrainerBase:
         optim: Optimizer | None = None,
         sched: object | None = None,
     ) -> None:
-        """Make a model known: it is saved, resumed and switched between training and evaluation.
+        """Register a model to be saved, resumed and switched between training and evaluation.
 
         Raises:
             AttributeError: if ``super().__init__()`` was not called before.
             ValueError: if the name is taken.
         """
         if "_models" not in self.__dict__:
-            raise AttributeError("register_model needs super().__init__() to be called before it")
+            raise AttributeError("call super().__init__() before register_model")
         if name in self._models:
             raise ValueError(f"a model called {name!r} is registered already")
         self._models[name], self._optims[name], self._scheds[name] = model, optim, sched
 
     def get_model_names(self, names: str | list[str] | None = None) -> list[str]:
-        """``names`` as a list, checked; by default all."""
+        """``names`` as a validated list; by default all."""
         if names is None:
             return list(self._models)
         names = tolist_if_not(names)
         unknown = [name for name in names if name not in self._models]
         if unknown:
-            raise ValueError(f"no model called {unknown} is registered; registered are {list(self._models)}")
+            raise ValueError(f"no model called {unknown} is registered, only {list(self._models)}")
         return names
 
     def save_model(
@@ -71,13 +71,13 @@ class TrainerBase:
             save_checkpoint(state, os.path.join(directory, name), is_best=is_best, model_name=model_name)
 
     def resume_model_if_exist(self, directory: str | os.PathLike) -> int:
-        """Go on from the checkpoints saved last below ``directory``, if every model has one.
+        """Resume from the latest checkpoints below ``directory``, if every model has one.
 
         Returns:
             The epoch to start with, 0 without checkpoints.
 
         Raises:
-            ValueError: if the models' checkpoints are of different epochs.
+            ValueError: if the models' checkpoints are from different epochs.
         """
         folders = {name: os.path.join(directory, name) for name in self.get_model_names()}
         if not all(os.path.isfile(os.path.join(folder, "checkpoint")) for folder in folders.values()):
@@ -93,10 +93,10 @@ class TrainerBase:
         return next(iter(epochs.values()), 0)
 
     def load_model(self, directory: str | os.PathLike, epoch: int | None = None) -> None:
-        """Load the weights of every model, those of ``epoch`` or the best ones; an empty ``directory`` loads nothing.
+        """Load the weights of every model, from ``epoch`` or the best; with an empty ``directory`` nothing is loaded.
 
         Raises:
-            FileNotFoundError: if a model has no such checkpoint; the message lists those that it has.
+            FileNotFoundError: if a model has no such checkpoint; the message lists the existing ones.
         """
         if not directory:
             print("No folder of a trained model is given: load_model() leaves the weights as they are")
@@ -117,12 +117,12 @@ class TrainerBase:
     def set_model_mode(self, mode: str = "train", names: str | list[str] | None = None) -> None:
         """Switch to "train", or to "eval" (also called "test")."""
         if mode not in ("train", "eval", "test"):
-            raise ValueError(f"unknown mode {mode!r}; known are 'train', 'eval' and 'test'")
+            raise ValueError(f"unknown mode {mode!r}; must be 'train', 'eval' or 'test'")
         for name in self.get_model_names(names):
             self._models[name].train(mode == "train")
 
     def update_lr(self, names: str | list[str] | None = None) -> None:
-        """Step the schedules: once an epoch, after its last batch."""
+        """Step the schedules: once per epoch, after its last batch."""
         for name in self.get_model_names(names):
             if self._scheds[name] is not None:
                 self._scheds[name].step()
@@ -132,18 +132,18 @@ class TrainerBase:
         return self._optims[self.get_model_names(names)[0]].param_groups[0]["lr"]
 
     def detect_anomaly(self, loss: torch.Tensor) -> None:
-        """Refuse a loss that is not finite."""
+        """Raise FloatingPointError if the loss is not finite."""
         if not torch.isfinite(loss).all():
             raise FloatingPointError("Loss is infinite or NaN!")
 
     def model_zero_grad(self, names: str | list[str] | None = None) -> None:
-        """Forget the gradients."""
+        """Zero the gradients."""
         for name in self.get_model_names(names):
             if self._optims[name] is not None:
                 self._optims[name].zero_grad()
 
     def model_backward(self, loss: torch.Tensor) -> None:
-        """Compute the gradients of a finite loss."""
+        """Check that the loss is finite and compute its gradients."""
         self.detect_anomaly(loss)
         loss.backward()
 
@@ -154,16 +154,16 @@ class TrainerBase:
                 self._optims[name].step()
 
     def model_backward_and_update(self, loss: torch.Tensor, names: str | list[str] | None = None) -> None:
-        """One step of training from a loss."""
+        """One training step: gradients of the loss, then the optimizers."""
         self.model_zero_grad(names)
         self.model_backward(loss)
         self.model_update(names)
 
     def init_writer(self, log_dir: str | os.PathLike) -> None:
-        """Open TensorBoard's event file, once."""
+        """Open TensorBoard's event file unless it is open already."""
         if self._writer is not None:
             return
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and of no use to an evaluation
+        from torch.utils.tensorboard import SummaryWriter  # slow to import and not needed for evaluation
 
         print(f"Initialize tensorboard (log_dir={log_dir})")
         self._writer = SummaryWriter(log_dir=log_dir)
@@ -210,7 +210,7 @@ class TrainerBase:
         raise NotImplementedError
 
     def parse_batch_train(self, batch: dict) -> object:
-        """What ``forward_backward`` needs of a batch, on the device."""
+        """The parts of a batch that ``forward_backward`` needs, on the device."""
         raise NotImplementedError
 
     def parse_batch_test(self, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
@@ -218,7 +218,7 @@ class TrainerBase:
         raise NotImplementedError
 
     def forward_backward(self, batch: dict) -> dict[str, float]:
-        """One step of training; returns what the log shows."""
+        """One training step; returns the values to log."""
         raise NotImplementedError
 
     def model_inference(self, input: torch.Tensor) -> torch.Tensor:

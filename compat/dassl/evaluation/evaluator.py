@@ -11,17 +11,17 @@ from .build import EVALUATOR_REGISTRY
 
 
 class EvaluatorBase:
-    """Takes in batches with ``process`` and sums up with ``evaluate``."""
+    """Collects batches with ``process`` and computes the results with ``evaluate``."""
 
     def __init__(self, cfg: CfgNode):
         self.cfg = cfg
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Discard all batches."""
         raise NotImplementedError
 
     def process(self, mo: torch.Tensor, gt: torch.Tensor) -> None:
-        """Take in a batch: the model's output and the truth."""
+        """Add a batch: the model's output and the ground truth."""
         raise NotImplementedError
 
     def evaluate(self) -> dict[str, float]:
@@ -31,17 +31,17 @@ class EvaluatorBase:
 
 @EVALUATOR_REGISTRY.register()
 class Classification(EvaluatorBase):
-    """Top-1 accuracy, its complement and macro F1 in percent; with ``TEST.PER_CLASS_RESULT`` also class by class.
+    """Top-1 accuracy, its complement and macro F1 in percent; with ``TEST.PER_CLASS_RESULT`` also per class.
 
     Args:
         cfg: the configuration.
-        lab2cname: class name of each label; needed for results class by class.
+        lab2cname: class name of each label; needed for per-class results.
     """
 
     def __init__(self, cfg: CfgNode, lab2cname: dict[int, str] | None = None, **kwargs):
         super().__init__(cfg)
         if cfg.TEST.PER_CLASS_RESULT and lab2cname is None:
-            raise ValueError("TEST.PER_CLASS_RESULT needs class names; give lab2cname to the evaluator")
+            raise ValueError("TEST.PER_CLASS_RESULT needs class names; pass lab2cname to the evaluator")
         self._lab2cname = lab2cname
         self.reset()
 
@@ -51,7 +51,7 @@ class Classification(EvaluatorBase):
         self._y_pred: list[int] = []
 
     def process(self, mo: torch.Tensor, gt: torch.Tensor) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
             mo: (batch, n_cls), logits or probabilities.
@@ -65,7 +65,7 @@ class Classification(EvaluatorBase):
 
     def evaluate(self) -> dict[str, float]:
         if not self._total:
-            raise ValueError("nothing to evaluate: the evaluator has seen no image since its reset")
+            raise ValueError("nothing to evaluate: no images were processed since the last reset")
         y_true, y_pred = np.array(self._y_true), np.array(self._y_pred)
         accuracy = 100.0 * self._correct / self._total
         results = {
@@ -114,7 +114,7 @@ def macro_f1(y_true: np.ndarray, y_pred: np.ndarray) -> float:
 
 
 def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """(n, n): of the images of each class (row) the fraction predicted as each class, for the classes that occur."""
+    """(n, n): fraction of the images of each class (row) predicted as each class (column); only classes that occur."""
     labels = np.union1d(y_true, y_pred)
     counts = np.zeros((len(labels), len(labels)))
     np.add.at(counts, (np.searchsorted(labels, y_true), np.searchsorted(labels, y_pred)), 1)

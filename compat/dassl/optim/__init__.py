@@ -1,4 +1,4 @@
-"""Optimizers and learning rates from the configuration."""
+"""Optimizers and learning rate schedules built from the configuration."""
 
 from .lr_scheduler import build_lr_scheduler
 from .optimizer import build_optimizer

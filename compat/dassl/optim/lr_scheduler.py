@@ -1,4 +1,4 @@
-"""Learning rates per epoch from the ``OPTIM`` node: a schedule, and perhaps a warm-up before it."""
+"""Learning rate per epoch from the ``OPTIM`` node: a schedule with an optional warm-up."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ class EpochScheduler:
     """Sets an optimizer's learning rates as a function of the epoch, counted from 0.
 
     Args:
-        optimizer: gets the rates of epoch 0 at once.
+        optimizer: its rates are set to those of epoch 0 immediately.
         rate: (epoch, full rate of the parameter group) -> rate.
     """
 
@@ -23,20 +23,20 @@ class EpochScheduler:
         self._set_rates()
 
     def step(self) -> None:
-        """Go to the next epoch."""
+        """Advance to the next epoch."""
         self.last_epoch += 1
         self._set_rates()
 
     def get_last_lr(self) -> list[float]:
-        """The rate of each parameter group in the present epoch."""
+        """The rate of each parameter group in the current epoch."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict:
-        """Plain numbers, so that a checkpoint can be read without running code."""
+        """Plain numbers only, so that loading a checkpoint runs no code."""
         return {"last_epoch": self.last_epoch, "base_lrs": self.base_lrs}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Take up where ``state_dict`` was made."""
+        """Restore a state returned by ``state_dict``."""
         self.last_epoch, self.base_lrs = state_dict["last_epoch"], state_dict["base_lrs"]
         self._set_rates()
 
@@ -46,23 +46,23 @@ class EpochScheduler:
 
 
 def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> EpochScheduler:
-    """The schedule that ``optim_cfg`` describes, to be stepped once an epoch.
+    """The schedule that ``optim_cfg`` describes, to be stepped once per epoch.
 
     After a warm-up the schedule starts at its epoch 0. Without ``WARMUP_RECOUNT`` it starts, still from the full rate,
     at epoch ``WARMUP_EPOCH``.
 
     Args:
-        optimizer: its present rates are the full rates.
+        optimizer: its current rates are the full rates.
         optim_cfg: the ``OPTIM`` node.
 
     Raises:
-        ValueError: if ``LR_SCHEDULER``, ``STEPSIZE`` or ``WARMUP_TYPE`` does not exist or fit.
+        ValueError: if ``LR_SCHEDULER``, ``STEPSIZE`` or ``WARMUP_TYPE`` is invalid.
     """
     warmup_epochs = max(optim_cfg.WARMUP_EPOCH, 0)
     start = 0 if optim_cfg.WARMUP_RECOUNT else warmup_epochs
     decay = _decay(optim_cfg, start)
     if warmup_epochs and optim_cfg.WARMUP_TYPE not in ("constant", "linear"):
-        raise ValueError(f"OPTIM.WARMUP_TYPE is {optim_cfg.WARMUP_TYPE!r}; known are 'constant' and 'linear'")
+        raise ValueError(f"OPTIM.WARMUP_TYPE is {optim_cfg.WARMUP_TYPE!r}; must be 'constant' or 'linear'")
 
     def rate(epoch: int, base_lr: float) -> float:
         if epoch >= warmup_epochs:
@@ -93,4 +93,4 @@ def _decay(node: CfgNode, start: int) -> Callable[[int], float]:
             return 1 + math.cos(math.pi * epoch / max_epoch)
 
         return lambda epoch: height(epoch) / height(start) if epoch > start else 1.0  # height(max_epoch) is 0
-    raise ValueError(f"OPTIM.LR_SCHEDULER is {node.LR_SCHEDULER!r}; known are 'single_step', 'multi_step' and 'cosine'")
+    raise ValueError(f"OPTIM.LR_SCHEDULER is {node.LR_SCHEDULER!r}; must be 'single_step', 'multi_step' or 'cosine'")

@@ -1,4 +1,4 @@
-"""Optimizers from the ``OPTIM`` node."""
+"""Optimizers built from the ``OPTIM`` node."""
 
 from collections.abc import Callable, Iterable
 
@@ -15,23 +15,23 @@ def build_optimizer(
     Args:
         model: a module, parameters or parameter groups.
         optim_cfg: the ``OPTIM`` node.
-        param_groups: optimised in place of ``model``'s parameters.
+        param_groups: optimised instead of ``model``'s parameters.
 
     Raises:
         ValueError: if ``NAME`` is unknown, or ``STAGED_LR`` is set.
     """
     makers = _optimizer_makers(optim_cfg)
     if optim_cfg.NAME not in makers:
-        raise ValueError(f"OPTIM.NAME is {optim_cfg.NAME!r}; known are {list(makers)}")
+        raise ValueError(f"OPTIM.NAME is {optim_cfg.NAME!r}; must be one of {list(makers)}")
     if optim_cfg.STAGED_LR:
-        raise ValueError("OPTIM.STAGED_LR is set; rates by layer are not part of this engine: install Dassl for them")
+        raise ValueError("OPTIM.STAGED_LR is set; this engine has no layer-wise learning rates: install Dassl for them")
     parameters = model.parameters() if isinstance(model, nn.Module) else model
     parameters = parameters if param_groups is None else param_groups
     return makers[optim_cfg.NAME](parameters, lr=optim_cfg.LR, weight_decay=optim_cfg.WEIGHT_DECAY)
 
 
 def _optimizer_makers(node: CfgNode) -> dict[str, Callable[..., torch.optim.Optimizer]]:
-    """By name: a function of parameters, ``lr`` and ``weight_decay``."""
+    """Maps each name to a function of parameters, ``lr`` and ``weight_decay``."""
     betas = (node.ADAM_BETA1, node.ADAM_BETA2)
     return {
         "adam": lambda parameters, **common: torch.optim.Adam(parameters, betas=betas, **common),

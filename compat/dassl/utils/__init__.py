@@ -1,4 +1,4 @@
-"""Helpers that trainers and datasets share."""
+"""Helpers shared by trainers and datasets."""
 
 from .checkpoints import load_checkpoint, load_pretrained_weights, resume_from_checkpoint, save_checkpoint
 from .environment import collect_env_info, set_random_seed

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain values only, written whole or not at all, and read without running what they hold."""
+"""Checkpoints of tensors and plain values, written atomically and loaded without running code from the file."""
 
 import os
 import pickle
@@ -26,8 +26,8 @@ def save_checkpoint(
     """Write a checkpoint, then point to it from the file ``checkpoint``.
 
     Args:
-        state: "state_dict", "epoch" and whatever else is to be kept.
-        save_dir: folder, made if missing.
+        state: "state_dict", "epoch" and anything else to save.
+        save_dir: folder, created if missing.
         is_best: keep a copy as ``model-best.pth.tar``.
         remove_module_from_keys: drop the "module." that ``nn.DataParallel`` puts before names.
         model_name: file name; empty means ``model.pth.tar-<epoch>``.
@@ -48,11 +48,11 @@ def save_checkpoint(
 
 
 def load_checkpoint(fpath: str | os.PathLike) -> dict:
-    """Read a checkpoint; tensors go to the CPU where there is no CUDA device.
+    """Load a checkpoint; without a CUDA device, tensors go to the CPU.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is empty, cut off or not a checkpoint, or holds more than tensors and plain values.
+        ValueError: if the file is empty, truncated or not a checkpoint, or contains more than tensors and plain values.
     """
     if fpath is None:
         raise ValueError("the path of the checkpoint is None; give a file")
@@ -64,8 +64,8 @@ def load_checkpoint(fpath: str | os.PathLike) -> dict:
             return torch.load(file, map_location=map_location, weights_only=True)
         except BROKEN as error:
             raise ValueError(
-                f"{fpath} cannot be loaded as a checkpoint: empty, cut off, or with more in it than tensors and plain "
-                "values, which is not loaded because it could run any code"
+                f"{fpath} cannot be loaded as a checkpoint: it is empty, truncated, or contains more than tensors and "
+                "plain values, which could run arbitrary code"
             ) from error
 
 
@@ -75,7 +75,7 @@ def resume_from_checkpoint(
     optimizer: torch.optim.Optimizer | None = None,
     scheduler: object | None = None,
 ) -> int:
-    """Restore the state saved last in folder ``fdir`` and return the epoch to continue with.
+    """Restore the latest checkpoint in the folder ``fdir`` and return the epoch to continue with.
 
     Raises:
         FileNotFoundError: if the folder has no file ``checkpoint``, or the file it names is missing.
@@ -108,11 +108,11 @@ def load_weights(model: nn.Module, state_dict: dict, source: str | os.PathLike) 
     try:
         model.load_state_dict(state_dict)
     except RuntimeError as error:
-        raise ValueError(f"{source} is a checkpoint of another model: {error}") from error
+        raise ValueError(f"{source} is a checkpoint of a different model: {error}") from error
 
 
 def load_pretrained_weights(model: nn.Module, weight_path: str | os.PathLike) -> None:
-    """Copy into ``model`` what a checkpoint holds under the same name and shape; say what was left out."""
+    """Copy the weights of a checkpoint whose name and shape match into ``model``; print which were left out."""
     checkpoint = load_checkpoint(weight_path)
     weights = without_module_prefix(checkpoint.get("state_dict", checkpoint))
     own = model.state_dict()
@@ -128,5 +128,5 @@ def load_pretrained_weights(model: nn.Module, weight_path: str | os.PathLike) ->
 
 
 def without_module_prefix(state_dict: dict) -> dict:
-    """``state_dict`` with the "module." of ``nn.DataParallel`` taken from its keys."""
+    """``state_dict`` without the "module." that ``nn.DataParallel`` puts before its keys."""
     return {key.removeprefix("module."): value for key, value in state_dict.items()}

@@ -1,4 +1,4 @@
-"""Seeds, and a description of the machine for the log."""
+"""Random seeds, and a description of the machine for the log."""
 
 import platform
 import random
@@ -9,14 +9,14 @@ import torch
 
 
 def set_random_seed(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's generators, those of all CUDA devices included."""
+    """Seed the generators of Python, NumPy and torch, including all CUDA devices."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)  # CUDA devices too
 
 
 def collect_env_info() -> str:
-    """Platform, versions and devices, one a line."""
+    """Platform, versions and devices, one per line."""
     lines = [
         f"Platform: {platform.platform()}",
         f"Python: {platform.python_version()}",

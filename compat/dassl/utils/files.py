@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def mkdir_if_missing(dirname: str | os.PathLike) -> None:
-    """Make a folder and those above it; an existing one is left alone."""
+    """Create a folder and its parents unless it exists."""
     os.makedirs(dirname or ".", exist_ok=True)
 
 
@@ -25,7 +25,7 @@ def check_isfile(fpath: str | os.PathLike) -> bool:
 
 
 def listdir_nohidden(path: str | os.PathLike, sort: bool = False) -> list[str]:
-    """Names in a folder except those that start with a dot."""
+    """Names in a folder, without those that start with a dot."""
     names = [name for name in os.listdir(path) if not name.startswith(".")]
     return sorted(names) if sort else names
 
@@ -34,7 +34,7 @@ def read_json(fpath: str | os.PathLike) -> object:
     """The content of a JSON file.
 
     Raises:
-        ValueError: if the file is not JSON, for instance cut off.
+        ValueError: if the file is not valid JSON, for instance truncated.
     """
     with open(fpath, encoding="utf-8") as file:
         try:
@@ -44,7 +44,7 @@ def read_json(fpath: str | os.PathLike) -> object:
 
 
 def write_json(obj: object, fpath: str | os.PathLike) -> None:
-    """Write ``obj`` as indented JSON, whole or not at all."""
+    """Atomically write ``obj`` as indented JSON."""
     with replaced_when_complete(fpath) as temporary:
         temporary.write_text(json.dumps(obj, indent=4), encoding="utf-8")
 
@@ -54,13 +54,13 @@ def read_image(path: str | os.PathLike) -> Image.Image:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is not an image or is cut off.
+        ValueError: if the file is not an image or is truncated.
     """
     with open(path, "rb") as file:
         try:
             with Image.open(file) as image:
                 sixteen_bits = image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG")
-                if sixteen_bits:  # convert() would cut off what is brighter than 255 of 65535
+                if sixteen_bits:  # convert() would clip all values above 255 of 65535
                     image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
                 return image.convert("RGB")
         except (OSError, SyntaxError) as error:  # SyntaxError: Pillow on a broken PNG
@@ -69,18 +69,18 @@ def read_image(path: str | os.PathLike) -> Image.Image:
 
 @contextmanager
 def replaced_when_complete(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends without an error."""
+    """A temporary path beside ``path`` that replaces it if the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     umask = os.umask(0)
     os.umask(umask)
-    os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files
+    os.chmod(temporary, 0o666 & ~umask)  # mkstemp creates private files
     os.close(handle)
     try:
         yield Path(temporary)
         with open(temporary, "rb") as file:
-            os.fsync(file.fileno())  # a loss of power must not leave an empty file under the final name
+            os.fsync(file.fileno())  # otherwise a power loss could leave an empty file under the final name
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)

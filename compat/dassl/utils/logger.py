@@ -1,4 +1,4 @@
-"""A copy in a file of what a run prints."""
+"""Copies the console output of a run to a file."""
 
 import os
 import sys
@@ -9,17 +9,17 @@ from .files import mkdir_if_missing
 
 
 class Logger:
-    """Stands in for ``sys.stdout``: writes to the console and, given ``fpath``, to the end of a file."""
+    """Replaces ``sys.stdout``: writes to the console and, given ``fpath``, appends to a file."""
 
     def __init__(self, fpath: str | os.PathLike | None = None):
         self.console = sys.stdout.console if isinstance(sys.stdout, Logger) else sys.stdout
         self.file = None
         if fpath is not None:
             mkdir_if_missing(os.path.dirname(fpath))
-            self.file = open(fpath, "a", encoding="utf-8", buffering=1)  # by lines: a killed run keeps its log
+            self.file = open(fpath, "a", encoding="utf-8", buffering=1)  # by line: a killed run keeps its log
 
     def write(self, msg: str) -> int:
-        """Write to both; the number of characters, as files do."""
+        """Write to both; returns the number of characters, as files do."""
         if self.file is not None:
             self.file.write(msg)
         return self.console.write(msg)
@@ -41,11 +41,11 @@ class Logger:
 
 
 def setup_logger(output: str | os.PathLike | None = None) -> None:
-    """From now on copy standard output to a file.
+    """Copy standard output to a file from now on.
 
     Args:
-        output: a folder, which gets ``log.txt``, or a file that ends in .txt or .log. Where that exists already, the
-            new file has the time in its name. None does nothing.
+        output: a folder, which gets ``log.txt``, or a file that ends in .txt or .log. If that file exists, the
+            new file has the time in its name. None: no file.
     """
     if output is None:
         return

@@ -1,21 +1,21 @@
-"""Running averages of what a training loop measures."""
+"""Running averages of the metrics of a training loop."""
 
 import torch
 
 
 class AverageMeter:
-    """Last value and average of a series; with ``ema``, an average in which each new value weighs a tenth."""
+    """Last value and average of a series; with ``ema``, an exponential average with weight 0.1 for each new value."""
 
     def __init__(self, ema: bool = False):
         self.ema = ema
         self.reset()
 
     def reset(self) -> None:
-        """Forget all values."""
+        """Discard all values."""
         self.val = self.avg = self.sum = self.count = 0
 
     def update(self, val: float | torch.Tensor, n: int = 1) -> None:
-        """Take in ``val``, seen ``n`` times."""
+        """Add ``val``, counted ``n`` times."""
         self.val = val.item() if isinstance(val, torch.Tensor) else val
         self.sum += self.val * n
         self.count += n
@@ -23,17 +23,17 @@ class AverageMeter:
 
 
 class MetricMeter:
-    """One ``AverageMeter`` a name; prints as ``loss 0.1234 (0.2345) acc ...``: last value and average."""
+    """One ``AverageMeter`` per name; prints as ``loss 0.1234 (0.2345) acc ...``: last value and average."""
 
     def __init__(self, delimiter: str = " "):
         self.meters: dict[str, AverageMeter] = {}
         self.delimiter = delimiter
 
     def update(self, input_dict: dict[str, float | torch.Tensor] | None) -> None:
-        """Take in one value for each name; None is ignored.
+        """Add one value for each name; None is ignored.
 
         Raises:
-            TypeError: if ``input_dict`` is something else.
+            TypeError: if ``input_dict`` is not a dictionary.
         """
         if input_dict is None:
             return

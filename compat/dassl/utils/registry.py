@@ -1,4 +1,4 @@
-"""Classes found by name."""
+"""Registries of classes by name."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,14 @@ from .names import check_availability
 
 
 class Registry:
-    """Maps the name of a class or function to it; ``name`` says in errors what it holds, such as ``"TRAINER"``."""
+    """Maps names to classes or functions; ``name`` describes its entries in errors, for example ``"TRAINER"``."""
 
     def __init__(self, name: str):
         self._name = name
         self._entries = {}
 
     def register(self, obj: Callable | None = None, force: bool = False) -> Callable:
-        """Enter ``obj`` under its own name; without ``obj``, a decorator that does so.
+        """Register ``obj`` under its own name; without ``obj``, a decorator that does so.
 
         Raises:
             KeyError: if the name is taken and ``force`` is not set.
@@ -31,14 +31,14 @@ class Registry:
         """The entry called ``name``.
 
         Raises:
-            KeyError: if there is none.
+            KeyError: if there is no such entry.
         """
         if name not in self._entries:
             raise KeyError(f"{name!r} is not in the {self._name} registry; it holds {sorted(self._entries)}")
         return self._entries[name]
 
     def build(self, name: str, cfg: CfgNode, **kwargs: object) -> object:
-        """Call the entry called ``name`` with a configuration, and say so if that is verbose.
+        """Call the entry called ``name`` with a configuration, and print its name if ``cfg.VERBOSE`` is set.
 
         Raises:
             ValueError: listing the known names.

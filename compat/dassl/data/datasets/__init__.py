@@ -1,4 +1,4 @@
-"""Datasets by name, and what they are made of."""
+"""Datasets by name, and their base classes."""
 
 from .base_dataset import DatasetBase, Datum
 from .build import DATASET_REGISTRY, build_dataset

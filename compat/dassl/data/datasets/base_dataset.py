@@ -1,4 +1,4 @@
-"""What a dataset is made of: images with labels, in parts."""
+"""The base class of datasets: labelled images in splits."""
 
 import os
 import random
@@ -21,7 +21,7 @@ class Datum:
         self.domain = domain
         self.classname = classname
 
-    # CoOp's datasets keep their few-shot choices as pickles; these are the names by which Dassl's own class finds them.
+    # CoOp's datasets pickle their few-shot samples; these names make the pickles compatible with Dassl's Datum.
     def __getstate__(self) -> dict:
         return {f"_{name}": value for name, value in vars(self).items()}
 
@@ -36,7 +36,7 @@ class DatasetBase:
     of the labels), all three taken from ``train_x``.
     """
 
-    dataset_dir = ""  # folder below DATASET.ROOT
+    dataset_dir = ""  # relative to DATASET.ROOT
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class DatasetBase:
     ):
         if not train_x:
             raise ValueError(
-                f"{type(self).__name__} has no training images; number and names of its classes come from them"
+                f"{type(self).__name__} has no training images, which define the number and names of its classes"
             )
         self.train_x = train_x
         self.train_u = train_u
@@ -70,15 +70,15 @@ class DatasetBase:
     def generate_fewshot_dataset(
         self, *data_sources: Sequence[Datum], num_shots: int = -1, repeat: bool = False
     ) -> Sequence[Datum] | Sequence[Sequence[Datum]]:
-        """A random choice of ``num_shots`` images per class from each source, drawn from Python's global generator.
+        """Sample ``num_shots`` images per class from each source with Python's global random generator.
 
         Args:
             data_sources: one or more lists.
             num_shots: images per class; below 1 keeps all.
-            repeat: draw with replacement from a class that has fewer; otherwise all of them are taken.
+            repeat: sample with replacement from a class that has fewer; otherwise all of its images are taken.
 
         Returns:
-            One list for one source, else a list of lists.
+            A list for one source, else a list of lists.
         """
         chosen = data_sources
         if num_shots >= 1:

@@ -1,4 +1,4 @@
-"""From the ``INPUT`` node to transforms; they are applied in the order of this file, not in that of their names."""
+"""Transforms built from the ``INPUT`` node; they are applied in the order of this file, not of ``TRANSFORMS``."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -34,7 +34,7 @@ NAMES = (
     "randomgrayscale",
     "gaussian_blur",
     "normalize",
-    "center_crop",  # always done at test, never while training
+    "center_crop",  # always applied in testing, never in training
 )
 
 INTERPOLATION_MODES = {
@@ -43,7 +43,7 @@ INTERPOLATION_MODES = {
     "nearest": InterpolationMode.NEAREST,
 }
 
-Step = tuple[str, Callable]  # what the log says, what is applied
+Step = tuple[str, Callable]  # description for the log, function
 
 
 def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] | None = None) -> Compose | None:
@@ -52,7 +52,7 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
     Args:
         cfg: the configuration.
         is_train: for training; a test resizes the shorter side and crops the centre.
-        choices: names in place of ``INPUT.TRANSFORMS``.
+        choices: names to use instead of ``INPUT.TRANSFORMS``.
 
     Returns:
         None with ``INPUT.NO_TRANSFORM``.
@@ -67,7 +67,7 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
     for choice in choices:
         if choice not in NAMES:
             raise ValueError(
-                f"unknown transform {choice!r} in INPUT.TRANSFORMS; known are {sorted(NAMES)}; Dassl itself has more"
+                f"unknown transform {choice!r} in TRANSFORMS; supported: {sorted(NAMES)}; install Dassl for others"
             )
     steps = _training_steps(cfg.INPUT, choices) if is_train else _test_steps(cfg.INPUT, choices)
     print(f"Building transform_{'train' if is_train else 'test'}")
@@ -79,7 +79,7 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
 
 
 def build_plain_transform(cfg: CfgNode) -> Compose:
-    """Only what makes a tensor of ``INPUT.SIZE`` out of an image, normalised if ``INPUT.TRANSFORMS`` says so."""
+    """From image to tensor of ``INPUT.SIZE`` without augmentation, normalised if ``INPUT.TRANSFORMS`` says so."""
     transforms = [Resize(cfg.INPUT.SIZE, interpolation=_interpolation(cfg.INPUT)), ToTensor()]
     if "normalize" in cfg.INPUT.TRANSFORMS:
         transforms.append(Normalize(mean=cfg.INPUT.PIXEL_MEAN, std=cfg.INPUT.PIXEL_STD))
@@ -106,7 +106,7 @@ def _training_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
 
 
 def _colour_steps(node: CfgNode, choices: Sequence[str]) -> Iterator[Step]:
-    """Augmentations of the PIL image that keep its size. The learned policies and randaugment are torchvision's."""
+    """Augmentations of the PIL image that keep its size. The learned policies and RandAugment are torchvision's."""
     for dataset in ("imagenet", "cifar10", "svhn"):
         if f"{dataset}_policy" in choices:
             yield f"{dataset} policy", AutoAugment(AutoAugmentPolicy(dataset))
@@ -138,5 +138,5 @@ def _normalization(node: CfgNode) -> Step:
 
 def _interpolation(node: CfgNode) -> InterpolationMode:
     if node.INTERPOLATION not in INTERPOLATION_MODES:
-        raise ValueError(f"INPUT.INTERPOLATION is {node.INTERPOLATION!r}; known are {sorted(INTERPOLATION_MODES)}")
+        raise ValueError(f"INPUT.INTERPOLATION is {node.INTERPOLATION!r}; must be one of {sorted(INTERPOLATION_MODES)}")
     return INTERPOLATION_MODES[node.INTERPOLATION]
