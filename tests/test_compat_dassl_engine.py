@@ -157,7 +157,7 @@ def test_a_broken_checkpoint_is_refused_by_name(cfg, content):
     trainer.train()
     path = Path(cfg.OUTPUT_DIR) / "classifier" / "model.pth.tar-4"
     path.write_bytes(path.read_bytes()[:-500] if content is None else content)
-    with pytest.raises(ValueError, match="model.pth.tar-4.*cut off"):
+    with pytest.raises(ValueError, match="model.pth.tar-4.*truncated"):
         build_trainer(cfg).train()
 
 
@@ -166,7 +166,7 @@ def test_a_checkpoint_of_another_model_is_refused(cfg):
     cfg.INPUT.SIZE = (4, 4)
     trainer = build_trainer(cfg)
     trainer._models["classifier"] = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 2))
-    with pytest.raises(ValueError, match="(?s)checkpoint of another model.*size mismatch"):
+    with pytest.raises(ValueError, match="(?s)checkpoint of a different model.*size mismatch"):
         trainer.train()
 
 

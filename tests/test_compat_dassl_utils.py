@@ -45,7 +45,7 @@ class Dangerous:
 
 def test_a_checkpoint_with_code_is_refused_and_the_code_not_run(tmp_path):
     torch.save({"state_dict": {}, "epoch": 1, "scheduler": Dangerous(tmp_path / "ran")}, tmp_path / "bad.pth")
-    with pytest.raises(ValueError, match="bad.pth.*more in it than tensors"):
+    with pytest.raises(ValueError, match="bad.pth.*contains more than tensors"):
         load_checkpoint(tmp_path / "bad.pth")
     assert not (tmp_path / "ran").exists()
 

@@ -107,7 +107,7 @@ def test_a_matrix_works_with_a_plain_clip(tmp_path):
     [
         ("CoCoOp", "model.pt2", False, "depend on the image"),
         ("MaPLe", "classifier.safetensors", False, "also has prompts in the image tower"),
-        ("CoOp", "classifier.safetensors", True, "without an image tower"),
+        ("CoOp", "classifier.safetensors", True, "have no image tower"),
         ("CoOp", "model.pb", False, "unknown file extension"),
     ],
 )

@@ -15,7 +15,7 @@ from .cached_features import evaluation_features
 from .teacher import Teacher
 
 N_IMAGES = 100  # a quick check, not an evaluation: it must cost little compared with training
-SHARE = 0.02  # of the images that the teacher processes in training, at most
+SHARE = 0.02  # at most this fraction of the images that the teacher processes in training
 FEWEST, ALL_OF = 8, 20  # at least 8 images, and all of them if there are at most 20
 BATCH = 50  # images
 
@@ -118,7 +118,7 @@ def report_agreement(found: dict[str, Any], labelled_part: str) -> None:
 
 
 def _sample(n: int, most: int) -> list[int]:
-    """A fixed random sample of indices of n images: at most ``most``, or all of a few."""
+    """The indices of a fixed random sample of n images: at most ``most``, or all if there are few."""
     return random.Random(0).sample(range(n), n if n <= ALL_OF else min(most, n))
 
 

@@ -57,7 +57,7 @@ def check_export(path: Path, with_preprocessing: bool) -> None:
     if suffix not in SUFFIXES:
         raise ValueError(f"{path} has an unknown file extension; choose from {', '.join(SUFFIXES)}.")
     if suffix == ".safetensors" and with_preprocessing:
-        raise ValueError("Text features come without an image tower; use --with-preprocessing with .onnx or .pt2.")
+        raise ValueError("Exported text features have no image tower; use --with-preprocessing with .onnx or .pt2.")
     if suffix == ".onnx":
         for package in ("onnx", "onnxscript", "onnxruntime"):
             need(package, "export", "Export to ONNX")

@@ -46,4 +46,4 @@ class DecodedImages:
             self._used.value = end
             self._content[start:end] = content
             self._places[3 * number + 1], self._places[3 * number + 2] = image.size
-            self._places[3 * number] = end  # written last, so that a reader who sees it finds the rest
+            self._places[3 * number] = end  # written last: once it is visible, so is the rest

@@ -212,7 +212,8 @@ def seeded_loader(
             "There are no training images. Check DATASET.NUM_SHOTS, DATASET.SUBSAMPLE_CLASSES and the split."
         )
     memory = machine_memory()
-    n_stores = 1 if multiprocessing.get_start_method() == "fork" else max(1, n_workers)  # others do not share memory
+    shared = multiprocessing.get_start_method() == "fork"
+    n_stores = 1 if shared else max(1, n_workers)
     cache_bytes = int(min(CACHE_BYTES * max(1, n_workers), SHARE_OF_MEMORY * memory) / n_stores)
     return EpochLoader(
         SeededImages(images, transform, seed, facts, cache_bytes, views),

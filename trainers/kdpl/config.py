@@ -50,15 +50,15 @@ PREC = ("fp16", one_of(*PRECISIONS))
 SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "DATASET.SUBSAMPLE_CLASSES": ("all", one_of("all", "base", "new")),  # all, or one half of the classes
     "DATASET.TEMPLATE": ("", text()),  # "a photo of a {}." for teacher and zero-shot; empty: the dataset's own
-    "DATASET.DRAW": ("", DRAW),  # few-shot draws: empty: CoOp's; 2SFS, or files as published_draws.py has them
+    "DATASET.DRAW": ("", DRAW),  # few-shot draws; empty: CoOp's; 2SFS, or files (see published_draws.py)
     "INPUT.RESIZE": ("", one_of("", "shortest", "squash")),  # at test: and crop, or distort; empty: the student's
-    "TEST.PER_IMAGE_FILE": (False, FLAG),  # write predictions.csv: label and likeliest classes of each image
-    "DATASET.FOLDER.NAME": ("", text()),  # of your own images (DATASET.NAME Folder); empty: that of their folder
-    "DATASET.FOLDER.CLASSNAMES": ("", text()),  # file with one name per line; empty: classnames.txt if it is there
-    "DATASET.FOLDER.LABELS": ("", text()),  # CSV or JSON of path, label and perhaps split; empty: labels.csv or .json
-    "DATASET.FOLDER.DIVIDE": (False, FLAG),  # whether labelled images that nothing divides are not all for training
-    "DATASET.FOLDER.SHARES": ((0.5, 0.2, 0.3), several(real(0, 1), 3)),  # training, validation, test; others divide
-    "DATASET.FOLDER.SPLIT_SEED": (1, whole(-LARGEST)),  # of that division; the same for all SEEDs
+    "TEST.PER_IMAGE_FILE": (False, FLAG),  # write predictions.csv: label and top classes of each image
+    "DATASET.FOLDER.NAME": ("", text()),  # name of your dataset (DATASET.NAME Folder); empty: its folder's
+    "DATASET.FOLDER.CLASSNAMES": ("", text()),  # file with one name per line; empty: classnames.txt if it exists
+    "DATASET.FOLDER.LABELS": ("", text()),  # CSV or JSON: path, label, optional split; empty: labels.csv or .json
+    "DATASET.FOLDER.DIVIDE": (False, FLAG),  # divide labelled images without a split, instead of training on all
+    "DATASET.FOLDER.SHARES": ((0.5, 0.2, 0.3), several(real(0, 1), 3)),  # training, validation, test; others: DIVIDE
+    "DATASET.FOLDER.SPLIT_SEED": (1, whole(-LARGEST)),  # seed of that division, independent of SEED
     **{f"TRAINER.{m.node}.{key}": known for m in METHODS.values() for key, known in m.keys.items()},
     **{f"TRAINER.{method.node}.PREC": PREC for method in METHODS.values()},  # precision of the student
     "TRAINER.KDPL.TEACHER": ("ViT-L/14", text()),  # as kdpl.load_clip takes it, or prompts:FILE; "A, B"
@@ -70,7 +70,7 @@ SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "TRAINER.KDPL.VIEWS": (0, whole(0)),  # augmentations per image, reused across epochs; 0: always new (as published)
     "TRAINER.KDPL.STEP": ("plain", one_of(*STEPS)),  # training steps; compiled, graph: fewer launches on a GPU
     "TRAINER.KDPL.CACHE_DIR": ("", text()),  # feature cache for frozen towers, shared by all runs; empty: none
-    "TRAINER.KDPL.CACHE_PRECISION": ("fp32", one_of("fp32", "fp16")),  # of features; fp16: half the space, rounded
+    "TRAINER.KDPL.CACHE_PRECISION": ("fp32", one_of("fp32", "fp16")),  # fp16: half the space, rounded features
     "TRAINER.KDPL.CACHE_GB": (MAX_GB, real(above=0)),  # size limit; the least recently used features are removed
 }
 RANGES = DASSL_RANGES | {key: values for key, (_, values) in SETTINGS.items()}
