@@ -30,7 +30,7 @@ def refused(folder, *urls, leaves=0, **facts):
     assert len(entries(folder)) == leaves
     message = str(error.value)
     assert (
-        message.startswith("a.bin could not be fetched:")
+        message.startswith("a.bin could not be downloaded:")
         and f"put the file at\n  {folder / 'data' / 'a.bin'}" in message
     )
     assert all(f"\n  {url}\n" in message for url in urls)  # the manual route

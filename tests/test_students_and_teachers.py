@@ -198,7 +198,7 @@ def test_kdpl_models_lists_names_and_refuses_unknown_ones(capsys):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda config: config.update(model_type="siglip"), "kind 'siglip'"),
+        (lambda config: config.update(model_type="siglip"), "type 'siglip'"),
         (lambda config: config["text_config"].update(hidden_act="relu"), "activations are"),
         (lambda config: config["text_config"].update(num_hidden_layers=3), "does not match its config"),
     ],
