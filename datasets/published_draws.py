@@ -41,7 +41,7 @@ def read_published_draw(folder: Path, draw: str, split: Split, shots: int, seed:
     for part in ("train", "val"):
         source = getattr(split, part)
         path = folder / pattern.replace("{shots}", str(shots)).replace("{seed}", str(seed)).replace("{part}", part)
-        if path.is_file():
+        if path.exists():
             parts[part] = _read_items(path, {item.path: item for item in source}, part)
         elif source:
             raise FileNotFoundError(

@@ -93,8 +93,8 @@ def draw_once(images: Path, split_file: Path, condition: str) -> None:
                 write_json_atomically(split_file, split)  # last, because it marks the images as complete
     except OSError as error:
         raise ValueError(
-            f"The demo's images could not be written to {images} ({error}). Choose a data root that is writable: "
-            "DATA=... for the scripts, --root ... for train.py."
+            f"The demo's images could not be written to {images} ({error.strerror or error}). Choose a data root that "
+            "is writable: DATA=... for the scripts, --root ... for train.py."
         ) from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kdpl.outside import decoded, parse_json, read_bytes
+from kdpl.ranges import shown
 
 PARTS = ("train", "val", "test")
 SUBSAMPLES = ("all", "base", "new")
@@ -58,9 +59,9 @@ def read_split(path: Path) -> Split:
     try:
         lists = parse_json(decoded(content, path), path)
     except ValueError as error:
-        raise ValueError(f"The split file {error} {_ADVICE}") from error
+        raise ValueError(f"The split file {str(error).rstrip('.')}. {_ADVICE}") from error
     if not isinstance(lists, dict) or not all(isinstance(lists.get(part), list) for part in PARTS):
-        found = f"an object with the keys {list(lists)[:8]}" if isinstance(lists, dict) else type(lists).__name__
+        found = f"an object with the keys {list(lists)[:8]}" if isinstance(lists, dict) else shown(lists)
         raise ValueError(f"The split file {path} contains {found} instead of lists train, val and test. {_ADVICE}")
     split = Split.of(*([_item(entry, part, path) for entry in lists[part]] for part in PARTS), sha256=_sha256(content))
     _check_labels(split, path)

@@ -18,23 +18,44 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path that is renamed to ``path`` when the block ends without an error.
 
     Parent folders are created. After an error nothing is left behind, and an existing ``path`` is unchanged.
+
+    Raises:
+        ValueError: if ``path`` exists and is not a regular file.
+        OSError: if files cannot be created there.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{NODE}-{os.getpid()}.", suffix=".part")
+    temporary = _temporary_file(Path(path))
     umask = os.umask(0)
     os.umask(umask)
-    os.close(handle)
-    os.chmod(temporary, 0o666 & ~umask)  # mkstemp creates files that only their owner can read
     try:
-        yield Path(temporary)
+        yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())  # a power cut must not leave a renamed but empty file
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp and some libraries create files that only their owner can read
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+def check_place(path: str | os.PathLike) -> None:
+    """Check in advance that :func:`atomic_path` can write to a path; it raises the same errors."""
+    _temporary_file(Path(path)).unlink()
+
+
+def _temporary_file(path: Path) -> Path:
+    """Create an empty file beside ``path``; a device or a pipe there is refused, because renaming would replace it."""
+    if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
+        kind = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+        raise ValueError(f"{path} is {kind}; the output must be a regular file. Choose another path.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
+    prefix = f".{path.name}.{NODE}-{os.getpid()}."
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error  # the path that the user knows
+    os.close(handle)
+    return Path(temporary)
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -81,6 +81,8 @@ def read_facts(
     """
     tensors, description, _ = read_prompt_file(file)
     said = description or {}
+    if method and said.get("method", method) != method:
+        raise ValueError(f"{name} holds prompts of {said['method']}, not of {method}. Leave the method out.")
     method = method or said.get("method")
     student = student or said.get("student", {}).get("name")
     if unknown := [what for what, value in (("method", method), ("student", student)) if value is None]:

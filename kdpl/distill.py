@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from .atomic_files import check_place
 from .caching.features import FeatureCache, open_cache
 from .classifier import Classifier, load
 from .clip.device import resolve_device
@@ -129,6 +130,8 @@ def _run(
     progress: bool,
     before_training: Callable[[Training], None] | None,
 ) -> Classifier:
+    if output is not None and not output.exists():
+        check_place(output)
     images, identity = _images(images)
     clip = load_clip(recipe.student)
     transform = transform or training_transform(clip.preprocessing)

@@ -29,7 +29,7 @@ REASONS = {  # advice for errors of the operating system; the path is printed be
     errno.EROFS: "; choose another location",
     errno.EISDIR: "; it must be a file",
     errno.ENOTDIR: "; it must be a folder",
-    errno.EEXIST: "; move it away, or choose another location",
+    errno.EEXIST: "; something else is in the way: move it away, or choose another location",
     errno.ENAMETOOLONG: "; choose a shorter one",
     errno.ELOOP: "; remove the circular link",
     errno.ENOSPC: ": the disk is full. Free some space and repeat the command; finished work is kept",
@@ -109,6 +109,8 @@ def in_words(error: BaseException) -> str:
         return f"the package {package} is missing ({text}). Install it: pip install -r requirements.txt"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"out of memory{f' ({text.splitlines()[0]})' if text else ''}. Use smaller batches or fewer workers."
+    if isinstance(error, RuntimeError) and text == "can't start new thread":
+        return "no more threads can be started. Raise the limits (ulimit -u, ulimit -v) or use fewer workers."
     if isinstance(error, RuntimeError) and text.startswith("DataLoader worker"):
         return f"an image-loading process died ({text.splitlines()[0]}). Use fewer workers, or none."
     if isinstance(error, RuntimeError) and "enforce fail at inline_container" in text:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kdpl.atomic_files import NODE, atomic_path
+from kdpl.atomic_files import NODE, atomic_path, check_place, write_json_atomically
 from kdpl.clip.weight_files import read_state_dict
 from kdpl.images.files import list_images, read_image, unreadable_images
 from kdpl.inference.items import check_sources, each_item
@@ -254,6 +254,23 @@ def test_the_library_trains_and_predicts_without_what_other_systems_lack(tmp_pat
     told = "A feature cache on disk needs file locks that this system does not have"
     assert done.stdout.count(".cache is off because this system lacks file locks") == 1
     assert told in done.stdout and done.stderr.count(told) == 1  # where results depend on it, and of kdpl cache
+
+
+def test_a_file_takes_the_place_of_nothing_but_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name, kind in (("pipe", "a pipe, a socket or a device"), ("folder", "a folder")):
+        for write in (check_place, lambda path: write_json_atomically(path, {})):
+            with pytest.raises(ValueError, match=f"{name} is {kind}; the output must be a regular file"):
+                write(tmp_path / name)
+    write_json_atomically(tmp_path / "link", {})
+    assert not (tmp_path / "link").is_symlink() and os.path.exists("/dev/null")
+    with pytest.raises(OSError) as caught:
+        check_place("/proc/file")
+    assert caught.value.filename == "/proc/file"  # not a temporary name
+    check_place(tmp_path / "new" / "file")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_partial_files_of_killed_processes_are_deleted_by_the_next_writer(tmp_path):

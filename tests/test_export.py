@@ -122,3 +122,13 @@ def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
     with pytest.raises(FloatingPointError, match="gives different results"):
         classifier_of("CoOp").export(tmp_path / "classifier.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_matrix_has_the_same_bytes_every_time_and_may_be_read_by_others(tmp_path):
+    classifier = classifier_of("CoOp")
+    files = [tmp_path / f"{n}.safetensors" for n in range(4)]
+    for file in files:
+        classifier.export(file)
+    assert len({file.read_bytes() for file in files}) == 1
+    (tmp_path / "usual").touch()
+    assert files[0].stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -26,8 +26,11 @@ def test_a_missing_or_empty_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.txt"):
         load_vocabulary(str(tmp_path / "nowhere.txt"))
     (tmp_path / "empty.txt").write_text("\n")
-    with pytest.raises(ValueError, match="contains no names"):
+    with pytest.raises(ValueError, match="contains no class names"):
         load_vocabulary(str(tmp_path / "empty.txt"))
+    (tmp_path / "one.txt").write_text("cat\n")
+    with pytest.raises(ValueError, match="one.txt contains only 'cat'; at least two names are needed"):
+        load_vocabulary(str(tmp_path / "one.txt"))
 
 
 @pytest.fixture

@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build(write: bool, site: Path) -> int:
     """Check and build, printing any problems."""
+    if site.exists() and not site.is_dir():
+        raise ValueError(f"--site is {site}, a file; name a folder to build into.")
     page, problems = methods_page(), []
     if write:
         (ROOT / METHODS_PAGE).write_text(page, encoding="utf-8")

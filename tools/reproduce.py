@@ -25,7 +25,7 @@ from kdpl.clip.templates import GENERIC, template_of
 from kdpl.guard import guarded, run_command
 from kdpl.run_record import FILE_NAME, RunRecord, read_record
 from tools.paper_cells import SPECS, compare, narrowed, parse_cell, setting_of_cell
-from tools.sweep.__main__ import SOME_FAILED, add_where_and_how, listing, run_missing
+from tools.sweep.__main__ import SOME_FAILED, add_where_and_how, check_numbers, listing, run_missing
 from tools.sweep.local_engine import ROOT
 from tools.sweep.plan import cfg_of, plan
 from tools.sweep.runs import Part, Run
@@ -59,6 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def reproduce(args: argparse.Namespace, root: Path, output: Path) -> int:
     """Run what is missing and print the comparison; the published value is printed even if a run failed."""
+    check_numbers(args)
     if args.list:
         print(listing_of_cells(published_cells(root, output)))
         return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..names import check_distinct
+from ..outside import check_file
 
 if TYPE_CHECKING:
     from ..classifier import Classifier
@@ -77,9 +78,10 @@ def read_names(names: str | None) -> list[str] | None:
     if "," in names and not Path(names).exists():
         found = [name.strip() for name in names.split(",")]
     else:
-        from ..distillation.vocabulary import load_vocabulary
+        check_file(names, "file with one class name per line (or names with commas: cat,dog)")
+        from ..distillation.vocabulary import read_class_names
 
-        found = load_vocabulary(str(names))
+        found = read_class_names(Path(names))
     check_distinct(dict.fromkeys(found), names)
     return found
 

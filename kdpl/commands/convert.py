@@ -17,10 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from ..atomic_files import check_place
     from ..conversion import save_published
 
     if args.output.exists() and args.output.samefile(args.prompts):
         raise ValueError(f"{args.output} is the input file; choose another output.")
+    check_place(args.output)
     classifier = load_classifier(args)
     if args.output.suffix == ".safetensors":
         classifier.save(args.output)

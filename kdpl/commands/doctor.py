@@ -28,8 +28,11 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..clip.device import device_name, resolve_device
+    from ..ranges import whole
     from ..versions import versions
 
+    for name in ("classes", "batch", "steps"):
+        whole(2 if name == "classes" else 1, 1_000_000).check(f"--{name}", getattr(args, name))
     for name, version in versions().items():
         print(LINE.format(name, version))
     print(LINE.format("device", device_name(resolve_device("auto"))))

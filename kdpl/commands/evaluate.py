@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from ..atomic_files import check_place
     from ..extras import need
     from ..images.files import list_images
     from ..images.labelled import check_labels, folder_names
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> None:
 
     need("matplotlib", "reports", "kdpl evaluate")
     images = list_images(args.folder)
+    check_place(args.output / "evaluation.json")
     classifier = load_classifier(args)
     if not classifier.classnames:  # class-agnostic prompts: the folders define the classes
         classifier = classifier.with_classnames(folder_names(images, args.folder))

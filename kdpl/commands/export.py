@@ -22,9 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from ..atomic_files import check_place
     from ..export import check_export
 
     check_export(args.output, args.with_preprocessing)
+    check_place(args.output)
     classifier = load_classifier(args)
     report = classifier.export(args.output, with_preprocessing=args.with_preprocessing, images=args.images)
     print(f"{args.output}: {report}")

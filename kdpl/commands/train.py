@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> None:
     from ..images.files import list_images, unreadable_images
     from ..images.labelled import folder_names, labelled_images
 
+    if args.output.suffix != ".safetensors":
+        raise ValueError(f"--output is {args.output}; the name of a prompt file ends in .safetensors.")
     if args.plan:
         print(_forecast(args))
         return

@@ -44,9 +44,11 @@ def add_level_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..atomic_files import check_place
     from ..clip.device import device_name, resolve_device
     from ..verification.checks import Report, line_of
 
+    check_place(args.output)
     device = resolve_device(args.device)
     report = Report(device_name(device), lambda check: print(line_of(check), flush=True))
     run_levels(args, report, device, [args.level] if args.level is not None else [0] + [1] * bool(args.models))
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 def run_levels(args: argparse.Namespace, report, device, levels: list[int]) -> None:
     """Run level 0, level 1, or both."""
+    if args.pictures and not args.pictures.is_dir():
+        raise FileNotFoundError(f"There is no folder {args.pictures}. --pictures takes a folder with CLIP.png.")
     from ..verification.level0 import run_level_0
     from ..verification.level1 import run_level_1
 

@@ -20,7 +20,7 @@ def load_vocabulary(name: str = "", open_images_url: str = OPEN_IMAGES_URL) -> l
     Raises:
         FileNotFoundError: if the file does not exist.
         ConnectionError: if the class list of Open Images cannot be downloaded, or another file arrived.
-        ValueError: if a file contains no names.
+        ValueError: if a file contains fewer than two names.
     """
     if name and not Path(name).exists():
         raise FileNotFoundError(
@@ -28,9 +28,21 @@ def load_vocabulary(name: str = "", open_images_url: str = OPEN_IMAGES_URL) -> l
             "line, or leave it empty for the classes of Open Images."
         )
     file = Path(name) if name else open_images_file(open_images_url)
+    names = read_class_names(file)
+    if len(names) < 2:
+        raise ValueError(f"The vocabulary {file} contains only {names[0]!r}; at least two names are needed.")
+    return names
+
+
+def read_class_names(file: Path) -> list[str]:
+    """The names in a file, as :func:`load_vocabulary` reads them; at least one.
+
+    Raises:
+        FileNotFoundError, ValueError: if that is no such file, or holds no names.
+    """
     names = _names(read_text(file, "file of class names"), file)
     if not names:
-        raise ValueError(f"The vocabulary {file} contains no names. It needs one class name per line.")
+        raise ValueError(f"{file} contains no class names. It needs one class name per line.")
     return names
 
 

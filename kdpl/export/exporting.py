@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ..atomic_files import atomic_path
@@ -172,7 +173,7 @@ def _write_onnx(path: Path, model: PromptedCLIP, facts: dict[str, str], with_pre
 def _write_matrix(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
     with model.fixed_prompts() as text_features:
         tensors = {"text_features": text_features[0].contiguous(), "logit_scale": torch.tensor(model.logit_scale)}
-    save_file(tensors, path, metadata=facts)
+    path.write_bytes(_in_order(save(tensors, metadata=facts)))
     written = load_file(path)
     return lambda images: written["logit_scale"] * (model.frozen_image_features(images) @ written["text_features"].T)
 
@@ -195,3 +196,11 @@ def _bytes_of(picture: Image.Image) -> Tensor:
 def _compare(found: Tensor, expected: Tensor) -> ExportReport:
     same = (found.argmax(-1) == expected.argmax(-1)).float().mean().item()
     return ExportReport((found - expected).abs().max().item(), same, len(found))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with the keys of its header sorted: as written, they stand in another order every time."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + content[8 + length :]

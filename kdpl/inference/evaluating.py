@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..classifier import Classifier
 from ..evaluation import Counts
 from ..images.labelled import labelled_images
+from ..ranges import whole
 from .items import Item, in_batches
 from .loading import default_workers, load_batches
 
@@ -37,6 +38,7 @@ def evaluate_folder(
     Raises:
         ValueError: if none can be read.
     """
+    whole(1).check("The batch size", batch_size)
     labels = {str(path): label for path, label in labelled_images(images, root, classifier.classnames)}
     device = classifier.model.device
     counts = Counts(classifier.classnames, device, per_image=True)

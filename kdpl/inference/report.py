@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..atomic_files import atomic_path
+from ..atomic_files import atomic_path, check_place
 from ..classifier import Classifier
 from ..pages import render
 from .items import Item, each_item
@@ -30,6 +30,8 @@ def check_report(path: Path | None) -> None:
     """
     if path is not None and path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--report is {path}; its name must end in .html.")
+    if path is not None:
+        check_place(path)
 
 
 def write_report(path: Path, rows: Callable[[], Iterator[Row]], sources: Sequence[str], classifier: Classifier) -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from ..atomic_files import atomic_path
+from ..atomic_files import atomic_path, check_place
 from ..extras import need
 
 SUFFIXES = (".csv", ".json", ".parquet")
@@ -34,6 +34,7 @@ def check_table(path: Path | None) -> None:
         raise ValueError(f"--output is {path}; its name must end in one of {', '.join(SUFFIXES)}.")
     if path.suffix.lower() == ".parquet":
         need("pyarrow.parquet", "reports", "A Parquet file")
+    check_place(path)
 
 
 def write_table(path: Path, rows: Iterable[Row], classnames: Sequence[str], top: int) -> None:

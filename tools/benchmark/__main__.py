@@ -9,7 +9,6 @@ Weights are random, since time does not depend on them; both steps must give the
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from kdpl.atomic_files import write_json_atomically
 from kdpl.guard import run_command
 from kdpl.measuring.random_clips import ARCHITECTURES
+from kdpl.outside import read_json
 
 from .page import page
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, or render what was measured."""
     args = parse(arguments)
     if args.render:
-        print(page(json.loads(args.render.read_text(encoding="utf-8"))), end="")
+        print(page(read_measures(args.render)), end="")
         return 0
     print(page(measure(args)), end="")
     return 0
@@ -76,7 +76,7 @@ def measure(args: argparse.Namespace) -> dict:
         "batch": args.batch, "steps": steps, "max_tokens": args.max_tokens, "quick": args.quick,
         "clock": clock.__name__, "versions": versions(),
     }  # fmt: skip
-    before = json.loads(args.json.read_text(encoding="utf-8")) if args.json and args.json.is_file() else {}
+    before = read_measures(args.json) if args.json and args.json.exists() else {}
     known = before.pop("measures", {})
     found = known if before == content else {}
     for heading, function in MEASURES.items():
@@ -88,6 +88,18 @@ def measure(args: argparse.Namespace) -> dict:
         if args.json:
             write_json_atomically(args.json, content | {"measures": found})
     return content | {"measures": found}
+
+
+def read_measures(file: Path) -> dict:
+    """What an earlier run measured.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no such file, or it is another one.
+    """
+    content = read_json(file, "file of measures")
+    if not isinstance(content, dict) or not {"device", "student", "teacher", "steps", "measures"} <= content.keys():
+        raise ValueError(f"{file} is no file of measures; python -m tools.benchmark --json FILE writes one.")
+    return content
 
 
 if __name__ == "__main__":

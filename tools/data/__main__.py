@@ -27,12 +27,16 @@ from .sources import FILES, RemoteFile
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 1 if something is missing."""
     arguments = _parser().parse_args(arguments)
+    if not arguments.root.strip():
+        raise ValueError("--root is empty; name the data root, such as data.")
     known = {name: dataset.unopened(arguments.root) for name, dataset in benchmarks().items()}
     chosen = [known[name] for name in _names(arguments.names)]
     if arguments.command == "list":
         return show(chosen or list(known.values()))
     if arguments.command == "check" and not chosen:
         chosen = [dataset for dataset in known.values() if dataset.folder.is_dir()]
+        if not Path(arguments.root).is_dir():
+            raise FileNotFoundError(f"There is no folder {arguments.root}. Name the data root with --root.")
         if not chosen:
             print(f"{Path(arguments.root).absolute()} has none of the benchmarks.")
     complete = [COMMANDS[arguments.command](dataset, arguments) for dataset in chosen]

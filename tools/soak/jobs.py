@@ -28,7 +28,9 @@ DOWNLOAD = (
     "from kdpl.downloads import RemoteFile, download;"
     "run_command(lambda: download(RemoteFile('file', (sys.argv[1],), sys.argv[2]), Path(sys.argv[3])))"
 )
+LAST_LOG = ".last.log"  # what a command said the last time
 BENCHMARK = "fgvc_aircraft/fgvc-aircraft-2013b.tar.gz"  # no hash of it is published, so that it can be a small one
+NOT_COUNTED = (".fetching", LAST_LOG)
 N_PICTURES = 2000  # in that archive
 
 
@@ -121,7 +123,7 @@ def sweep_of(folder: Path) -> str:
 
 def tree_of(folder: Path) -> str:
     """All files with their content, but for locks."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != ".fetching")
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name not in NOT_COUNTED)
     return "\n".join(f"{file.relative_to(folder)} {sha256_of(file)}" for file in files)
 
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .jobs import Job
+from .jobs import LAST_LOG, Job
 
 MOST_KILLS = 4  # of one round, so that it ends
 LONGEST = 600  # seconds of a command
@@ -42,7 +42,7 @@ def one_round(job: Job, folder: Path, generator: random.Random) -> None:
             process.send_signal(generator.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)))
             process.wait(LONGEST)
             job.counts["kills"] += 1
-    with open(folder / ".last.log", "wb") as log:
+    with open(folder / LAST_LOG, "wb") as log:
         process = job.start(folder, stdout=log, stderr=log)
         try:
             verdict = "same" if job.is_right(folder, process.wait(LONGEST)) else "different"

@@ -24,6 +24,7 @@ from tabulate import tabulate
 
 from kdpl.clip.device import n_cores
 from kdpl.guard import guarded, run_command
+from kdpl.names import check_known
 from kdpl.planning import duration
 from kdpl.ranges import real, whole
 from tools.tables.__main__ import main as tables
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """See the module; the exit code is 1 if runs failed, and 2 for what the user can fix."""
     arguments = sys.argv[1:] if arguments is None else arguments
     single = arguments and arguments[0] in experiment.EXPERIMENTS
+    if not single and len(arguments) > 1 and not any(word.startswith("-") or "." in word for word in arguments[:2]):
+        return guarded(lambda: check_known(arguments[0], experiment.EXPERIMENTS, "experiment", "it"))
     args = experiment.parse(arguments) if single else parse(arguments)
     return guarded(lambda: experiment.run(args) if single else sweep(args), "The same command continues.")
 

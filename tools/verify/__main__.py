@@ -15,13 +15,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kdpl.atomic_files import check_place
 from kdpl.clip.device import device_name, resolve_device
 from kdpl.clip.openai import OPENAI_WEIGHTS, openai_cache
 from kdpl.commands import add_device
 from kdpl.commands.verify import add_level_arguments, finish, run_levels
 from kdpl.guard import guarded, run_command
+from kdpl.ranges import whole
 from kdpl.verification.checks import Report, line_of
-from tools.sweep.__main__ import add_where_and_how
+from tools.sweep.__main__ import add_where_and_how, check_numbers
 from tools.sweep.local_engine import ROOT
 
 
@@ -55,6 +57,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def verify(args: argparse.Namespace) -> int:
     """Run the levels; those not asked for run only if this machine has the files."""
     root, output, file = Path(args.root).absolute(), Path(args.output or "output").absolute(), args.report.absolute()
+    check_numbers(args)
+    whole(1).check("--cells", args.cells)
+    check_place(file)
     pictures = args.pictures and args.pictures.absolute()
     os.chdir(ROOT)  # paths in configurations are relative to it
     args.pictures = pictures

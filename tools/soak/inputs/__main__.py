@@ -28,15 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--only", default="", metavar="TEXT", help="those whose table and name contain this")
     add("--messages", type=Path, default=Path("bad_inputs.txt"), help="file of all answers (default: bad_inputs.txt)")
+    add("--every", type=int, default=1, metavar="N", help="only every Nth of them")
     add("--forked", action="store_true", help="import everything once, for all: quicker, and nearly the same")
     args = parser.parse_args(arguments)
-    return guarded(lambda: judge_all(chosen(args.only), args.messages, args.forked))
+    return guarded(lambda: judge_all(chosen(args.only)[:: max(1, args.every)], args.messages, args.forked))
 
 
 def chosen(text: str) -> list[tuple[str, Case]]:
     """The cases whose table and name contain a text, each with its table."""
     cases = [(table, case) for table in TABLES for case in import_module(f".{table}", __package__).CASES]
-    return [(table, case) for table, case in cases if text in f"{table} {case.name}"]
+    found = [(table, case) for table, case in cases if text in f"{table}: {case.name}"]
+    if not found:
+        raise ValueError(f"No input is called {text!r}; a name begins with one of {', '.join(TABLES)} and a colon.")
+    return found
 
 
 def judge_all(cases: Sequence[tuple[str, Case]], messages: Path, forked: bool) -> int:

@@ -49,7 +49,7 @@ def run(case: Case, here: Path, good: Path, forked: bool = False) -> Answer:
 
 def words_of(case: Case, here: Path, good: Path) -> list[str]:
     """The words of the command line."""
-    known = {"$here": here, **{f"${path.stem}": path for path in good.iterdir()}}
+    known = {"$PYTHON": sys.executable, "$here": here, **{f"${path.stem}": path for path in good.iterdir()}}
     words = []
     for word in shlex.split(case.command):
         for name, path in known.items():
@@ -161,4 +161,6 @@ def judge(case: Case, answer: Answer, ordinary: int) -> str:
     if answer.code not in case.codes:
         return "accepted" if answer.code == 0 else "unclear"
     told = any(words.lower() in answer.text.lower() for words in case.says.split("|"))
+    if not case.says:  # such as where nothing can be said
+        return "good"
     return "good" if told and not RAW.search(answer.text) and answer.text.strip() else "unclear"
