@@ -54,11 +54,7 @@ class Cell:
 
 
 def parse_cell(text: str) -> Cell:
-    """The cell with a name such as "base2new CoOp_KDPL dtd".
-
-    Raises:
-        ValueError: if it does not have three words, or one is unknown; the message lists the alternatives.
-    """
+    """The cell with a name such as "base2new CoOp_KDPL dtd"."""
     words = text.split()
     if len(words) != 3:
         raise ValueError(f'The cell is {text!r}; it is "<table> <method> <dataset>": base2new CoOp_KDPL dtd.')
@@ -76,11 +72,7 @@ def parse_cell(text: str) -> Cell:
 
 
 def narrowed(spec: Spec, cell: Cell, student: str | None) -> Block:
-    """The part of a table's sweep file that the cell needs.
-
-    Raises:
-        ValueError: if the file does not have the cell.
-    """
+    """The part of a table's sweep file that the cell needs."""
     candidates: dict[str, Block] = {}
     for block in spec.blocks:
         for name, methods in block.students.items() if block.protocol == cell.protocol else ():

@@ -173,11 +173,7 @@ def _is_part_of_imagenet(folder: Path) -> bool:
 
 
 def validation_folders(folder: Path) -> dict[str, str]:
-    """The class folder of each of ImageNet's validation images, from the devkit or from Kaggle's solution.
-
-    Raises:
-        FileNotFoundError: if neither is below ``folder``.
-    """
+    """The class folder of each of ImageNet's validation images, from the devkit or from Kaggle's solution."""
     places = [folder, *folders_below(folder)]
     truth, meta, solution = (_first_file(places, name) for name in (GROUND_TRUTH, "meta.mat", KAGGLE_SOLUTION))
     if truth and meta:

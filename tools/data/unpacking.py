@@ -79,11 +79,7 @@ class _Budget:
         self.bytes, self.files = MOST_GROWTH * archive.stat().st_size + SLACK, MOST_FILES
 
     def take(self, n_bytes: int, archive: str) -> None:
-        """Count one file.
-
-        Raises:
-            ValueError: if that is more than an archive of this size could plausibly contain.
-        """
+        """Count one file, and refuse more than an archive of this size could plausibly contain."""
         self.bytes, self.files = self.bytes - n_bytes, self.files - 1
         if min(self.bytes, self.files) < 0:
             raise ValueError(
@@ -100,11 +96,7 @@ def _refuse_links(archive: Path, folder: Path) -> None:
 
 
 def move_into(source: Path, place: Path) -> None:
-    """Rename ``source`` to ``place``, or merge its content into ``place`` if that is a folder already.
-
-    Raises:
-        ValueError: if there is a link where files would be merged, which may lead anywhere.
-    """
+    """Rename ``source`` to ``place``, or merge its content into ``place`` if that is a folder already."""
     if not os.path.lexists(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, place)

@@ -102,11 +102,7 @@ def sweep(args: argparse.Namespace) -> int:
 
 
 def check_numbers(args: argparse.Namespace) -> None:
-    """Refuse impossible numbers before anything is planned.
-
-    Raises:
-        ValueError: with the flag and the values that it takes.
-    """
+    """Refuse impossible numbers before anything is planned."""
     for flag, value, allowed in (
         ("--jobs", args.jobs, whole(1)),
         ("--gpus", args.gpus, real(0)),
@@ -151,11 +147,7 @@ def is_finished(run: Run) -> bool:
 
 
 def make_engine(args: argparse.Namespace, spec: Spec, output: Path) -> Engine:
-    """The engine that the flags select.
-
-    Raises:
-        ValueError: if it is not available, or its numbers are impossible.
-    """
+    """The engine that the flags select."""
     check_numbers(args)
     try:
         if args.engine == "ray":

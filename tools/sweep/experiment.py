@@ -130,11 +130,7 @@ def title_of(run: Run) -> str:
 
 
 def run_here(runs: Sequence[Run]) -> int:
-    """Finish runs one after the other in this process; returns the first exit code of train.py that is not 0.
-
-    Raises:
-        ValueError: if this machine lacks something that they need.
-    """
+    """Finish runs one after the other in this process; returns the first exit code of train.py that is not 0."""
     for problem in unmet_needs(runs).values():
         raise ValueError(problem)
     with contextlib.redirect_stdout(Progress()):

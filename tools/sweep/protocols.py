@@ -27,11 +27,7 @@ ZEROSHOT_SEED, ZEROSHOT_SHOTS = 1, 16  # nothing is drawn, so one folder serves 
 
 
 def datasets_of(protocol: str, source: str = "") -> tuple[str, ...]:
-    """The published datasets of a protocol, or its test sets if it trains on a source.
-
-    Raises:
-        ValueError: if the source has no shifted datasets.
-    """
+    """The published datasets of a protocol, or its test sets if it trains on a source."""
     if protocol == "cross_dataset":
         if source.startswith("shapes"):
             return ("shapes", *SHIFTED["shapes"])

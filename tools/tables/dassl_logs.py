@@ -23,11 +23,7 @@ ENTRY = re.compile(r"^( *)([A-Za-z0-9_]+):(?: (.*))?$")
 
 
 def read_log(path: Path) -> Run:
-    """Read the run of one log.
-
-    Raises:
-        ValueError: if the run was not finished, or the log does not say what was run.
-    """
+    """Read the run of one log."""
     lines = read_bytes(path, "log").decode("utf-8", errors="replace").splitlines()
     result = _last_test_result(lines)
     if result is None and "Finish training" not in lines:

@@ -52,11 +52,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Read one ``results.json``.
-
-    Raises:
-        ValueError: if it is not a record of a finished run.
-    """
+    """Read one ``results.json``."""
     record = read_record(path)
     return Run(path, record, setting_of(record))
 
