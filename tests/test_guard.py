@@ -79,7 +79,7 @@ def test_in_a_thread_ctrl_c_is_left_alone():
     "error, code, words",
     [
         (ValueError("N is 3; choose 1 or 2."), guard.USER_ERROR, "error: N is 3; choose 1 or 2.\n"),
-        (IsADirectoryError(errno.EISDIR, "", "out"), guard.USER_ERROR, "error: out: Is a directory; a file is"),
+        (IsADirectoryError(errno.EISDIR, "", "out"), guard.USER_ERROR, "error: out: Is a directory; it must be a file"),
         (OSError(errno.ENOSPC, "", "resume.pth"), guard.USER_ERROR, "error: resume.pth: No space left on device"),
         (MemoryError(), guard.USER_ERROR, "error: out of memory."),
         (ModuleNotFoundError("", name="ray"), guard.USER_ERROR, "error: the package ray is missing"),

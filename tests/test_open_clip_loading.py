@@ -88,7 +88,7 @@ def test_a_tag_in_the_hubs_cache_is_loaded_without_network_as_it_was_trained(sav
     [
         ("open_clip:ViT-H14/dfn5b", "no model 'ViT-H14' .did you mean 'ViT-H-14'"),
         ("open_clip:ViT-H-14-quickgelu/dfn5", "did you mean 'dfn5b'.*metaclip_fullcc.*/dfn5 is not a file"),
-        ("open_clip:ViT-H-14-quickgelu", "It has .'metaclip_fullcc', 'dfn5b'.*ViT-H-14-quickgelu/<tag or file>"),
+        ("open_clip:ViT-H-14-quickgelu", "only .'metaclip_fullcc', 'dfn5b'.*ViT-H-14-quickgelu/<tag or file>"),
         ("open_clip:", "no model ''"),
     ],
 )
