@@ -6,6 +6,7 @@ import glob
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import threading
 import time
@@ -29,6 +30,7 @@ MOST_BYTES = 2**31  # limit for a file whose size neither we nor the server know
 BUSY = (429, 500, 502, 503, 504)  # temporary errors
 BUSY_RETRIES, BACKOFF = 4, 1.0  # retries after 1, 2, 4 and 8 times BACKOFF seconds
 LONGEST_WAIT, CHUNK = 60, 1 << 18  # seconds, whatever the server asks for; bytes
+NUMBER = re.compile(r"[0-9]{1,15}")
 MEANINGS = {
     401: "login required",
     403: "access denied; it may require a login or a browser",
@@ -158,7 +160,7 @@ def _wait(response: http.client.HTTPResponse | HTTPError, seconds: float, left: 
         ConnectionError: if that is longer than ``left``.
     """
     asked = response.headers.get("Retry-After", "")
-    if asked.isdecimal():
+    if NUMBER.fullmatch(asked):
         seconds = int(asked)
     elif date := email.utils.parsedate_tz(asked):
         seconds = max(0.0, email.utils.mktime_tz(date) - time.time())
@@ -198,7 +200,7 @@ def _take(
         return False, have
     start = have if continues else 0
     length = response.headers.get("Content-Length", "")
-    total = start + int(length) if length.isdecimal() else 0
+    total = start + int(length) if NUMBER.fullmatch(length) else 0
     if file.size and total and total != file.size:
         _discard(part)
         raise ConnectionError(f"the server announces {total:,} bytes, but the file should have {file.size:,}")
