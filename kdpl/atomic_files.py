@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import platform
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -30,7 +31,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())  # a power cut must not leave a renamed but empty file
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp and some libraries create files that only their owner can read
+        if stat.S_IMODE(os.stat(temporary).st_mode) == 0o600:  # by mkstemp and some libraries: for their owner alone
+            os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):

@@ -154,8 +154,8 @@ def spoiled(change):
     [
         (json.dumps(tiny_split())[:500], "not valid JSON.*cut off.*Download the file again"),
         ("<!DOCTYPE html><html>Sign in</html>", "It is a web page"),
-        ("", "not valid JSON"),
-        ("[1, 2]", "contains list instead of lists train, val and test"),
+        ("", "is empty"),
+        ("[1, 2]", r"contains \[1, 2\] instead of lists train, val and test"),
         (spoiled(lambda split: split.pop("val")), r"an object with the keys \['train', 'test'\]"),
         (spoiled(lambda split: split["test"].append(["a.jpg", "class"])), "the entry .* in test instead of"),
         (spoiled(lambda split: split["test"].append(["a.jpg", -1, "class"])), "the entry .* in test instead"),

@@ -227,7 +227,7 @@ def test_zero_shot_clip_is_evaluated_without_prompts(name, files, tmp_path):
         ("CoOp_KDPL", ("TRAINER.KDPL.K_MAX", 0), "TRAINER.KDPL.K_MAX is 0"),
         ("CoOp_KDPL", ("TRAINER.KDPL.TEACHER", ""), "Choose one, such as"),
         ("CoOp", ("TRAINER.COOP.PREC", "fp8"), "choose from fp32, bf16, fp16, amp, auto"),
-        ("CoOp", ("MODEL.BACKBONE.NAME", "ViT-B/32"), r"INPUT.SIZE is \(32, 32\), and ViT-B/32 takes images of 224"),
+        ("CoOp", ("MODEL.BACKBONE.NAME", "ViT-B/32"), r"INPUT.SIZE is \(32, 32\), but ViT-B/32 takes images of 224"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(trainer, options, message, files, tmp_path):
