@@ -84,7 +84,7 @@ HOW: list[tuple[str, How]] = [
     (r"python -m tools\.docs", Elsewhere("test_documentation.py")),
     (r"python -m tools\.doctor", Elsewhere("test_doctor.py")),
     (r"python -m tests\.parity", Elsewhere("test_parity.py")),
-    (r"python -m tools\.(benchmark|models|pretrain_demo)", Parse(HOURS)),
+    (r"python -m tools\.(benchmark|models|pretrain_demo|soak\.)", Parse(HOURS)),
     (r"bash scripts/install_into_coop\.sh .*--smoke-test", Elsewhere("test_drop_in_smoke_test.py")),
     (r"bash scripts/install_into_coop\.sh", Elsewhere("test_install_into_coop.py")),
     (r"bash scripts/(test|soak)\.sh", Foreign("it runs these tests, or an hour of others")),

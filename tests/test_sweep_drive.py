@@ -185,7 +185,7 @@ def test_a_claimed_run_is_waited_for_and_taken_over(tmp_path, monkeypatch, capfd
 def test_a_terminal_shows_a_bar_and_the_epochs_of_the_runs(tmp_path):
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
-    command = [*WORK, "drive", str(tmp_path), "24"]  # two seconds: several looks at what works
+    command = [*WORK, "drive", str(tmp_path), "60"]  # five seconds: several looks at what works
     sweep = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "COLUMNS": "90"})
     os.close(terminal)
     shown = b""
@@ -195,7 +195,7 @@ def test_a_terminal_shows_a_bar_and_the_epochs_of_the_runs(tmp_path):
     os.close(main)
     assert sweep.wait() == 0
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[\w", "", shown.decode()))
-    assert any("100%" in line and "24/24" in line for line in lines)
+    assert any("100%" in line and "60/60" in line for line in lines)
     assert any(re.match(r"(starting|epoch \[\d/4\] batch \[1/1\]) +train/seed\d+$", line) for line in lines)
     assert max(map(len, lines)) <= 90
 
