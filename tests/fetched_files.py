@@ -5,10 +5,23 @@ import random
 
 import pytest
 
+from kdpl import downloads
 from kdpl.downloads import RemoteFile, download
+from tests.loopback_server import LoopbackServer
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(downloads, "BACKOFF", 0.01)
+
+
+@pytest.fixture
+def server():
+    with LoopbackServer({"/a.bin": CONTENT, "/b.bin": CONTENT}) as server:
+        yield server
 
 
 def fetch_into(folder, *urls, **facts):

@@ -21,14 +21,18 @@ def family(member: str):
     return next(each for each in FAMILIES if each.member == member)
 
 
-def write_photos(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
     for i in range(4):
         write_jpeg(folder / f"{i}.jpg", i, (50, 40))
     return folder
 
 
-def save_clip_model(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
     """A CLIPModel saved by transformers, with squashed images and a normalisation of its own."""
+    folder = tmp_path_factory.mktemp("clip_model")
     tower = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 1}
     torch.manual_seed(0)
     config = transformers.CLIPConfig(

@@ -16,19 +16,11 @@ import requests
 from kdpl import downloads, locks
 from kdpl.fingerprints import sha256_of
 from kdpl.google_drive import DRIVE
+from tests import fetched_files
 from tests.fetched_files import CONTENT, MD5, entries, fetch_into, refused
 from tests.loopback_server import LoopbackServer
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(downloads, "BACKOFF", 0.01)
-
-
-@pytest.fixture
-def server():
-    with LoopbackServer({"/a.bin": CONTENT, "/b.bin": CONTENT}) as server:
-        yield server
+impatient, server = fetched_files.impatient, fetched_files.server  # fixtures
 
 
 def test_a_whole_file_arrives(server, tmp_path):

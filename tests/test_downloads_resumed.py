@@ -2,20 +2,10 @@
 
 import pytest
 
-from kdpl import downloads
+from tests import fetched_files
 from tests.fetched_files import CONTENT, entries, fetch_into, refused
-from tests.loopback_server import LoopbackServer
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(downloads, "BACKOFF", 0.01)
-
-
-@pytest.fixture
-def server():
-    with LoopbackServer({"/a.bin": CONTENT, "/b.bin": CONTENT}) as server:
-        yield server
+impatient, server = fetched_files.impatient, fetched_files.server  # fixtures
 
 
 def test_a_broken_connection_is_resumed(server, tmp_path):

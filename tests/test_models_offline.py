@@ -10,18 +10,11 @@ import pytest
 
 from kdpl.clip.loading import check_clip_name
 
+from . import other_libraries
 from .conftest import ROOT
-from .other_libraries import NAMES, save_clip_model, write_photos
+from .other_libraries import NAMES
 
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    return write_photos(tmp_path_factory.mktemp("photos"))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return save_clip_model(tmp_path_factory.mktemp("clip_model"))
+photos, folder = other_libraries.photos, other_libraries.folder  # fixtures
 
 
 NO_SOCKETS = """

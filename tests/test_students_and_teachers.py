@@ -19,19 +19,12 @@ from kdpl.clip.zero_shot import ZeroShotClassifier
 from kdpl.methods import METHODS
 from tools.models.families import random_member
 
+from . import other_libraries
 from .conftest import ROOT
-from .other_libraries import NAMES, QUICK, family, open_clip, save_clip_model, transformers, write_photos
+from .other_libraries import NAMES, QUICK, family, open_clip, transformers
 from .tiny_clip import tiny_clip
 
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    return write_photos(tmp_path_factory.mktemp("photos"))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return save_clip_model(tmp_path_factory.mktemp("clip_model"))
+photos, folder = other_libraries.photos, other_libraries.folder  # fixtures
 
 
 def test_a_mobileclip2_student_learns_from_a_siglip2_teacher_on_real_images(shared, tmp_path):

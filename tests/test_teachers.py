@@ -1,7 +1,5 @@
 """Teachers of other libraries, and prompts of earlier runs as teachers."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -11,17 +9,10 @@ from kdpl.distillation.teacher import build_teacher
 from kdpl.fingerprints import sha256_of
 from tools.models.families import random_member
 
-from .other_libraries import NAMES, QUICK, family, open_clip, save_clip_model, write_photos
+from . import other_libraries
+from .other_libraries import NAMES, QUICK, family, open_clip
 
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    return write_photos(tmp_path_factory.mktemp("photos"))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return save_clip_model(tmp_path_factory.mktemp("clip_model"))
+photos, folder = other_libraries.photos, other_libraries.folder  # fixtures
 
 
 CPU = torch.device("cpu")
