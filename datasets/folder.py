@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 
 from kdpl.clip.templates import fill, template_of
 from kdpl.names import check_distinct, comparable
-from kdpl.outside import fault_of_kind, read_lines
+from kdpl.outside import read_lines
 
 from .few_shot import FewShotDataset
 from .folder_listing import Listed, images_below, list_folder, read_label_file
@@ -144,9 +144,7 @@ class Folder(FewShotDataset):
         opens_test &= all(item.label != UNKNOWN for item in split.test)  # no evaluation without labels
         opened = PARTS if opens_test else ("train", "val")
         paths = list(dict.fromkeys(item.path for part in opened for item in getattr(split, part)))
-        kinds = {path: fault_of_kind(self.images / path) for path in everything}
-        self.left_out = {path: kind for path, kind in kinds.items() if kind}  # such as broken links
-        self.left_out |= unusable_images(self.images, paths, self.folder)
+        self.left_out = unusable_images(self.images, paths, self.folder, everything)
         kept = {part: [item for item in getattr(split, part) if item.path not in self.left_out] for part in PARTS}
         for part, needed in (("train", True), ("test", opens_test)):
             if needed and not kept[part]:

@@ -38,15 +38,13 @@ def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, u
         FileNotFoundError: if files are missing and the others are good.
         ValueError: if files cannot be decoded.
     """
-    opened = list(dict.fromkeys(opened))
-    unopened = sorted(set(unopened).difference(opened))
-    faults = unusable_images(image_dir, opened, dataset_folder)
-    faults |= {path: kind for path in unopened if (kind := fault_of_kind(image_dir / path))}
+    opened, unopened = list(dict.fromkeys(opened)), set(unopened)
+    faults = unusable_images(image_dir, opened, dataset_folder, sorted(unopened))
     if not faults:
         return
     error = FileNotFoundError if set(faults.values()) == {MISSING} else ValueError
     raise error(
-        f"{len(faults):,} of {len(opened) + len(unopened):,} images below {image_dir} cannot be used:\n"
+        f"{len(faults):,} of {len(unopened.union(opened)):,} images below {image_dir} cannot be used:\n"
         + lines_of(faults)
         + "\nCopy or extract these files again, then start again; good images will not be checked a second time."
     )
@@ -59,8 +57,14 @@ def lines_of(faults: Mapping[str, str]) -> str:
     return "\n".join(shown).encode(errors="backslashreplace").decode()  # file names need not be valid text
 
 
-def unusable_images(image_dir: Path, paths: list[str], dataset_folder: Path) -> dict[str, str]:
-    """The faults of unusable images, by path; good images are added to the dataset's index."""
+def unusable_images(
+    image_dir: Path, paths: list[str], dataset_folder: Path, unopened: Iterable[str] = ()
+) -> dict[str, str]:
+    """The faults of unusable images, by path; good images are added to the dataset's index.
+
+    Args:
+        paths, unopened: images that are decoded, and others that only have to be regular files.
+    """
     index_file = index_of(dataset_folder)
     index = _read_index(dataset_folder / INDEX_FILE) | _read_index(index_file)  # the first may be read-only
     found = {path: _size_and_time(image_dir / path) for path in paths}
@@ -75,7 +79,10 @@ def unusable_images(image_dir: Path, paths: list[str], dataset_folder: Path) -> 
     good = {path: found[path] for path in unknown if path not in faults}
     if good:
         keep_json(index_file, _read_index(index_file) | good)  # read again, because another run may have added to it
-    return {path: faults[path] for path in paths if path in faults}
+    beside = [path for path in unopened if path not in found]
+    return {path: faults[path] for path in paths if path in faults} | {
+        path: kind for path in beside if (kind := fault_of_kind(image_dir / path))
+    }
 
 
 def index_of(dataset_folder: Path) -> Path:
