@@ -18,12 +18,10 @@ from kdpl.measuring.random_clips import ARCHITECTURES, kept_clip
 from kdpl.methods import METHODS
 from kdpl.planning import Planner, Workload
 
+from .sweep.protocols import ELEVEN
+
 CARDS = (8, 12, 16, 24, 40, 80)  # 10**9 bytes
 CONTEXT = 500_000_000  # bytes that CUDA takes for itself
-BENCHMARKS = (
-    "EuroSAT", "OxfordPets", "DescribableTextures", "Caltech101", "FGVCAircraft", "Food101", "UCF101", "OxfordFlowers",
-    "StanfordCars", "SUN397", "ImageNet",
-)  # fmt: skip
 CHOSEN = "class-agnostic"
 TEXT = """# Memory by method, dataset and card
 
@@ -48,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", default="bf16", choices=("bf16", "fp32"))
     args = parser.parse_args(arguments)
     planner = Planner(torch.device("cpu"), kept_clip, timed=False)
-    counts = {name: DATASET_REGISTRY.get(name).n_classes for name in BENCHMARKS} | {CHOSEN: 1000}
+    counts = {name: DATASET_REGISTRY.get(name).n_classes for name in ELEVEN.values()}
+    counts = dict(sorted(counts.items(), key=lambda item: item[1])) | {CHOSEN: 1000}
     rows: dict[tuple, list[str]] = {}  # datasets, by all that they have in common
     for method, entry in METHODS.items():
         for name, n_classes in counts.items():

@@ -19,10 +19,8 @@ from tabulate import tabulate
 from kdpl.guard import guarded, run_command
 
 from .damage import feed, originals_in
-from .jobs import Job, jobs_in, served_in
+from .jobs import NEEDED, Job, jobs_in, served_in
 from .kills import one_round, reference
-
-NEEDED = ("CoOp_KDPL", "kdpl train")  # whose files others read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,12 +17,11 @@ from tabulate import tabulate
 
 from kdpl.guard import guarded, run_command
 
-from .jobs import Job, jobs_in, served_in
+from .jobs import NEEDED, Job, jobs_in, served_in
 from .kills import LONGEST, reference
 
 NAMES = ("CoOp_KDPL", "PromptSRC", "kdpl train", "kdpl train --cache", "kdpl predict", "kdpl export", "data get",
          "download", "sweep")  # fmt: skip
-NEEDED = ("CoOp_KDPL", "kdpl train")  # whose files others read
 SMALLEST, LARGE = 2**14, 2**28  # bytes
 SLOW, SIZES_OF_SLOW = 30, 3  # seconds of a command for which fewer sizes will do
 TOLD = re.compile(r"full|No space left|\d GB are free")

@@ -28,6 +28,7 @@ DOWNLOAD = (
     "from kdpl.downloads import RemoteFile, download;"
     "run_command(lambda: download(RemoteFile('file', (sys.argv[1],), sys.argv[2]), Path(sys.argv[3])))"
 )
+NEEDED = ("CoOp_KDPL", "kdpl train")  # jobs whose files others read
 LAST_LOG = ".last.log"  # what a command said the last time
 BENCHMARK = "fgvc_aircraft/fgvc-aircraft-2013b.tar.gz"  # no hash of it is published, so that it can be a small one
 NOT_COUNTED = (".fetching", LAST_LOG)
