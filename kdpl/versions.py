@@ -9,10 +9,12 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "clip-anytorch", "open-cl
 
 def versions() -> dict[str, str]:
     """Versions of Python, the system, this package and the libraries that results depend on."""
+    import torch  # here, as setup reads __version__ without it
+
     found = {"python": platform.python_version(), "system": platform.platform(), "kdpl": __version__}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return found | {"torch": str(torch.__version__)}  # names the CUDA build, which the package's metadata may not
