@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from kdpl.import_guards import import_clip
 import_clip()  # tests that import clip themselves need no pkg_resources either
 
 ROOT = Path(__file__).parents[1]
+unpacks = pytest.mark.skipif(
+    not hasattr(tarfile, "data_filter"), reason="needs Python 3.10.12, 3.11.4 or newer, which check paths in archives"
+)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from tests.conftest import unpacks
 from tools.data.sources import RemoteFile
 from tools.data.unpacking import unpack_into
 
@@ -99,6 +100,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@unpacks
 @pytest.mark.parametrize("content", [*FITS.values(), *REFUSED.values()], ids=[*FITS, *REFUSED])
 def test_an_archive_comes_to_its_place_or_is_refused(content, tmp_path, request, monkeypatch):
     monkeypatch.setattr("tools.data.unpacking.SLACK", 2**16)

@@ -26,7 +26,7 @@ from kdpl.run_record import read_record
 from tools.data.sources import RemoteFile
 from tools.data.unpacking import move_into, unpack_into
 
-from .conftest import ROOT
+from .conftest import ROOT, unpacks
 
 READERS = (read_state_dict, read_checkpoint, read_prompt_file)
 EXAMPLES = int(os.environ.get("KDPL_EXAMPLES", "40"))
@@ -178,6 +178,7 @@ def member(name, kind=tarfile.REGTYPE, link=""):
     return info
 
 
+@unpacks
 def test_an_archive_with_a_link_is_refused_and_nothing_is_written(tmp_path):
     folder, outside = tmp_path / "data" / "set", tmp_path / "data" / "other"
     outside.mkdir(parents=True)
@@ -200,6 +201,7 @@ def test_files_are_not_written_through_a_link(tmp_path):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@unpacks
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused(kind, tmp_path, monkeypatch):
     monkeypatch.setattr("tools.data.unpacking.SLACK", 2**16)

@@ -18,6 +18,7 @@ from scipy.io import savemat
 
 import datasets  # noqa: F401  registers them
 from kdpl.locks import one_at_a_time
+from tests.conftest import unpacks
 from tests.loopback_server import LoopbackServer
 from tests.tiny_datasets import write_jpeg
 from tools.data import fetching
@@ -51,6 +52,7 @@ def aircraft():
     return archive.getvalue(), set(content)
 
 
+@unpacks
 def test_get_fetches_unpacks_and_counts(aircraft, tmp_path, monkeypatch, capsys):
     small("FGVCAircraft", monkeypatch, n_classes=2, n_images=(2, 2, 2))
     archive, names = aircraft
@@ -100,6 +102,7 @@ def dtd_on_mirrors(dtd, monkeypatch):
     return split
 
 
+@unpacks
 @pytest.mark.parametrize("top", ["dtd/", "describable_textures/dtd/", ""])
 def test_get_uses_the_archive_of_the_whole_dataset_if_its_parts_are_gone(dtd_on_mirrors, top, tmp_path, capsys):
     arguments = ["get", "dtd", "--root", tmp_path, "--mirror"]
@@ -115,6 +118,7 @@ def test_get_uses_the_archive_of_the_whole_dataset_if_its_parts_are_gone(dtd_on_
     assert files_below(tmp_path / "dtd") == expected | {"split_zhou_DescribableTextures.json"}
 
 
+@unpacks
 def test_a_different_split_in_the_archive_of_a_whole_dataset_is_not_used(dtd_on_mirrors, tmp_path, capsys):
     with LoopbackServer({"/dtd/dtd.zip": whole_dtd(b'{"train": []}')}) as server:
         assert run("get", "dtd", "--root", tmp_path, "--mirror", server.url) == 1
@@ -165,6 +169,7 @@ def test_class_names_of_imagenet_come_from_a_published_draw_if_the_list_is_gone(
 FETCH = ["get", "fgvc_aircraft", "--mirror"]
 
 
+@unpacks
 def test_get_after_a_kill_while_unpacking_uses_the_archive_and_clears_up(aircraft, tmp_path, monkeypatch):
     small("FGVCAircraft", monkeypatch, n_classes=2, n_images=(2, 2, 2))
     folder = tmp_path / "fgvc_aircraft"
@@ -176,6 +181,7 @@ def test_get_after_a_kill_while_unpacking_uses_the_archive_and_clears_up(aircraf
     assert files_below(folder) == aircraft[1]
 
 
+@unpacks
 def test_get_on_a_full_disk_says_so_with_the_manual_route_and_keeps_the_archive(
     aircraft, tmp_path, monkeypatch, capsys
 ):
@@ -195,6 +201,7 @@ def test_get_on_a_full_disk_says_so_with_the_manual_route_and_keeps_the_archive(
     assert files_below(tmp_path / "fgvc_aircraft") == names
 
 
+@unpacks
 def test_one_download_waits_for_another_of_the_same_dataset(aircraft, tmp_path):
     folder = tmp_path / "fgvc_aircraft"
     with LoopbackServer({"/fgvc_aircraft/fgvc-aircraft-2013b.tar.gz": aircraft[0]}) as server:
@@ -207,6 +214,7 @@ def test_one_download_waits_for_another_of_the_same_dataset(aircraft, tmp_path):
     assert files_below(folder) == aircraft[1]
 
 
+@unpacks
 def test_get_takes_an_archive_that_was_downloaded_by_hand(aircraft, tmp_path, monkeypatch):
     small("FGVCAircraft", monkeypatch, n_classes=2, n_images=(2, 2, 2))
     (tmp_path / "fgvc_aircraft").mkdir()
@@ -225,6 +233,7 @@ def tar_of(content):
     return archive.getvalue()
 
 
+@unpacks
 def test_get_unpacks_imagenets_own_archives_and_sorts_flat_images(tmp_path, monkeypatch):
     small("ImageNet", monkeypatch, n_classes=3, n_images=(3, 0, 3))
     monkeypatch.setitem(

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from tests.conftest import unpacks
 from tools.data.sources import RemoteFile
 from tools.data.unpacking import move_into, unpack_into
 
@@ -38,6 +39,7 @@ def tree(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+@unpacks
 @pytest.mark.parametrize("make", [make_tar, make_zip])
 def test_the_parts_of_an_archive_are_moved_into_place_and_nothing_else_remains(tmp_path, make):
     archive = make(tmp_path / "x", "top/images/a/1.jpg", "top/images/2.jpg", "top/readme.txt")
@@ -51,6 +53,7 @@ def test_the_parts_of_an_archive_are_moved_into_place_and_nothing_else_remains(t
     assert (folder / "images" / "2.jpg").read_text() == "data"
 
 
+@unpacks
 @pytest.mark.parametrize(
     ("make", "names", "more"),
     [
@@ -69,6 +72,7 @@ def test_archives_that_reach_outside_are_refused(tmp_path, make, names, more):
     assert tree(tmp_path) == ["x"] and not list(folder.iterdir())
 
 
+@unpacks
 def test_broken_and_wrong_archives_are_named(tmp_path):
     whole = make_tar(tmp_path / "x", *(f"top/images/{n}.jpg" for n in range(2000))).read_bytes()
     locked = bytearray(make_zip(tmp_path / "x", "top/images/1.jpg").read_bytes())
@@ -91,6 +95,7 @@ def test_broken_and_wrong_archives_are_named(tmp_path):
         unpack_into(tmp_path / "x", IMAGES, tmp_path / "set")
 
 
+@unpacks
 def test_archives_in_archives_are_unpacked_in_place_or_into_folders_of_their_names(tmp_path):
     inner = make_tar(tmp_path / "inner.tar.gz", "images/1.jpg").read_bytes()
     with zipfile.ZipFile(tmp_path / "x", "w") as archive:
