@@ -18,7 +18,7 @@ from .clip.precision import resolve_precision
 from .clip.text_encoder import tokens_that_fit
 from .clip.towers import TextTower
 from .clip.zero_shot import ZeroShotClassifier
-from .distillation.feature_source import FeatureSource
+from .distillation.feature_source import computing_batch
 from .distillation.objective import STUDENT, LabelObjective
 from .distillation.optimization import build_optimizer
 from .distillation.training import Training
@@ -85,7 +85,8 @@ class Calibration:
         if key not in self._towers:
             with redirect_stdout(io.StringIO()):  # hides notices about precision, which training prints as well
                 clip = ZeroShotClassifier(self.load(name), ["a", "b"], device=self.device, precision=precision)
-            n, size = FeatureSource({}, self.device).computing_batch, clip.source.preprocessing.size
+            size = clip.source.preprocessing.size
+            n = computing_batch(self.device, size)
             images = torch.randn(n, 3, size, size, device=self.device)
             compute = partial(clip.image_features, images)
             activations, seconds = peak_bytes(compute, self.device), self._seconds(compute) / n

@@ -62,11 +62,13 @@ class FrozenTower(NamedTuple):
 
     Attributes:
         identity: plain values that identify its features.
-        encode: images (n, 3, size, size) -> normalised features (n, width).
+        encode: images (n, 3, height, width) -> normalised features (n, width).
+        size: side of the images that it reads, in pixels.
     """
 
     identity: list[dict[str, Any]]
     encode: Callable[[Tensor], Tensor]
+    size: int
 
     def __call__(self, image: Tensor) -> Tensor:
         return self.encode(image)

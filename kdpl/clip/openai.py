@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -117,6 +118,8 @@ def clip_from_state_dict(state_dict: Mapping[str, Tensor]) -> "CLIP":
         ZeroDivisionError,
     ) as error:  # the various ways in which sizes clash
         raise ValueError(f"These weights do not fit together as a CLIP: {error}") from error
+    if not hasattr(model.visual, "transformer"):  # a ResNet: convolutions over channels-last pixels are faster
+        model.visual.to(memory_format=torch.channels_last)
     return model.eval()
 
 

@@ -80,7 +80,7 @@ class ZeroShotClassifier(nn.Module):
     def frozen_tower(self) -> FrozenTower:
         weights = weights_identity(self.source.name, self.weights_sha256)
         identity = {"weights": weights, "precision": self.precision.name, "pixels": self.adapt.identity}
-        return FrozenTower([identity], self.image_features)
+        return FrozenTower([identity], self.image_features, self.source.preprocessing.size)
 
     evaluation_tower = frozen_tower  # evaluation needs no other features of the images
 

@@ -7,8 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-COMPUTING_BATCH = {"cpu": 8}  # images per group, by device type
-COMPUTING_BATCH_ELSEWHERE = 32
+from ..clip.image_encoder import FrozenTower
+
+COMPUTING_BATCH = {"cpu": 8}  # images of 224 x 224 pixels per group, by device type
+COMPUTING_BATCH_ELSEWHERE = 32  # also the most for smaller images
+
+
+def computing_batch(device: torch.device, size: int) -> int:
+    """Number of images of ``size`` x ``size`` pixels per group: enough to keep the device busy."""
+    at_224 = COMPUTING_BATCH.get(device.type, COMPUTING_BATCH_ELSEWHERE)
+    return max(at_224, min(COMPUTING_BATCH_ELSEWHERE, at_224 * 224**2 // size**2))
 
 
 class FeatureSource:
@@ -19,15 +27,11 @@ class FeatureSource:
     the method's batch size, and small batches cost no more than large ones.
     """
 
-    def __init__(self, towers: Mapping[str, Callable[[Tensor], Tensor]], device: torch.device):
-        """
-        Args:
-            towers: name -> function from images (n, 3, size, size) to features (n, width).
-        """
+    def __init__(self, towers: Mapping[str, FrozenTower], device: torch.device):
         self.towers = dict(towers)
         self.device = device
         self.normalise: Callable[[Tensor], Tensor] | None = None  # applied to images that arrive as bytes
-        self.computing_batch = COMPUTING_BATCH.get(device.type, COMPUTING_BATCH_ELSEWHERE)
+        self.computing_batch = computing_batch(device, max((tower.size for tower in towers.values()), default=224))
 
     def attach(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the same batches, on the device, with their features under the towers' names; reads ahead."""

@@ -55,7 +55,7 @@ class PromptedTeacher(nn.Module):
         weights = weights_identity(self.clip.name, self.clip.weights_sha256)
         identity = {"weights": weights, "prompts": self.weights_sha256, "precision": self.model.precision.name,
                     "pixels": self.adapt.identity}  # fmt: skip
-        return FrozenTower([identity], self.image_features)
+        return FrozenTower([identity], self.image_features, self.clip.preprocessing.size)
 
     @property
     def clip(self) -> LoadedCLIP:

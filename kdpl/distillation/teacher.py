@@ -44,8 +44,9 @@ class Teacher(nn.Module):
 
     @property
     def frozen_tower(self) -> FrozenTower:
-        identities = [identity for classifier in self.classifiers for identity in classifier.frozen_tower.identity]
-        return FrozenTower(identities, self.image_features)
+        towers = [classifier.frozen_tower for classifier in self.classifiers]
+        identities = [identity for tower in towers for identity in tower.identity]
+        return FrozenTower(identities, self.image_features, max(tower.size for tower in towers))
 
     def image_features(self, image: Tensor) -> Tensor:
         """(batch, 3, height, width) -> normalised features of all teachers, concatenated, (batch, sum of widths)."""

@@ -137,7 +137,7 @@ class PromptedCLIP(nn.Module):
         """The image tower without prompts."""
         weights = weights_identity(self.clip.name, self.clip.weights_sha256)
         identity = {"weights": weights, "precision": self.precision.name, "pixels": None}
-        return FrozenTower([identity], self.frozen_image_features)
+        return FrozenTower([identity], self.frozen_image_features, self.clip.preprocessing.size)
 
     @property
     def evaluation_tower(self) -> FrozenTower | None:

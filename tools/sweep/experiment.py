@@ -15,6 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from kdpl.clip.loading import fetch_clip
 from kdpl.distillation.teacher import clips_of_teacher
 from tools.tables.__main__ import main as tables
@@ -63,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(io.StringIO()):  # notes about precision, which each run prints as well
         block = block_of(args)
         runs = plan(Spec((block,)), root, output, zeroshot_shots=block.shots[-1])
+    if DEMO_STUDENT in block.students:
+        torch.set_num_threads(1)  # as in the demo's sweeps: more are no faster for CLIPs this small
     if code := run_here(runs):
         return code
     if args.protocol == "base2new":
