@@ -1,5 +1,6 @@
 """Atomic file writes: an interrupted write never leaves a partial file."""
 
+import errno
 import glob
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NODE = f"{zlib.crc32(platform.node().encode()):08x}"  # identifies this machine: others may share the folder
 
 
@@ -28,7 +30,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     umask = os.umask(0)
     os.umask(umask)
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())  # a power cut must not leave a renamed but empty file
         if stat.S_IMODE(os.stat(temporary).st_mode) == 0o600:  # by mkstemp and some libraries: for their owner alone
@@ -37,6 +40,17 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
+
+
+@contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Within the block, which writes to ``path``, errors of a full disk name it; Python's own name no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def check_place(path: str | os.PathLike) -> None:

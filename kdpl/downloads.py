@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from .atomic_files import naming
 from .google_drive import DRIVE, fetch_from_drive
 from .locks import one_at_a_time
 from .offline import is_offline
@@ -210,7 +211,7 @@ def _take(
     else:
         tag.unlink(missing_ok=True)
     progress.total, progress.n = total or None, start
-    with open(part, "ab" if continues else "wb") as content:
+    with naming(part), open(part, "ab" if continues else "wb") as content:
         missing = total - start if total else None
         return _receive(response, content, missing, file.size or total or MOST_BYTES, progress), total
 

@@ -1,5 +1,6 @@
 """Files made to do harm: none is executed, waited for, unpacked without limit, or trusted."""
 
+import errno
 import io
 import json
 import os
@@ -283,3 +284,10 @@ def test_partial_files_of_killed_processes_are_deleted_by_the_next_writer(tmp_pa
     with atomic_path(tmp_path / "file") as temporary:
         temporary.write_text("whole")
     assert sorted(file.name for file in tmp_path.iterdir()) == [f".file.{NODE}-{os.getppid()}.abc.part", "file"]
+
+
+def test_errors_of_a_full_disk_name_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(OSError) as error, atomic_path(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "as Python's write() does, without a name")
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path / "file"))
+    assert list(tmp_path.iterdir()) == []

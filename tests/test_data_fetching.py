@@ -287,3 +287,10 @@ def test_get_from_a_server_with_the_wrong_file_leaves_nothing_and_says_so(tmp_pa
         monkeypatch.setitem(FILES, "eurosat", only_here)
         assert run("get", "eurosat", "--root", tmp_path, "--mirror", server.url) == 1
     assert files_below(tmp_path / "eurosat") == set()
+
+
+def test_a_python_that_checks_no_paths_in_archives_is_refused_before_the_download(tmp_path, monkeypatch, capsys):
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    with LoopbackServer({}) as server:
+        assert run(*FETCH, server.url, "--root", tmp_path) == 1
+    assert "use 3.10.12, 3.11.4 or newer" in capsys.readouterr().err and server.requests == []

@@ -96,7 +96,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(server, tmp_path, monkeypatch)
     server.etag = '"v1"'
     with pytest.raises(OSError) as error:
         fetch_into(tmp_path, url)
-    assert error.value.errno == errno.ENOSPC and not entries(tmp_path)
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(part)) and not entries(tmp_path)
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     with pytest.raises(OSError, match="a.bin needs 0.0 GB, but only 0.0 GB are free") as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..atomic_files import naming
 from ..settings import changed_settings
 from .items import Item
 from .rows import Row
@@ -35,7 +36,8 @@ class Journal:
             os.truncate(file, size)  # drop a line that was being written when the process was killed
         else:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps({"format": FORMAT, "settings": dict(settings)}) + "\n", encoding="utf-8")
+            with naming(file):
+                file.write_text(json.dumps({"format": FORMAT, "settings": dict(settings)}) + "\n", encoding="utf-8")
         self._stream = open(file, "a", encoding="utf-8")  # noqa: SIM115  open until close()
 
     def _check(self, settings: Mapping[str, Any]) -> int:
@@ -68,8 +70,9 @@ class Journal:
 
     def append(self, rows: Sequence[Row]) -> None:
         """Add a finished batch."""
-        self._stream.write(json.dumps(rows) + "\n")
-        self._stream.flush()
+        with naming(self.file):
+            self._stream.write(json.dumps(rows) + "\n")
+            self._stream.flush()
         self.n_batches += 1
 
     def check_batch(self, items: Sequence[Item], rows: Sequence[Row]) -> None:

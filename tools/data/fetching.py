@@ -19,7 +19,7 @@ from kdpl.outside import read_json
 from .counting import examine
 from .repairing import repair
 from .sources import FILES, RemoteFile
-from .unpacking import WORKPLACE, remove_leftovers, unpack_into
+from .unpacking import WORKPLACE, check_python, remove_leftovers, unpack_into
 
 LOCK = ".fetching"  # locked by the process that fetches into a dataset's folder
 WHOLE = f"{WORKPLACE}whole"  # where the archive of a whole dataset is unpacked, below the dataset's folder
@@ -112,6 +112,7 @@ def _get_list(file: RemoteFile, path: Path) -> None:
 
 def _get_archive(dataset: FewShotDataset, file: RemoteFile, keep: bool) -> None:
     """Unpack an archive, downloading it unless that was done by hand."""
+    check_python()
     by_hand, archive = dataset.folder / file.name, dataset.folder / f".{file.name}"
     if by_hand.is_file():
         if fault := file.fault(by_hand):

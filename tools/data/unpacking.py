@@ -31,6 +31,12 @@ MOST_GROWTH, MOST_FILES = 20, 3_000_000  # relative to the archive's size; Image
 SLACK = 2**28  # bytes, for small archives of text
 
 
+def check_python() -> None:
+    """Refuse Pythons whose tarfile does not check the paths in archives, before an archive is downloaded."""
+    if not hasattr(tarfile, "data_filter"):
+        raise ValueError("This Python unpacks archives without checking their paths; use 3.10.12, 3.11.4 or newer.")
+
+
 def unpack_into(archive: Path, file: RemoteFile, dataset_folder: Path) -> None:
     """Unpack ``archive`` and move its parts into place, replacing existing files.
 
@@ -38,8 +44,7 @@ def unpack_into(archive: Path, file: RemoteFile, dataset_folder: Path) -> None:
         ValueError: if the archive is broken, reaches outside its folder, or has the wrong content.
         OSError: if the disk is full.
     """
-    if not hasattr(tarfile, "data_filter"):
-        raise ValueError("This Python unpacks archives without checking their paths; use 3.10.12, 3.11.4 or newer.")
+    check_python()
     dataset_folder.mkdir(parents=True, exist_ok=True)
     with _workplace(dataset_folder) as folder:
         budget = _Budget(archive)

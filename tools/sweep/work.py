@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from kdpl.atomic_files import naming
+
 from .runs import LOG, Run
 
 CLAIMED = 75  # "try again later", as in sysexits.h
@@ -30,7 +32,8 @@ def main(arguments: list[str]) -> int:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         print(f"== {time.strftime('%Y-%m-%d %H:%M:%S')} on {platform.node()}", flush=True)
-        return do(run)
+        with naming(run.folder / LOG):
+            return do(run)
 
 
 def do(run: Run) -> int:

@@ -21,7 +21,11 @@ class Logger:
     def write(self, msg: str) -> int:
         """Write to both; returns the number of characters, as files do."""
         if self.file is not None:
-            self.file.write(msg)
+            try:
+                self.file.write(msg)
+            except OSError as error:  # a full disk: Python's own error names no file
+                error.filename = error.filename or self.file.name
+                raise
         return self.console.write(msg)
 
     def flush(self) -> None:
