@@ -129,15 +129,15 @@ MODEL.BACKBONE.NAME demo:studnet # did you mean 'demo:student'
 MODEL.BACKBONE.NAME open_clip:ViT-B-32/nothing # open_clip:ViT-B-32/<tag
 MODEL.BACKBONE.NAME hf:nobody/nothing # hf:nobody/nothing
 MODEL.BACKBONE.NAME /dev/zero # /dev/zero is a device
-MODEL.BACKBONE.NAME /etc/hostname # /etc/hostname is not a weight file
+MODEL.BACKBONE.NAME /etc/hostname # /etc/hostname is not a weights file
 MODEL.BACKBONE.NAME prompts:$prompts # prompts:
 MODEL.INIT_WEIGHTS weights.pth
 TRAINER.KDPL.TEACHER demo:teahcer # did you mean 'demo:teacher'
 TRAINER.KDPL.TEACHER ''
 TRAINER.KDPL.TEACHER ','
-TRAINER.KDPL.TEACHER prompts:/no/such/file # /no/such/file: there is no prompt file
+TRAINER.KDPL.TEACHER prompts:/no/such/file # /no/such/file does not exist
 TRAINER.KDPL.TEACHER prompts:$names # names.txt is not a
-TRAINER.KDPL.TEACHER $names # names.txt is not a weight file
+TRAINER.KDPL.TEACHER $names # names.txt is not a weights file
 TRAINER.KDPL.TEACHER /dev/stdin # /dev/stdin is
 TRAINER.KDPL.TEACHER_SCALE teacher
 TRAINER.KDPL.PREC fp8
