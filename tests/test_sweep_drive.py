@@ -133,6 +133,15 @@ def test_a_run_that_fails_again_is_reported_with_the_end_of_its_log_and_the_othe
     assert [is_finished(run) for run in runs] == [True, False, True]
 
 
+def test_a_process_does_one_run_after_the_other_until_one_fails(tmp_path):
+    runs = runs_below(tmp_path, 4)
+    let_fail(runs[2], times=2)
+    drive_here(tmp_path, runs, retries=0, slots=1)
+    logs = [(run.folder / "sweep.log").read_text() for run in runs]
+    first, second, third, fourth = (re.search(r"process (\d+) on", log)[1] for log in logs)
+    assert first == second == third != fourth
+
+
 def test_without_retries_a_run_fails_at_once(tmp_path):
     runs = runs_below(tmp_path, 1)
     let_fail(runs[0], times=1)

@@ -1,14 +1,15 @@
 """Runs as processes on this machine, one or several per GPU."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .runs import Run
-from .work import WITH_PARENT
+from .work import CLAIMED, SERVE
 
 ROOT = Path(__file__).parents[2]
 WORK = (sys.executable, "-m", "tools.sweep.work")  # followed by a run
@@ -16,7 +17,7 @@ SECONDS_TO_END = 10
 
 
 class LocalEngine:
-    """At most ``slots`` processes at once; each slot keeps its GPU."""
+    """At most ``slots`` processes at once; each keeps its GPU, and does further runs until one fails."""
 
     pause = 0.1
 
@@ -25,49 +26,79 @@ class LocalEngine:
         Args:
             threads: CPU threads per run.
             cards: GPUs as CUDA_VISIBLE_DEVICES names them, assigned to slots in turn. Without any, runs see no GPU.
-            work: the command that executes a run.
+            work: the command that does runs.
         """
         self.slots, self.threads, self.cards, self.work = slots, threads, cards, work
-        self.busy: set[int] = set()
+        self.processes: dict[int, LocalProcess] = {}  # by slot
 
     def start(self, run: Run) -> "LocalProcess":
-        slot = min(set(range(self.slots)) - self.busy)
-        self.busy.add(slot)
-        card = self.cards[slot % len(self.cards)] if self.cards else ""
-        environment = {"OMP_NUM_THREADS": str(self.threads), "CUDA_VISIBLE_DEVICES": card}
-        command = [*self.work, WITH_PARENT, run.to_json()]
-        return LocalProcess(command, environment, on_end=lambda: self.busy.discard(slot))
+        slot = next(slot for slot in range(self.slots) if slot not in self.processes or self.processes[slot].is_free)
+        if slot not in self.processes or not self.processes[slot].is_ready:
+            card = self.cards[slot % len(self.cards)] if self.cards else ""
+            environment = {"OMP_NUM_THREADS": str(self.threads), "CUDA_VISIBLE_DEVICES": card}
+            self.processes[slot] = LocalProcess([*self.work, SERVE], environment)
+        self.processes[slot].give(run)
+        return self.processes[slot]
 
     def close(self) -> None:
-        """Nothing is left running."""
+        for process in self.processes.values():
+            process.stop()
 
 
 class LocalProcess:
-    """A process that ends when this one does, however that happens."""
+    """A process that does one run after the other, and ends when this one does, however that happens.
+
+    Attributes:
+        is_free: whether it has no run.
+        said: after its end, what it said outside the logs of runs.
+    """
 
     OUT_OF_MEMORY = ", which the system sends when memory runs out: try fewer --jobs"
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], on_end: Callable[[], None]):
-        self.said, self.on_end = "", on_end
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]):
+        self.said, self.is_free = "", True
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,  # closed by the system when this process ends; see work.py
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches only the sweep, which then ends its runs
         )
+        os.set_blocking(self.process.stdout.fileno(), False)
+        os.set_blocking(self.process.stderr.fileno(), False)  # processes that load images may keep it open
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can do another run."""
+        return self.is_free and self.process.poll() is None
+
+    def give(self, run: Run) -> None:
+        """Let it do a run."""
+        self.is_free = False
+        with contextlib.suppress(BrokenPipeError):  # it has ended, as poll() will tell
+            self.process.stdin.write(run.to_json().encode() + b"\n")
+            self.process.stdin.flush()
 
     def poll(self) -> int | None:
-        code = self.process.poll()
-        if code is not None:
+        """The exit code of its run; None as long as that takes."""
+        ended = self.process.poll()
+        if answer := self.process.stdout.read():
+            self.is_free, code = True, int(answer)
+            if code not in (0, CLAIMED):
+                self.stop()
+            return code
+        if ended is not None:
             self._end()
-        return code
+        return ended
 
     def stop(self) -> None:
         """Let it end as if killed; kill it if that takes too long."""
-        self.process.stdin.close()
+        if self.process.stdin.closed:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
@@ -76,10 +107,11 @@ class LocalProcess:
         self._end()
 
     def _end(self) -> None:
-        self.said = self.process.stderr.read().decode(errors="replace")
+        self.is_free = True
+        self.said = (self.process.stderr.read() or b"").decode(errors="replace")
         if (number := -self.process.returncode) > 0:
             memory = self.OUT_OF_MEMORY * (number == signal.SIGKILL)
             self.said += f"\nThe process was ended by signal {number}, {signal.strsignal(number)}{memory}.\n"
-        self.process.stderr.close()
-        self.process.stdin.close()
-        self.on_end()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()

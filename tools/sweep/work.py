@@ -1,37 +1,67 @@
-"""Execute one run in a process of its own: `python -m tools.sweep.work RUN`, where RUN is JSON from Run.to_json.
+"""Do runs of a sweep: `python -m tools.sweep.work RUN` does one, where RUN is JSON from Run.to_json.
 
-Its output is appended to the run's log. The exit code is 0 if all parts are finished, CLAIMED if another process is
-working on the run, and otherwise that of train.py.
+With --serve, runs come line by line on standard input, and each is answered by its exit code on standard output: a
+process that does several imports everything and loads the CLIPs once.
+
+Output is appended to the run's log. The exit code is 0 if all parts are finished, CLAIMED if another process is working
+on the run, and otherwise that of train.py.
 """
 
+import gc
 import os
 import platform
 import sys
 import threading
 import time
 from pathlib import Path
+from queue import SimpleQueue
+from typing import NoReturn
 
 from kdpl.atomic_files import naming
+from kdpl.guard import guarded, run_command
 
 from .runs import LOG, Run
 
 CLAIMED = 75  # "try again later", as in sysexits.h
 USER_ERROR = 2  # of train.py: something that only the user can fix
-WITH_PARENT = "--with-parent"
+WITH_PARENT, SERVE = "--with-parent", "--serve"
 
 
 def main(arguments: list[str]) -> int:
     """See the module; ``--with-parent`` ends the process when its standard input closes, that is, with its parent."""
+    if SERVE in arguments:
+        serve()
     if WITH_PARENT in arguments:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-    run = Run.from_json(arguments[-1] if arguments else "")
+        _listen(SimpleQueue())
+    return work(arguments[-1] if arguments else "")
+
+
+def serve() -> NoReturn:
+    """Do the runs that the parent asks for, until it closes standard input or ends."""
+    out, err = os.dup(1), os.dup(2)
+    asked = SimpleQueue()
+    _listen(asked)
+    while True:
+        text = asked.get()
+        code = guarded(lambda text=text: work(text))
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        gc.collect()
+        if "torch" in sys.modules:
+            sys.modules["torch"].cuda.empty_cache()  # several processes may share a GPU
+        os.write(out, b"%d\n" % code)
+
+
+def work(text: str) -> int:
+    """Do a run that is given as JSON, unless another process is working on it; output goes to its log."""
+    run = Run.from_json(text)
     with run.claim() as ours:
         if not ours:
             return CLAIMED
         with open(run.folder / LOG, "ab", buffering=0) as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        print(f"== {time.strftime('%Y-%m-%d %H:%M:%S')} on {platform.node()}", flush=True)
+        print(f"== {time.strftime('%Y-%m-%d %H:%M:%S')}, process {os.getpid()} on {platform.node()}", flush=True)
         with naming(run.folder / LOG):
             return do(run)
 
@@ -56,14 +86,19 @@ def do(run: Run) -> int:
     return 0
 
 
-def _end_with_parent() -> None:
-    """Wait until the parent closes standard input, a pipe it holds; then exit as if killed."""
-    while os.read(0, 1024):
-        pass
-    os._exit(1)
+def _listen(lines: SimpleQueue) -> None:
+    """Pass on the lines of standard input in the background; when the parent closes it or ends, exit as if killed."""
+
+    def listen() -> None:
+        rest = b""
+        while read := os.read(0, 2**16):  # not sys.stdin, whose lock would be held in processes that load images
+            *complete, rest = (rest + read).split(b"\n")
+            for line in complete:
+                lines.put(line.decode())
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
 
 
 if __name__ == "__main__":
-    from kdpl.guard import run_command
-
     run_command(lambda: main(sys.argv[1:]))
