@@ -166,7 +166,7 @@ TRAINER.COOP.WIDTH 3
 TRAINER.NAME CoOp_KPDL # did you mean 'CoOp_KDPL'
 TRAINER.NAME '' # --trainer takes
 TRAINER.NAME None
-TRAINER.NAME MaPLe_KDPL # is for CoOp, and the trainer is MaPLe_KDPL
+TRAINER.NAME MaPLe_KDPL # is for CoOp, but the trainer is MaPLe_KDPL
 SEED 4294967296
 SEED 1.5
 SEED None
@@ -202,7 +202,7 @@ MORE = {  # what else is needed for a setting to count, and what the message nam
     "an escape sequence": ("DATASET.FOLDER.NAME '\x1b[31m'", "control characters"),
     "brackets without end": (f"OPTIM.STEPSIZE '{'[' * 3000}'", "OPTIM.STEPSIZE cannot be"),
     "no value": ("OPTIM.MAX_EPOCH", "OPTIM.MAX_EPOCH has no value"),
-    "a flag among them": ("OPTIM.MAX_EPOCH 1 --seed 1", "--seed stands among"),
+    "a flag among them": ("OPTIM.MAX_EPOCH 1 --seed 1", "--seed is among"),
 }
 CASES = []
 for line in PAIRS:
