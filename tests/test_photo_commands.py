@@ -192,7 +192,7 @@ def test_folders_that_are_not_classes_are_named(trained, folder, capsys):
     assert "'red solid circel' (did you mean 'red solid circle'?)" in error and error.count("\n") == 1
     write_jpeg(folder / "other" / "2.jpg")
     assert main(["evaluate", prompts, str(folder / "other")]) == 2
-    assert "not in a class folder" in capsys.readouterr().err
+    assert "outside class folders" in capsys.readouterr().err
 
 
 def test_words_of_unlearned_vectors_are_the_ones_they_start_from(trained, folder, capsys):

@@ -47,7 +47,7 @@ def check_labels(paths: Sequence[str | os.PathLike], root: str | os.PathLike, cl
     beside = [path for path in paths if folder_of(path, root) is None]
     unknown = [name for name in folder_names(paths, root) if _comparable(name) not in known]
     if beside:
-        raise ValueError(f"{len(beside)} images in {root} are not in a class folder, such as {beside[0]}.")
+        raise ValueError(f"{root} has images outside class folders, such as {beside[0]}. Move them into one.")
     if unknown:
         listed = ", ".join(f"{name!r}{did_you_mean(name, classnames)}" for name in unknown[:NAMED])
         raise ValueError(
