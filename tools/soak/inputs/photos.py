@@ -92,7 +92,7 @@ CASES += [
     Case("images beside folders", RUN, "beside them", {"photos": copy("photos"), "photos/9.jpg": image()}),
     Case("folders that differ in case", RUN, "'Red_Square'",
          {"photos": copy("photos"), "photos/Red_Square/1.jpg": image()}),
-    Case("one folder further down", RUN.replace("$here/photos", "$here"), "Use that folder", {"photos": copy("photos")}),
+    Case("one folder further down", RUN.replace("$here/photos", "$here"), "Use that", {"photos": copy("photos")}),
     Case("unlabelled images without names", RUN, "classnames.txt", {"photos/1.jpg": image(), "photos/2.jpg": image()}),
     Case("evaluate: images beside folders", EVALUATE, "outside class folders",
          {"photos": copy("photos"), "photos/9.jpg": image()}),
