@@ -163,13 +163,13 @@ CASES += [
 ]
 CASES += [
     Case("no such model", EVALUATE, "No checkpoint at"),
-    Case("no such epoch", EVALUATE.replace("--eval-only", "--eval-only --load-epoch 9"), "Epochs that are there: 2",
+    Case("no such epoch", EVALUATE.replace("--eval-only", "--eval-only --load-epoch 9"), "Available epochs: 2",
          {"run": copy("run")}),
     Case("an epoch below 0", f"{EVALUATE} --load-epoch -3".replace(SHORT, ""), "-3", {"run": copy("run")}),
-    Case("a name in other digits", EVALUATE, "names of checkpoints",
+    Case("a name in other digits", EVALUATE, "must be called",
          {"run/prompt_learner/model.pth.tar-\u00b2": copy("run/prompt_learner/model.pth.tar-2")}),
     Case("a model folder that is a file", EVALUATE, "run is not a checkpoint", {"run": "x"}),
-    Case("another method", EVALUATE.replace("CoOp_KDPL", "VPT_KDPL"), "holds prompts of CoOp", {"run": copy("run")}),
+    Case("another method", EVALUATE.replace("CoOp_KDPL", "VPT_KDPL"), "contains CoOp prompts", {"run": copy("run")}),
     Case("another folder to resume from", f"{TRAIN} --resume $names {SHORT}", "names.txt"),
     Case("a run with other settings", f"{SKIP} OPTIM.LR 0.5", "OPTIM.LR", {"run": copy("run")}),
     Case("tables of no folder", "tools.tables $here/none", "none"),
