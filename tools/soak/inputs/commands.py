@@ -17,8 +17,8 @@ COMMANDS: dict[str, tuple[str, str, dict[str, Content]]] = {
     "fetch: into a file": ("kdpl fetch demo:student --to $names", "names.txt", {}),
     "fetch: prompts of nobody": ("kdpl fetch prompts:$here/none", "none", {}),
     "fetch: offline": ("kdpl fetch ViT-B/32", "ViT-B", {}),
-    "fetch: the vocabulary offline": ("kdpl fetch vocabulary", "could not be fetched", {}),
-    "fetch: an empty name": ("kdpl fetch ''", "No CLIP is named", {}),
+    "fetch: the vocabulary offline": ("kdpl fetch vocabulary", "could not be downloaded", {}),
+    "fetch: an empty name": ("kdpl fetch ''", "No CLIP was given", {}),
     "verify: a level that is none": ("kdpl verify --level 5", "--level", {}),
     "verify: a model that is none": ("kdpl verify --level 1 --models x --output $here/r.json", "'x'", {}),
     "verify: a precision that is none": ("kdpl verify --level 1 --precision fp8 --output $here/r.json", "fp8", {}),
@@ -95,9 +95,9 @@ COMMANDS: dict[str, tuple[str, str, dict[str, Content]]] = {
 }
 FILES = {"v.txt": "cat\ndog\n"}
 VOCABULARY: dict[str, tuple[Content, str]] = {
-    "empty": ("", "holds none"),
-    "spaces": (" \n\n", "holds none"),
-    "one name": ("cat\n", "'cat' alone"),
+    "empty": ("", "contains no class names"),
+    "spaces": (" \n\n", "contains no class names"),
+    "one name": ("cat\n", "only 'cat'"),
     "a pipe": (fifo, "v.txt is a pipe"),
     "a folder": (folder, "v.txt is a folder"),
     "a device": (link("/dev/zero"), "v.txt is a device"),
@@ -105,7 +105,7 @@ VOCABULARY: dict[str, tuple[Content, str]] = {
     "Latin-1": ("K\xe4se\nBrot\n".encode("latin-1"), "UTF-8"),
     "zero bytes": (b"cat\0dog\n", "zero byte"),
     "a CSV with an open quote": ('LabelName,DisplayName\n/m/1,"cat\n', "a quote is not closed"),
-    "a CSV without names": ("LabelName,DisplayName\n", "holds none"),
+    "a CSV without names": ("LabelName,DisplayName\n", "contains no class names"),
     "a photo": (copy("photos/red_square/1.jpg"), "v.txt"),
     "noise": (garbled("names.txt"), "v.txt"),
 }

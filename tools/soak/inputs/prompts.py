@@ -118,7 +118,7 @@ OTHERS = {
     "words: top 0": ("kdpl words $prompts --top 0", "--top is 0"),
     "words: a template that is none": ("kdpl words $prompts --template 'a photo'", "'a photo'"),
     "words: an unknown class": ("kdpl words $prompts --class cat", "'cat'"),
-    "convert: onto itself": ("kdpl convert $here/p.safetensors $here/p.safetensors", "is the file to convert"),
+    "convert: onto itself": ("kdpl convert $here/p.safetensors $here/p.safetensors", "is the input file"),
     "convert: into a folder": ("kdpl convert $prompts $photos", "photos"),
     "convert: into /proc": ("kdpl convert $prompts /proc/p.safetensors", "/proc/p.safetensors"),
     "convert: into a device": ("kdpl convert $prompts $here/pipe", "pipe is a pipe"),
@@ -169,7 +169,7 @@ TRAININGS = {
     "an output of another kind": (f"{LEARN} --output $here/p.jpg", "p.jpg|safetensors"),
     "a vocabulary that is missing": (f"kdpl train $photos {DEMO} --vocabulary $here/none.txt", "none.txt"),
     "the vocabulary offline": (f"kdpl train $photos {DEMO}", "vocabulary"),
-    "one class": (f"kdpl train $photos {DEMO} --classnames $here/one.txt --epochs 1", "one"),
+    "one class": (f"kdpl train $photos {DEMO} --classnames $here/one.txt --epochs 1", "at least two"),
 }
 CASES = [
     Case(f"{what} a file: {name}", f"kdpl {what} $here/p.safetensors{more}", says, {"p.safetensors": content},

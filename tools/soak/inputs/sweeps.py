@@ -57,7 +57,7 @@ CHANGES = {  # lines that come to a good file, or take the place of one; and wha
     "no blocks": ("blocks: []", "blocks is []"),
     "a block that is text": ("blocks: [base2new]", "a block is"),
     "blocks in blocks": ("blocks: [{blocks: [{}]}]", "'blocks'"),
-    "a key twice": ("seeds: 1\nseeds: 2", "'seeds' comes twice"),
+    "a key twice": ("seeds: 1\nseeds: 2", "'seeds' occurs twice"),
     "a tag": ("seeds: !!python/name:os.system", "line"),
 }
 FILES: dict[str, Content] = {
@@ -75,7 +75,7 @@ ONE = "tools.sweep base2new shapes 1 --root $here/data --output $here/out"
 OTHERS = {
     "no file": ("tools.sweep", "required|spec"),
     "a file that is missing": ("tools.sweep $here/none.yaml", "none.yaml"),
-    "a file of another kind": ("tools.sweep train.py", "its name ends in .yaml"),
+    "a file of another kind": ("tools.sweep train.py", "its name must end in .yaml"),
     "jobs 0": (f"{RUN} --jobs 0", "--jobs is 0"),
     "jobs below 0": (f"{RUN} --jobs -3", "--jobs is -3"),
     "jobs as text": (f"{RUN} --jobs all", "--jobs"),
@@ -102,7 +102,7 @@ OTHERS = {
     "one: targets that are none": (f"{ONE.replace('base2new', 'cross_dataset')} --targets dtdd", "dtdd"),
     "one: a protocol that is none": (ONE.replace("base2new", "base2old"), "base2old"),
     "one: an output that is a file": (ONE.replace("$here/out", "$names"), "names.txt"),
-    "one: a root that is a file": (ONE.replace("$here/data", "$names"), "Name a data root"),
+    "one: a root that is a file": (ONE.replace("$here/data", "$names"), "Choose a data root"),
     "reproduce: nothing": ("tools.reproduce", "Name a cell"),
     "reproduce: two words": ("tools.reproduce 'base2new CoOp_KDPL'", "base2new CoOp_KDPL"),
     "reproduce: a table that is none": ("tools.reproduce 'base2old CoOp_KDPL dtd'", "base2old"),
