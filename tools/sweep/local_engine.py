@@ -5,8 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryFile
 
 from .runs import Run
 from .work import CLAIMED, SERVE
@@ -56,18 +59,22 @@ class LocalProcess:
     OUT_OF_MEMORY = ", which the system sends when memory runs out: try fewer --jobs"
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]):
-        self.said, self.is_free = "", True
+        self.said, self.is_free, self.answers, self.errors = "", True, SimpleQueue(), TemporaryFile()
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,  # closed by the system when this process ends; see work.py
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             start_new_session=True,  # Ctrl-C reaches only the sweep, which then ends its runs
         )
-        os.set_blocking(self.process.stdout.fileno(), False)
-        os.set_blocking(self.process.stderr.fileno(), False)  # processes that load images may keep it open
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with self.process.stdout as answers:
+            for line in answers:
+                self.answers.put(int(line))
 
     @property
     def is_ready(self) -> bool:
@@ -84,8 +91,8 @@ class LocalProcess:
     def poll(self) -> int | None:
         """The exit code of its run; None as long as that takes."""
         ended = self.process.poll()
-        if answer := self.process.stdout.read():
-            self.is_free, code = True, int(answer)
+        if not self.answers.empty():
+            self.is_free, code = True, self.answers.get()
             if code not in (0, CLAIMED):
                 self.stop()
             return code
@@ -108,10 +115,11 @@ class LocalProcess:
 
     def _end(self) -> None:
         self.is_free = True
-        self.said = (self.process.stderr.read() or b"").decode(errors="replace")
+        self.errors.seek(0)
+        self.said = self.errors.read().decode(errors="replace")
+        self.errors.close()
         if (number := -self.process.returncode) > 0:
             memory = self.OUT_OF_MEMORY * (number == signal.SIGKILL)
             self.said += f"\nThe process was ended by signal {number}, {signal.strsignal(number)}{memory}.\n"
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
