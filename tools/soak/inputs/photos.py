@@ -89,7 +89,7 @@ for what, command in (("train.py", RUN), ("kdpl train", LEARN), ("predict", PRED
         files = {"photos": copy("photos"), JPEG: replaced(content)}
         CASES.append(Case(f"{what}: {name}", command, "unreadable" if what == "predict" else says, files, codes=(0,)))
 CASES += [
-    Case("images beside folders", RUN, "beside them", {"photos": copy("photos"), "photos/9.jpg": image()}),
+    Case("images beside folders", RUN, "outside of them", {"photos": copy("photos"), "photos/9.jpg": image()}),
     Case("folders that differ in case", RUN, "'Red_Square'",
          {"photos": copy("photos"), "photos/Red_Square/1.jpg": image()}),
     Case("one folder further down", RUN.replace("$here/photos", "$here"), "Use that", {"photos": copy("photos")}),
