@@ -22,7 +22,7 @@ from .kills import LONGEST, reference
 
 NAMES = ("CoOp_KDPL", "PromptSRC", "kdpl train", "kdpl train --cache", "kdpl predict", "kdpl export", "data get",
          "download", "sweep")  # fmt: skip
-SMALLEST, LARGE = 2**14, 2**28  # bytes
+PAGE, TAKEN, LARGE = 2**12, 2**20, 2**28  # bytes: by which a disk in memory grows, taken from the start, with room
 SLOW, SIZES_OF_SLOW = 30, 3  # seconds of a command for which fewer sizes will do
 TOLD = re.compile(r"full|No space left|\d GB are free")
 WRONG = re.compile(r"Traceback|this is a bug|Exception in thread|Exception ignored")
@@ -54,9 +54,9 @@ def run(n_sizes: int, only: str, messages: Path) -> int:
         for job in (job for job in jobs if only in job.name):
             counts, needed = Counter(), _bytes_of(place / "reference" / job.name)
             for i in range(min(n_sizes, SIZES_OF_SLOW) if job.seconds > SLOW else n_sizes):
-                size = max(SMALLEST, int(needed * (i + 0.5) / n_sizes))
-                said = one_disk(job, place / "disk", size, counts)
-                kept.write(f"## {job.name}, a disk of {size:,} bytes for {needed:,}\n{said}\n\n")
+                free = int(needed * (i + 0.5) / n_sizes) // PAGE * PAGE
+                said = one_disk(job, place / "disk", free, counts)
+                kept.write(f"## {job.name}, {free:,} bytes for {needed:,}\n{said}\n\n")
                 kept.flush()
             rows.append((job.name, needed, *(counts[column] for column in COLUMNS)))
             print(rows[-1], flush=True)
@@ -68,10 +68,10 @@ def run(n_sizes: int, only: str, messages: Path) -> int:
 COLUMNS = ("disks", "full", "told in a sentence", "same bits with room", "unclear", "traceback", "different")
 
 
-def one_disk(job: Job, disk: Path, size: int, counts: Counter) -> str:
-    """Run a command on a disk of this size, and again with room; gives what it said the first time."""
+def one_disk(job: Job, disk: Path, free: int, counts: Counter) -> str:
+    """Run a command on a disk with so many free bytes, and again with room; gives what it said the first time."""
     counts["disks"] += 1
-    with mounted(disk, size):
+    with mounted(disk, free):
         code, said = _run(job, disk / "out")
         if not job.is_right(disk / "out", code):
             counts["full"] += 1
@@ -101,16 +101,18 @@ def _errors(said: str) -> str:
 
 
 @contextmanager
-def mounted(disk: Path, size: int) -> Iterator[None]:
-    """A disk in memory while the block lasts."""
+def mounted(disk: Path, free: int) -> Iterator[None]:
+    """A disk in memory with so many free bytes while the block lasts."""
     disk.mkdir(exist_ok=True)
+    size = f"size={TAKEN + free}"
     try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True, capture_output=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", disk], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise ValueError(
             f"A disk in memory cannot be mounted at {disk} ({error}). Run this as root, on Linux."
         ) from error
     try:
+        (disk / "taken").write_bytes(bytes(TAKEN))
         yield
     finally:
         subprocess.run(["umount", "-l", disk], check=True)

@@ -101,7 +101,7 @@ OTHERS = {
     "workers below 0": (f"{GOOD} --workers -2", "loader processes is -2"),
     "10,000 workers": (f"{GOOD} --workers 10000", "loader processes is 10000"),
     "a table as a picture": (f"{GOOD} --output $here/t.png", "t.png"),
-    "a table without ending": (f"{GOOD} --output $here/t", "its ending"),
+    "a table without ending": (f"{GOOD} --output $here/t", "must end in"),
     "a table in no folder": (f"{GOOD} --output /proc/t.csv", "/proc/t.csv"),
     "a table that is a folder": (f"{GOOD} --output $photos", "photos"),
     "a table below a file": (f"{GOOD} --output $names/t.csv", "names.txt"),
