@@ -15,7 +15,7 @@ from .runs import Run
 from .work import CLAIMED, SERVE
 
 ROOT = Path(__file__).parents[2]
-WORK = (sys.executable, "-m", "tools.sweep.work")  # followed by a run
+WORK = (sys.executable, "-m", "tools.sweep.work")  # followed by a run or --serve
 SECONDS_TO_END = 10
 
 

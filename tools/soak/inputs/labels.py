@@ -10,7 +10,7 @@ CSV: dict[str, tuple[Content, str]] = {
     "empty": ("", "labels.csv"),
     "spaces": (" \n \n", "labels.csv"),
     "a header alone": ("path,label\n", "labels.csv lists no images"),
-    "no label column": (f"path\n{A}\n{B}\n", "no column of labels"),
+    "no column of labels": (f"path\n{A}\n{B}\n", "no label column"),
     "one column, no header": (f"{A}\n{B}\n", "no label column"),
     "unknown columns": (f"picture,kind\n{A},red\n", "picture"),
     "ragged": (f"path,label\n{A},red,x\n", "line 2"),
