@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kdpl.clip import text_encoder as text_encoder_module
 from kdpl.clip.image_encoder import ImageEncoder
 from kdpl.clip.openai import openai_towers
 from kdpl.clip.prompt_lengths import length_buckets, ranges_of_like_length
@@ -71,6 +72,31 @@ def test_text_features_and_gradients_equal_the_plain_computation(max_tokens, n_g
     gradients = torch.autograd.grad((features * weights).sum(), [ctx, *deep])
     for ours, theirs in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_chunks_are_recomputed_in_the_precision_of_the_forward_pass(monkeypatch):
+    model, tokens, _, ctx, _ = prompts()
+    types, project = [], text_encoder_module.project
+
+    def noting(*args) -> tuple[Tensor, ...]:
+        projected = project(*args)
+        types.append(projected[0].dtype)
+        return projected
+
+    monkeypatch.setattr(text_encoder_module, "project", noting)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = text_encoder(model, 10)(*split(model, tokens, ctx))
+    n_forward = len(types)
+    features.float().sum().backward()
+    assert len(types) > n_forward and set(types) == {torch.bfloat16}
+
+
+def test_chunks_do_not_break_the_graph_of_a_compiled_step():
+    model, tokens, _, ctx, _ = prompts(1)
+    encoder, inputs = text_encoder(model, 25), split(model, tokens, ctx)
+    compiled = torch.compile(encoder, backend="aot_eager", fullgraph=True, dynamic=False)
+    expected, found = (torch.autograd.grad(f(*inputs).square().sum(), ctx)[0] for f in (encoder, compiled))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_long_and_short_prompts_go_through_apart():
@@ -139,10 +165,9 @@ def test_a_resnet_refuses_visual_prompts():
 
 
 def test_activations_of_many_classes_are_bounded_and_no_more_is_recomputed_than_has_to_be(monkeypatch):
-    encoder, recomputed = text_encoder(tiny_clip(), max_tokens=64), []
-    recompute = encoder._recomputed_suffix_features
+    encoder, recomputed, recompute = text_encoder(tiny_clip(), max_tokens=64), [], text_encoder_module._recomputed
     monkeypatch.setattr(
-        encoder, "_recomputed_suffix_features", lambda *args: recomputed.append(len(args[1])) or recompute(*args)
+        text_encoder_module, "_recomputed", lambda *args: recomputed.append(len(args[2])) or recompute(*args)
     )
     prefix, words = torch.randn(1, 5, 64, requires_grad=True), torch.randn(60, 8, 64)
 

@@ -1,6 +1,7 @@
 """A text tower, run with learned prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -95,7 +96,7 @@ class TextEncoder(nn.Module):
 
     def _in_chunks(
         self,
-        keys_values: list[tuple[Tensor, Tensor]],
+        keys_values: Tensor,
         suffix: Tensor,
         ends: Tensor,
         by_length: Sequence[tuple[int, int]],
@@ -104,7 +105,7 @@ class TextEncoder(nn.Module):
 
         A chunk is recomputed in the backward pass unless there is memory to keep its activations.
         """
-        n_groups, fits = len(keys_values[0][0]), self._tokens_at_once()
+        n_groups, fits = keys_values.shape[2], self._tokens_at_once()
         chunk = fits
         if torch.is_grad_enabled() and n_groups * sum(length * n for length, n in by_length) > fits:
             chunk = fits // PARTS
@@ -114,34 +115,29 @@ class TextEncoder(nn.Module):
             n_prompts, rows = max(1, chunk // length), []
             group_step, class_step = max(1, n_prompts // n_cls), min(n_cls, n_prompts)
             for g in range(0, n_groups, group_step):
-                group, columns = keys_values, []
-                if group_step < n_groups:
-                    group = [(k[g : g + group_step], v[g : g + group_step]) for k, v in keys_values]
+                group, columns = keys_values[:, :, g : g + group_step], []
                 for c in range(first, first + n_cls, class_step):
                     stop = min(c + class_step, first + n_cls)
-                    fits -= len(group[0][0]) * (stop - c) * length
-                    compute = self._suffix_features if fits >= 0 else self._recomputed_suffix_features
+                    fits -= group.shape[2] * (stop - c) * length
+                    compute = self._suffix_features if fits >= 0 else partial(_recomputed, self._suffix_features)
                     columns.append(compute(group, suffix[c:stop, :length], ends[c:stop]))
                 rows.append(_joined(columns, dim=1))
             features.append(_joined(rows, dim=0))
             first += n_cls
         return _joined(features, dim=1)
 
-    def _recomputed_suffix_features(self, *args) -> Tensor:
-        return checkpoint(self._suffix_features, *args, use_reentrant=False, preserve_rng_state=False)
-
-    def _prefix_keys_values(self, x: Tensor, deep_prompts: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values of the prefix in each block, (groups, heads, n_prefix, head_dim)."""
+    def _prefix_keys_values(self, x: Tensor, deep_prompts: Sequence[Tensor]) -> Tensor:
+        """Keys and values of the prefix in each block, (blocks, 2, groups, heads, n_prefix, head_dim)."""
         keys_values = []
         blocks = self.tower.blocks
         for i, block in enumerate(blocks):
             if 0 < i <= len(deep_prompts):
                 x = self._with_deep_prompts(x, deep_prompts[i - 1])
             q, k, v = project(block, x, "qkv")
-            keys_values.append((k, v))
+            keys_values += [k, v]
             if i + 1 < len(blocks):
                 x = finish(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
-        return keys_values
+        return torch.stack(keys_values).unflatten(0, (-1, 2))
 
     def _with_deep_prompts(self, x: Tensor, deep: Tensor) -> Tensor:
         """Replace the tokens after the start tokens of x, (sequences, tokens, width)."""
@@ -156,16 +152,11 @@ class TextEncoder(nn.Module):
         ).flatten(0, 1)  # (groups * n_cls, context_length, width)
         step = max(1, self._tokens_at_once() // x.shape[1])
         ends = ends.repeat(n_groups)
-        features = [
-            self._whole_chunk(x[i : i + step], ends[i : i + step], deep_prompts)
-            if len(x) <= step
-            else checkpoint(self._whole_chunk, x[i : i + step], ends[i : i + step], deep_prompts,
-                            use_reentrant=False, preserve_rng_state=False)
-            for i in range(0, len(x), step)
-        ]  # fmt: skip
+        compute = self._whole_chunk if len(x) <= step else partial(_recomputed, self._whole_chunk)
+        features = [compute(x[i : i + step], ends[i : i + step], *deep_prompts) for i in range(0, len(x), step)]
         return torch.cat(features).unflatten(0, (n_groups, n_cls))
 
-    def _whole_chunk(self, x: Tensor, ends: Tensor, deep_prompts: Sequence[Tensor]) -> Tensor:
+    def _whole_chunk(self, x: Tensor, ends: Tensor, *deep_prompts: Tensor) -> Tensor:
         for i, block in enumerate(self.tower.blocks):
             if 0 < i <= len(deep_prompts):
                 x = self._with_deep_prompts(x, deep_prompts[i - 1])
@@ -174,9 +165,9 @@ class TextEncoder(nn.Module):
         x = x[torch.arange(len(x), device=x.device), ends]
         return self.tower.features(x)
 
-    def _suffix_features(self, keys_values: list[tuple[Tensor, Tensor]], suffix: Tensor, ends: Tensor) -> Tensor:
+    def _suffix_features(self, keys_values: Tensor, suffix: Tensor, ends: Tensor) -> Tensor:
         """(n_cls, n_suffix, width), positions added -> (groups, n_cls, embed_dim)."""
-        n_groups, n_prefix = keys_values[0][0].shape[0], keys_values[0][0].shape[2]
+        n_groups, n_prefix = keys_values.shape[2], keys_values.shape[4]
         n_cls, n_suffix = suffix.shape[:2]
         x = suffix.expand(n_groups, -1, -1, -1).flatten(0, 1)  # (groups * n_cls, n_suffix, width)
         ends = ends.repeat(n_groups)
@@ -184,19 +175,20 @@ class TextEncoder(nn.Module):
         sees_prefix = torch.ones(n_suffix, n_prefix, dtype=torch.bool, device=x.device)
         visible = torch.cat([sees_prefix, index <= index[:, None]], dim=1)  # (n_suffix, n_prefix + n_suffix)
 
-        blocks = self.tower.blocks
-        for block, (prefix_k, prefix_v) in zip(blocks[:-1], keys_values[:-1], strict=True):
+        *blocks, last = self.tower.blocks
+        *prefixes, last_prefix = keys_values.unbind()
+        for block, (prefix_k, prefix_v) in zip(blocks, prefixes, strict=True):
             q, k, v = project(block, x, "qkv")
             k, v = _after_prefix(prefix_k, k, n_cls), _after_prefix(prefix_v, v, n_cls)
             x = finish(block, x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible))
 
         # In the last block only the end-of-text token is needed.
         rows = torch.arange(x.shape[0], device=x.device)
-        k, v = project(blocks[-1], x, "kv")
-        k, v = _after_prefix(keys_values[-1][0], k, n_cls), _after_prefix(keys_values[-1][1], v, n_cls)
+        k, v = project(last, x, "kv")
+        k, v = _after_prefix(last_prefix[0], k, n_cls), _after_prefix(last_prefix[1], v, n_cls)
         x = x[rows, ends][:, None]
-        (q,) = project(blocks[-1], x, "q")
-        x = finish(blocks[-1], x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible[ends][:, None, None]))
+        (q,) = project(last, x, "q")
+        x = finish(last, x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible[ends][:, None, None]))
         features = self.tower.features(x[:, 0])
         return features.unflatten(0, (n_groups, n_cls))
 
@@ -206,6 +198,39 @@ def _common_prefix(tokens: Tensor, shortest: int) -> int:
     differs = (tokens != tokens[:1]).any(dim=0)
     n_same = int(differs.int().argmax()) if bool(differs.any()) else tokens.shape[1]
     return min(n_same, shortest - 1)
+
+
+def _recomputed(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """function(*inputs); instead of keeping activations, they are computed again in the backward pass."""
+    before_torch_2_4 = not hasattr(torch, "get_autocast_dtype")
+    if before_torch_2_4 or torch.compiler.is_compiling():
+        return checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+    return _Recomputed.apply(function, *inputs)
+
+
+class _Recomputed(torch.autograd.Function):
+    """A checkpoint that builds no graph beforehand.
+
+    The graph of torch's own consists of small objects that stay between large ones that go, which leaves gaps too
+    small for the next chunk: a CPU's memory would grow with the number of chunks.
+    """
+
+    @staticmethod
+    def forward(ctx, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        device_type, ctx.function = inputs[0].device.type, function
+        dtype, enabled = torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
+        ctx.autocast = torch.autocast(device_type, dtype, enabled)
+        ctx.save_for_backward(*inputs)
+        return function(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        needed = ctx.needs_input_grad[1:]
+        inputs = [x.detach().requires_grad_(n) for x, n in zip(ctx.saved_tensors, needed, strict=True)]
+        with torch.enable_grad(), ctx.autocast:
+            features = ctx.function(*inputs)
+        gradients = iter(torch.autograd.grad(features, [x for x in inputs if x.requires_grad], gradient))
+        return None, *(next(gradients) if n else None for n in needed)
 
 
 def _joined(parts: list[Tensor], dim: int) -> Tensor:
