@@ -21,7 +21,7 @@ STORED = {"fp32": torch.float32, "fp16": torch.float16}
 MAX_GB = 20.0
 MOST_CLAIMS = 256  # up to this many rows are claimed one by one; more share one claim
 UNUSABLE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-_EDITION = 3  # increased whenever a key changes its meaning
+_EDITION = 4  # increased whenever a key changes its meaning
 
 
 class FeatureCache:
