@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NODE = f"{zlib.crc32(platform.node().encode()):08x}"  # identifies this machine: others may share the folder
+NODE = f"{zlib.crc32(platform.node().encode()):08x}"  # identifies this machine, because others may share the folder
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())  # a power cut must not leave a renamed but empty file
-        if stat.S_IMODE(os.stat(temporary).st_mode) == 0o600:  # by mkstemp and some libraries: for their owner alone
+        if stat.S_IMODE(os.stat(temporary).st_mode) == 0o600:  # mkstemp and some libraries create private files
             os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     finally:
@@ -44,7 +44,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
-    """Within the block, which writes to ``path``, errors of a full disk name it; Python's own name no file."""
+    """Add ``path``, which the block writes to, to errors of a full disk; Python's own errors name no file."""
     try:
         yield
     except OSError as error:

@@ -29,7 +29,7 @@ from .methods import METHODS
 from .prompts.prompted_clip import PromptedCLIP
 
 CLASSES = (8, 64)  # numbers of classes for which steps are timed; time and memory are linear in this number
-LEAST_SECONDS = 0.2  # minimum duration of a measurement, because other programs may use the machine as well
+LEAST_SECONDS = 0.2  # minimum duration of a measurement, because other programs may be using the machine
 
 
 class Tower(NamedTuple):
@@ -47,7 +47,7 @@ class StepLine(NamedTuple):
 
     seconds: tuple[float, float]  # constant, and per class
     activations: tuple[float, float]  # bytes stored for the backward pass
-    beside: int  # peak bytes in addition to these
+    other_bytes: int  # peak bytes in addition to these
     tokens_per_class: int
     text: TextTower
 
@@ -121,27 +121,27 @@ class Calibration:
             batch[STUDENT] = torch.nn.functional.normalize(features, dim=-1)
             steps.append(partial(training.step, batch))
             activations.append(_saved_bytes(training, batch))
-        beside = max(0, peak_bytes(steps[-1], self.device) - activations[-1])
-        words = model.class_tokens
-        tokens_per_class = words.by_length[0][0] - words.n_start - words.n_ctx
+        other_bytes = max(0, peak_bytes(steps[-1], self.device) - activations[-1])
+        tokens = model.class_tokens
+        tokens_per_class = tokens.by_length[0][0] - tokens.n_start - tokens.n_ctx
         tokens_per_class *= batch_size if learner.depends_on_image else 1
         rounds = [[self._seconds(step, n=1) for step in steps] for _ in range(2)]
-        fewest = [min(found) for found in zip(*rounds, strict=True)]
+        seconds = [min(times) for times in zip(*rounds, strict=True)]
         towers = model.clip.towers
-        return StepLine(_straight(fewest), _straight(activations), beside, tokens_per_class, towers.text)
+        return StepLine(_fit_line(seconds), _fit_line(activations), other_bytes, tokens_per_class, towers.text)
 
     def _seconds(self, work: Callable[[], Any], n: int = 2) -> float:
         """Shortest time of at least ``n`` runs that take at least LEAST_SECONDS together, after one warm-up run."""
-        found = []
-        while self.timed and (len(found) <= n or sum(found) < LEAST_SECONDS):
+        times = []
+        while self.timed and (len(times) <= n or sum(times) < LEAST_SECONDS):
             start = time.perf_counter()
             work()
             synchronise(self.device)
-            found.append(time.perf_counter() - start)
-        return min(found[1:], default=math.nan)
+            times.append(time.perf_counter() - start)
+        return min(times[1:], default=math.nan)
 
 
-def _straight(values: list[float]) -> tuple[float, float]:
+def _fit_line(values: list[float]) -> tuple[float, float]:
     """Intercept and slope of the line through two measurements, neither of them negative."""
     per_class = max(0.0, (values[1] - values[0]) / (CLASSES[1] - CLASSES[0]))
     return max(0.0, values[1] - per_class * CLASSES[1]), per_class
@@ -150,15 +150,15 @@ def _straight(values: list[float]) -> tuple[float, float]:
 def _saved_bytes(training: Training, batch: Mapping[str, Tensor]) -> int:
     """Bytes that a step stores for its backward pass, not counting frozen weights."""
     weights = {p.untyped_storage().data_ptr() for p in training.model.clip.model.parameters()}
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+            saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         terms = training.objective.terms(batch)
     del terms
-    return sum(kept.values())
+    return sum(saved.values())

@@ -80,11 +80,11 @@ def read_facts(
             contexts.
     """
     tensors, description, _ = read_prompt_file(file)
-    said = description or {}
-    if method and said.get("method", method) != method:
-        raise ValueError(f"{name} holds prompts of {said['method']}, not of {method}. Leave the method out.")
-    method = method or said.get("method")
-    student = student or said.get("student", {}).get("name")
+    recorded = description or {}
+    if method and recorded.get("method", method) != method:
+        raise ValueError(f"{name} holds prompts of {recorded['method']}, not of {method}. Leave the method out.")
+    method = method or recorded.get("method")
+    student = student or recorded.get("student", {}).get("name")
     if unknown := [what for what, value in (("method", method), ("student", student)) if value is None]:
         raise ValueError(
             f"{name} does not record the {' and '.join(unknown)} of its prompts. Pass it: "
@@ -92,11 +92,11 @@ def read_facts(
         )
     try:
         entry = find_method(method)
-        given = said.get("settings", settings_from_tensors(entry, tensors))
+        given = recorded.get("settings", settings_from_tensors(entry, tensors))
         complete = entry.complete(given | dict(settings or {}))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    names = said.get("classnames") or [] if classnames is None else list_of_names(classnames, "classnames")
+    names = recorded.get("classnames") or [] if classnames is None else list_of_names(classnames, "classnames")
     if complete.get("class_specific") and not complete["ctx_init"]:
         contexts = tensors.get("ctx", tensors.get("prompt_learner.ctx"))
         if contexts is not None and contexts.dim() == 3 and len(contexts) != len(names):

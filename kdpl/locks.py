@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-SECONDS_TO_END = 15  # for the workers of a killed process to end as well
+SECONDS_TO_END = 15  # how long the workers of a killed process may take to end
 
 
 @contextmanager
@@ -54,9 +54,9 @@ def claim(file: Path) -> Iterator[bool]:
     """Like :func:`first_comer`, and record the owner for :func:`claimed_by`."""
     with first_comer(file) as ours:
         if ours:
-            since = time.strftime("%Y-%m-%d %H:%M:%S")
-            with suppress(OSError):  # full disk; the lock works without the note
-                _note(file).write_text(f"process {os.getpid()} on {platform.node()}, since {since}\n", encoding="utf-8")
+            owner = f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+            with suppress(OSError):  # full disk; the lock works without this file
+                _owner_file(file).write_text(owner, encoding="utf-8")
         yield ours
 
 
@@ -68,7 +68,7 @@ def claimed_by(file: Path) -> str:
         if free:
             return ""
     try:
-        return _note(file).read_text(encoding="utf-8").strip() or "another process"
+        return _owner_file(file).read_text(encoding="utf-8").strip() or "another process"
     except (OSError, ValueError):
         return "another process"
 
@@ -84,11 +84,11 @@ def sole_writer(place: Path, file: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: naming the process that is already writing there.
     """
-    patience = time.monotonic() + SECONDS_TO_END
-    while by := claimed_by(file):
-        if time.monotonic() > patience or _is_alive(by):
+    deadline = time.monotonic() + SECONDS_TO_END
+    while owner := claimed_by(file):
+        if time.monotonic() > deadline or _is_alive(owner):
             raise BlockingIOError(
-                f"{place} is being written to by {by}. Wait for it to finish, stop it, or choose another output."
+                f"{place} is being written to by {owner}. Wait for it to finish, stop it, or choose another output."
             )
         time.sleep(0.2)
     with claim(file) as ours:
@@ -97,7 +97,7 @@ def sole_writer(place: Path, file: Path) -> Iterator[None]:
         yield
 
 
-def _note(file: Path) -> Path:
+def _owner_file(file: Path) -> Path:
     return file.with_name(f"{file.name}-owner")
 
 

@@ -28,16 +28,16 @@ def is_offline() -> bool:
     return os.environ.get("KDPL_OFFLINE", "0") not in ("", "0")
 
 
-def all_present(looks: Iterable[Callable[[], Any]]) -> list[Any]:
+def all_present(lookups: Iterable[Callable[[], Any]]) -> list[Any]:
     """Call all functions and return their results.
 
     Raises:
         Missing: naming the missing files of all functions, not only of the first.
     """
     found, files, names = [], [], []
-    for look in looks:
+    for lookup in lookups:
         try:
-            found.append(look())
+            found.append(lookup())
         except Missing as missing:
             files += missing.files
             names += missing.names

@@ -14,7 +14,7 @@ from .clip.text_encoder import PARTS
 from .distillation.teacher import teacher_names
 from .methods import METHODS
 
-FORWARD_SHARE = 1 / 3  # share of the forward pass in a text step, which recomputation adds
+FORWARD_SHARE = 1 / 3  # fraction of a text step spent in the forward pass, which recomputation repeats
 BYTES_PER_KEY = 40  # overhead of a cached feature
 
 
@@ -125,7 +125,7 @@ class Planner:
         if work.epochs:
             line = self._line(work)
             n_classes = self.classes_at_once(work, memory)
-            activations.append(line.beside + line.activations[0] + line.activations[1] * n_classes)
+            activations.append(line.other_bytes + line.activations[0] + line.activations[1] * n_classes)
         return sum(tower.weights for tower in towers) + int(max(activations))
 
     def classes_at_once(self, work: Workload, memory: int) -> int:

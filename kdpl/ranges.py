@@ -19,7 +19,7 @@ class Range(NamedTuple):
     holds: Callable[[Any], bool]
 
     @property
-    def told(self) -> str:
+    def clause(self) -> str:
         """The possible values, as a clause for messages."""
         choices = self.words.removeprefix("one of ")
         return f"it takes {self.words}" if choices == self.words else f"choose from {choices}"
@@ -31,7 +31,7 @@ class Range(NamedTuple):
             ValueError: with the setting's name, the value and the range.
         """
         if not self.holds(value):
-            raise ValueError(f"{name} is {shown(value)}; {self.told}.")
+            raise ValueError(f"{name} is {shown(value)}; {self.clause}.")
 
 
 def shown(value: Any) -> str:
@@ -60,8 +60,8 @@ def real(least: float = -LARGEST, most: float = LARGEST, above: float | None = N
     words = " ".join(filter(None, ["a number", start, f"to {most:g}"]))
 
     def holds(value: Any) -> bool:
-        number = type(value) in (int, float) and math.isfinite(value) and least <= value <= most
-        return number and (above is None or value > above)
+        in_range = type(value) in (int, float) and math.isfinite(value) and least <= value <= most
+        return in_range and (above is None or value > above)
 
     return Range(words, holds)
 

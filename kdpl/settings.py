@@ -39,7 +39,11 @@ def changed_settings(
 def check_settings(
     file: Path, before: Mapping[str, object], now: Mapping[str, object], defaults: Mapping[str, object]
 ) -> None:
-    """Refuse to resume with settings ``now`` a run that ``file`` says was started with ``before``.
+    """Refuse to continue a run whose settings, as recorded in ``file``, differ from the current ones.
+
+    Args:
+        before, now: the recorded and the current settings.
+        defaults: values for settings that one side does not have.
 
     Raises:
         ValueError: listing the settings that differ.
@@ -61,7 +65,7 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_keys(config: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
     """Refuse an unknown key; the message lists similar keys and those of its group."""
     known = list(flat(config))
-    nodes = {key[:place] for key in known for place, sign in enumerate(key) if sign == "."}
+    nodes = {key[:place] for key in known for place, character in enumerate(key) if character == "."}
     for key in keys:
         if key in known:
             continue
@@ -99,4 +103,4 @@ def merge_value(config: Any, key: str, value: Any, ranges: Mapping[str, Range], 
         config.merge_from_list([key, value])
     except (ValueError, AssertionError, AttributeError, TypeError, KeyError, RecursionError, MemoryError) as error:
         values = ranges.get(key) or like(default)
-        raise ValueError(f"{where}{key} cannot be {shown(value)}; {values.told}.") from error
+        raise ValueError(f"{where}{key} cannot be {shown(value)}; {values.clause}.") from error

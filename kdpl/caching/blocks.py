@@ -32,7 +32,7 @@ class Block(NamedTuple):
     start: int
     end: int
 
-    def places(self) -> Iterator[tuple[bytes, int]]:
+    def offsets(self) -> Iterator[tuple[bytes, int]]:
         """Keys with the offsets of their rows' checksums."""
         return zip(self.keys, range(self.start, self.end, SIZE + self.row_bytes), strict=True)
 
@@ -67,9 +67,9 @@ def read_block(file: int, offset: int, size: int) -> Block | None:
     return Block(space, kind, [keys[i : i + SIZE] for i in range(0, len(keys), SIZE)], row_bytes, start, end)
 
 
-def read_row(file: int, space: bytes, key: bytes, place: int, row_bytes: int) -> bytes | None:
-    """The row whose checksum is at ``place``; None if it is damaged."""
-    content = os.pread(file, SIZE + row_bytes, place)
+def read_row(file: int, space: bytes, key: bytes, offset: int, row_bytes: int) -> bytes | None:
+    """The row whose checksum is at ``offset``; None if it is damaged."""
+    content = os.pread(file, SIZE + row_bytes, offset)
     check, row = content[:SIZE], content[SIZE:]
     return row if len(row) == row_bytes and digest(space, key, row) == check else None
 

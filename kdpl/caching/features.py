@@ -39,7 +39,7 @@ class FeatureCache:
     def __init__(self, folder: str | os.PathLike | None = None, precision: str = "fp32", max_gb: float = MAX_GB):
         """
         Args:
-            folder: folder of the shards, which processes can share; created if necessary. None: in memory.
+            folder: where to store the features, created if necessary; processes can share it. None: in memory.
             precision: "fp32" keeps every bit. "fp16" halves the space, and all users of the cache get rounded features,
                 including those just computed.
             max_gb: size limit in 10**9 bytes, beyond which the least recently used shards are removed.
@@ -59,8 +59,8 @@ class FeatureCache:
         """The features of one tower for one kind of input.
 
         Args:
-            depends_on: everything that all of them depend on, as plain values.
-            notes: other facts to store, such as those that make it unnecessary to load the tower.
+            depends_on: everything these features depend on, as plain values.
+            notes: other facts to store with them, such as those that make it unnecessary to load the tower.
         """
         return FeatureSpace(self, depends_on, notes or {})
 
@@ -77,8 +77,8 @@ class FeatureSpace:
     @property
     def notes(self) -> dict[str, Any] | None:
         """The stored notes; None if there are no such features yet."""
-        kept = self.rows.notes.get(self.name)
-        return None if kept is None else json.loads(kept)["notes"]
+        stored = self.rows.notes.get(self.name)
+        return None if stored is None else json.loads(stored)["notes"]
 
     def lookup(self, keys: Iterable[bytes]) -> list[Tensor | None]:
         """The cached features, float32 on the CPU; None for those that are missing."""
@@ -93,19 +93,19 @@ class FeatureSpace:
             compute: positions in ``keys`` -> their features (n, width).
         """
         found = self.lookup(keys)
-        if lacking := [key for key, row in zip(keys, found, strict=True) if row is None]:
-            claims = lacking if len(lacking) <= MOST_CLAIMS else [digest(*lacking)]
+        if missing_keys := [key for key, row in zip(keys, found, strict=True) if row is None]:
+            claims = missing_keys if len(missing_keys) <= MOST_CLAIMS else [digest(*missing_keys)]
             with self.rows.claimed(claims):
                 self.rows.refresh()
                 found = self.lookup(keys)
                 if missing := [i for i, row in enumerate(found) if row is None]:
                     computed = compute(missing).detach().cpu().to(self.dtype).contiguous()
-                    self._keep([keys[i] for i in missing], computed)
+                    self._store([keys[i] for i in missing], computed)
                     for i, row in zip(missing, computed.float(), strict=True):
                         found[i] = row
         return torch.stack(found)
 
-    def _keep(self, keys: Sequence[bytes], features: Tensor) -> None:
+    def _store(self, keys: Sequence[bytes], features: Tensor) -> None:
         notes = json.dumps({"depends_on": self.depends_on, "notes": self.own_notes}, ensure_ascii=False).encode()
         rows = [row.numpy().tobytes() for row in features]
         self.rows.append(self.name, notes, dict(zip(keys, rows, strict=True)))
@@ -137,8 +137,8 @@ def open_cache(
 ) -> FeatureCache | None:
     """Open the cache in a folder; return a cache unchanged; None for None or an empty name.
 
-    Sweeps set a folder on every system. On systems without the necessary file locks, the cache is switched off with a
-    notice, except for "fp16", on which results depend.
+    Sweeps set a folder on every system. Where the necessary file locks are missing, the cache is switched off with a
+    notice; with "fp16" this is an error, because rounded features change the results.
     """
     if isinstance(cache, FeatureCache):
         return cache

@@ -26,8 +26,8 @@ def identify_images(paths: Sequence[Any], root: str | os.PathLike | None = None)
     root = os.path.abspath(os.path.expanduser(root))
     found = []
     for path in paths:
-        facts = os.stat(path)
-        found.append([os.path.relpath(path, root), facts.st_size, facts.st_mtime_ns])
+        status = os.stat(path)
+        found.append([os.path.relpath(path, root), status.st_size, status.st_mtime_ns])
     return found
 
 

@@ -1,7 +1,7 @@
 """Rows of bytes in append-only files, shared by processes that may read, write or be killed at any time.
 
-Each process appends only to its own shard, so writes never interleave. Every row is verified against its checksum. The
-least recently used shards are removed when the next block would exceed the size limit.
+Each process appends only to its own shard, so writes never interleave. Every row is verified against its checksum. When
+the next block would exceed the size limit, the least recently used shards are removed.
 """
 
 import os
@@ -95,15 +95,16 @@ class Shards:
             except FileNotFoundError:  # removed in the meantime
                 continue
         for shard in self._shards.values():
-            self._read_on(shard)
+            self._index_new_blocks(shard)
 
-    def _read_on(self, shard: _Shard) -> None:
+    def _index_new_blocks(self, shard: _Shard) -> None:
+        """Add the blocks appended to a shard since it was last read."""
         size = os.fstat(shard.file).st_size
         while block := read_block(shard.file, shard.read_up_to, size):
             shard.read_up_to = block.end
             if block.kind == ROWS:
                 rows = self._rows.setdefault(block.space, {})
-                rows.update((key, (shard, place, block.row_bytes)) for key, place in block.places())
+                rows.update((key, (shard, offset, block.row_bytes)) for key, offset in block.offsets())
             elif notes := read_row(shard.file, block.space, block.space, block.start, block.row_bytes):
                 self.notes[block.space] = notes
                 shard.spaces.add(block.space)
@@ -139,14 +140,14 @@ class Shards:
 
         The operating system releases the claims of a process that dies.
         """
-        places = sorted({int.from_bytes(key[:7], "little") for key in keys})  # all processes lock in the same order
+        offsets = sorted({int.from_bytes(key[:7], "little") for key in keys})  # all processes lock in the same order
         try:
-            for place in places:
-                fcntl.lockf(self._claims, fcntl.LOCK_EX, 1, place)
+            for offset in offsets:
+                fcntl.lockf(self._claims, fcntl.LOCK_EX, 1, offset)
             yield
         finally:
-            for place in places:
-                fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, place)
+            for offset in offsets:
+                fcntl.lockf(self._claims, fcntl.LOCK_UN, 1, offset)
 
     def append(self, space: bytes, notes: bytes, rows: Mapping[bytes, bytes]) -> None:
         """Store rows of equal length, unless they exceed the size limit or the disk is full.
@@ -157,14 +158,14 @@ class Shards:
         if not rows:
             return
         block = encode_block(space, ROWS, rows)
-        described = encode_block(space, NOTES, {space: notes}) + block
-        if len(described) > self.max_bytes:
+        with_notes = encode_block(space, NOTES, {space: notes}) + block
+        if len(with_notes) > self.max_bytes:
             return
         try:
             with self._lock:
-                shard, file = self._shard_with_room(len(described))
-                _write(shard, file, block if space in shard.spaces else described)
-                self._read_on(shard)
+                shard, file = self._shard_with_room(len(with_notes))
+                _write(shard, file, block if space in shard.spaces else with_notes)
+                self._index_new_blocks(shard)
         except OSError as error:
             if not self._warned:
                 print(
@@ -175,12 +176,12 @@ class Shards:
             self._warned = True
 
     def _shard_with_room(self, n_bytes: int) -> tuple[_Shard, int]:
-        """The shard for the next bytes, after removing others if the limit requires it; call it under the lock."""
+        """The shard for the next bytes, after removing others if necessary; the caller must hold the lock."""
         self._make_room(n_bytes)
         if self._own is not None:
             shard, file = self._own
-            is_there = os.fstat(file).st_nlink > 0
-            if is_there and shard.read_up_to + n_bytes <= max(self.max_bytes // SHARDS_AT_THE_LIMIT, n_bytes):
+            exists = os.fstat(file).st_nlink > 0
+            if exists and shard.read_up_to + n_bytes <= max(self.max_bytes // SHARDS_AT_THE_LIMIT, n_bytes):
                 return self._own
             os.close(file)
             self._own = None
@@ -188,7 +189,7 @@ class Shards:
         return self._own
 
     def _abandoned_shard(self, n_bytes: int) -> tuple[_Shard, int] | None:
-        """The latest shard if its process is gone and it has room; an incomplete block at its end is cut off."""
+        """The latest shard, if no process writes to it and it has room; an incomplete block at its end is cut off."""
         latest = max(self.files(), key=lambda file: file.stat().st_mtime_ns, default=None)
         if latest is None:
             return None
@@ -213,11 +214,11 @@ class Shards:
             os.close(file)
             return None
         shard = self._shards[path.name] = self._shards.get(path.name) or _Shard(path)
-        self._read_on(shard)
+        self._index_new_blocks(shard)
         return shard, file
 
     def _make_room(self, n_bytes: int) -> None:
-        """Remove the least recently used shards until the next bytes fit; call it under the lock."""
+        """Remove the least recently used shards until the next bytes fit; the caller must hold the lock."""
         files = [(file.stat().st_mtime_ns, file.stat().st_size, file) for file in self.files()]
         total = sum(size for _, size, _ in files) + n_bytes
         for _, size, file in sorted(files):
@@ -233,10 +234,10 @@ class Shards:
         freed = 0
         with self._lock:
             for file in self.files():
-                facts = file.stat()
-                if facts.st_mtime <= unused_since:
+                status = file.stat()
+                if status.st_mtime <= unused_since:
                     file.unlink()
-                    freed += facts.st_size
+                    freed += status.st_size
         self.refresh()
         return freed
 

@@ -40,12 +40,12 @@ def open_clip_files(name: str) -> tuple[Path, ...]:
         ConnectionError: if a download fails.
     """
     text = import_open_clip().get_model_config(split_name(name)[0])["text_cfg"]
-    looks = [lambda: open_clip_weights_file(name)]
+    lookups = [lambda: open_clip_weights_file(name)]
     if tokenizer := text.get("hf_tokenizer_name"):
-        looks.append(lambda: _tokenizer_folder(tokenizer, name))
+        lookups.append(lambda: _tokenizer_folder(tokenizer, name))
     if tower := text.get("hf_model_name"):
-        looks.append(lambda: _tower_config(tower, name))
-    return tuple(all_present(looks))
+        lookups.append(lambda: _tower_config(tower, name))
+    return tuple(all_present(lookups))
 
 
 def load_open_clip(path: Path, name: str, sha256: str) -> LoadedCLIP:

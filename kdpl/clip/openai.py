@@ -178,5 +178,5 @@ def tokenize(texts: list[str], context_length: int = 77) -> Tensor:
     try:
         return import_clip().tokenize(texts, context_length=context_length).long()
     except RuntimeError as error:  # naming the text that is too long
-        told = str(error) if len(str(error)) < 400 else f"{str(error)[:100]} ... {str(error)[-60:]}"
-        raise ValueError(f"{told} tokens. Shorten it (a class name, a template or CTX_INIT).") from error
+        message = str(error) if len(str(error)) < 400 else f"{str(error)[:100]} ... {str(error)[-60:]}"
+        raise ValueError(f"{message} tokens. Shorten it (a class name, a template or CTX_INIT).") from error

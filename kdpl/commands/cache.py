@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder", type=Path, help="TRAINER.KDPL.CACHE_DIR, the `cache` argument of kdpl.distill, or a sweep's .features"
     )
     add("--clear", action="store_true", help="remove all features; training in progress will recompute its own")
-    add("--unused-for", type=float, default=0.0, metavar="DAYS", help="with --clear: only features unused for so long")
+    add("--unused-for", type=float, default=0.0, metavar="DAYS", help="with --clear: only those not used for so long")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -40,8 +40,8 @@ def listing(shards) -> list[str]:
 
     lines = [f"{'features':>10}  {'MB':>9}  source"]
     for space, (n_rows, n_bytes) in sorted(shards.contents().items(), key=lambda item: -item[1][1]):
-        kept = shards.notes.get(space)
-        what = _in_words(json.loads(kept)["depends_on"]) if kept else "unknown"
+        stored = shards.notes.get(space)
+        what = _in_words(json.loads(stored)["depends_on"]) if stored else "unknown"
         lines.append(f"{n_rows:>10,}  {n_bytes / 1e6:>9.1f}  {what}")
     files = shards.files()
     used = max((file.stat().st_mtime for file in files), default=None)

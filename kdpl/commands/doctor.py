@@ -63,10 +63,10 @@ def _compare(args: argparse.Namespace, device) -> int:
     kinds = ("plain", "compiled", "graph") if device.type == "cuda" else ("plain", "compiled")
     measures = compare_steps(objective, batch, args.steps, kinds)
     for measure in measures:
-        told = (
+        result = (
             measure.failure
             or f"{1000 * measure.seconds:.2f} ms, relative difference of prompts {measure.difference:.0e}"
         )
-        print(LINE.format(f"{measure.kind} steps", told))
+        print(LINE.format(f"{measure.kind} steps", result))
     print(LINE.format("verdict", verdict(measures, precision)))
     return 0 if all(measure.is_right(precision) for measure in measures) else 1

@@ -1,4 +1,4 @@
-"""Agreement of teacher and student before training, and whether the teacher is better at all."""
+"""Agreement of teacher and student before training, and whether the teacher is the better of the two."""
 
 import random
 from collections.abc import Callable, Sequence

@@ -19,17 +19,17 @@ from .feature_source import FeatureSource
 class _Image:
     """A training image of the current epoch whose features are being collected."""
 
-    def __init__(self, key: bytes, place: int, features: dict[str, Tensor]):
-        self.key, self.place, self.features = key, place, features
+    def __init__(self, key: bytes, position: int, features: dict[str, Tensor]):
+        self.key, self.position, self.features = key, position, features
         self.pixels: Tensor | None = None
 
 
 class CachedFeatureSource(FeatureSource):
     """Adds frozen features to each batch, without loading images whose features are in the cache.
 
-    With several threads, the last bits of a feature depend on the image's position in the computed group, but not on
-    the other images in it. The position is that of the image in the first epoch with this view, modulo the group size,
-    just as in :class:`FeatureSource`.
+    With several threads, the last bits of a feature depend on the image's position in its group, but not on the other
+    images of the group. Each image is therefore computed at the position that :class:`FeatureSource` would give it: its
+    position in the first epoch with this view, modulo the group size.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class CachedFeatureSource(FeatureSource):
     ):
         """
         Args:
-            spaces: spaces of the cache, by tower name.
+            spaces: each tower's features in the cache, by tower name.
             images: identities of the training images.
             needs_pixels: whether the training steps read the images as well.
         """
@@ -53,12 +53,12 @@ class CachedFeatureSource(FeatureSource):
 
     def attach(self, batches: DataLoader) -> Iterator[dict[str, Any]]:
         """As :meth:`FeatureSource.attach`, for a loader from :func:`seeded_loader`."""
-        size, ahead = self.computing_batch, deque()
+        size, looked_up = self.computing_batch, deque()
         describe = self._describing(batches)
-        batches.batch_sampler.needs_pictures = lambda indices: self._look_ahead(indices, describe, ahead)
+        batches.batch_sampler.needs_pictures = lambda indices: self._look_up(indices, describe, looked_up)
         waiting, group = deque(), []
         for batch in batches:
-            images = ahead.popleft()
+            images = looked_up.popleft()
             batch = self._to_device(batch)
             for i, image in enumerate(images):
                 image.pixels = batch["img"][i] if "img" in batch else None
@@ -67,30 +67,30 @@ class CachedFeatureSource(FeatureSource):
             while len(group) >= size:
                 self._complete_group(group[:size])
                 del group[:size]
-            yield from self._completed(waiting)
+            yield from self._ready_batches(waiting)
         self._complete_group(group)
-        yield from self._completed(waiting)
+        yield from self._ready_batches(waiting)
 
     def _describing(self, loader: DataLoader) -> Callable[[int], tuple[bytes, int]]:
-        """A function from an image's index to the key of its view in this epoch and its position in the group."""
+        """A function that maps an image's index to the key of its view in this epoch and its position in the group."""
         dataset, epoch = loader.dataset, loader.batch_sampler.epoch
         order = loader.batch_sampler.order(dataset.view(epoch))
-        places = {index: position % self.computing_batch for position, index in enumerate(order)}
+        positions = {index: i % self.computing_batch for i, index in enumerate(order)}
 
         def describe(index: int) -> tuple[bytes, int]:
             seed = dataset.augmentation_seed(epoch, index)
-            return key_of(self.images[index], seed, places[index], self.computing_batch), places[index]
+            return key_of(self.images[index], seed, positions[index], self.computing_batch), positions[index]
 
         return describe
 
-    def _look_ahead(self, indices: list[int], describe: Callable, ahead: deque[list[_Image]]) -> bool:
-        """Whether a batch needs its pixels; its cached features are kept until it arrives."""
+    def _look_up(self, indices: list[int], describe: Callable, looked_up: deque[list[_Image]]) -> bool:
+        """Whether a batch needs its pixels; cached features wait in ``looked_up`` until the batch arrives."""
         images = []
         for index in indices:
-            key, place = describe(index)
-            known = {name: space.lookup([key])[0] for name, space in self.spaces.items()}
-            images.append(_Image(key, place, {name: row for name, row in known.items() if row is not None}))
-        ahead.append(images)
+            key, position = describe(index)
+            rows = {name: space.lookup([key])[0] for name, space in self.spaces.items()}
+            images.append(_Image(key, position, {name: row for name, row in rows.items() if row is not None}))
+        looked_up.append(images)
         return self.needs_pixels or not all(self._is_complete(image) for image in images)
 
     def _is_complete(self, image: _Image) -> bool:
@@ -99,32 +99,31 @@ class CachedFeatureSource(FeatureSource):
     def _complete_group(self, group: Sequence[_Image]) -> None:
         """Compute the missing features."""
         for name, tower in self.towers.items():
-            lacking = [image for image in group if name not in image.features]
-            if not lacking:
+            incomplete = [image for image in group if name not in image.features]
+            if not incomplete:
                 continue
             rows = self.spaces[name].complete(
-                [image.key for image in lacking],
-                lambda missing, tower=tower, lacking=lacking: self._compute_at_places(
-                    tower, [lacking[i] for i in missing]
+                [image.key for image in incomplete],
+                lambda missing, tower=tower, incomplete=incomplete: self._compute_at_positions(
+                    tower, [incomplete[i] for i in missing]
                 ),
             )
-            for image, row in zip(lacking, rows, strict=True):
+            for image, row in zip(incomplete, rows, strict=True):
                 image.features[name] = row
 
-    def _compute_at_places(self, tower: Callable[[Tensor], Tensor], images: list[_Image]) -> Tensor:
-        """Features (n, width) of images, each computed at its position; images with equal positions go into different
-        groups."""
-        rows, todo = {}, dict(enumerate(images))
-        while todo:
-            at_place = {image.place: i for i, image in reversed(todo.items())}
+    def _compute_at_positions(self, tower: Callable[[Tensor], Tensor], images: list[_Image]) -> Tensor:
+        """Features (n, width) of images, each computed at its position; images that share one need separate groups."""
+        rows, remaining = {}, dict(enumerate(images))
+        while remaining:
+            by_position = {image.position: i for i, image in reversed(remaining.items())}
             group = images[0].pixels.new_zeros(self.computing_batch, *images[0].pixels.shape)
-            for place, i in at_place.items():
-                group[place] = todo.pop(i).pixels
+            for position, i in by_position.items():
+                group[position] = remaining.pop(i).pixels
             features = tower(group)
-            rows |= {i: features[place] for place, i in at_place.items()}
+            rows |= {i: features[position] for position, i in by_position.items()}
         return torch.stack([rows[i] for i in range(len(images))])
 
-    def _completed(self, waiting: deque[tuple[dict[str, Any], list[_Image]]]) -> Iterator[dict[str, Any]]:
+    def _ready_batches(self, waiting: deque[tuple[dict[str, Any], list[_Image]]]) -> Iterator[dict[str, Any]]:
         """Yield the batches whose features are complete."""
         while waiting and all(map(self._is_complete, waiting[0][1])):
             batch, images = waiting.popleft()
@@ -142,7 +141,7 @@ def feature_source(
 ) -> FeatureSource:
     """The source of frozen features for a loader, using the cache if possible.
 
-    If views of images repeat, their features are at least kept in memory.
+    Without a cache, the features of views that repeat are still kept in memory.
 
     Args:
         cache: skipped, with a notice, for images that are not files and transforms that cannot be identified.
@@ -189,16 +188,16 @@ def evaluation_features(
         yield from (tower(image.to(device)) for image in load(list(batches)))
         return
     space = cache.space({"tower": tower.identity, "input": described, **identify_device(device)})
-    keys = [[key_of(images[i], None, place, len(batch)) for place, i in enumerate(batch)] for batch in batches]
-    known = [space.lookup(of_batch) for of_batch in keys]
-    whole = [all(row is not None for row in rows) for rows in known]
-    pictures = iter(load([batch for batch, complete in zip(batches, whole, strict=True) if not complete]))
-    for of_batch, rows, complete in zip(keys, known, whole, strict=True):
-        if complete:
+    keys = [[key_of(images[i], None, position, len(batch)) for position, i in enumerate(batch)] for batch in batches]
+    cached = [space.lookup(batch_keys) for batch_keys in keys]
+    complete = [all(row is not None for row in rows) for rows in cached]
+    loaded = iter(load([batch for batch, is_complete in zip(batches, complete, strict=True) if not is_complete]))
+    for batch_keys, rows, is_complete in zip(keys, cached, complete, strict=True):
+        if is_complete:
             yield torch.stack(rows).to(device)
             continue
-        image = next(pictures)
-        yield space.complete(of_batch, lambda missing, image=image: tower(image.to(device))[missing]).to(device)
+        image = next(loaded)
+        yield space.complete(batch_keys, lambda missing, image=image: tower(image.to(device))[missing]).to(device)
 
 
 def cached_predictions(
@@ -218,6 +217,6 @@ def cached_predictions(
 
     paths, tower = [item.impath for item in items], model.evaluation_tower
     features = evaluation_features(tower, device, cache, paths, dataset.transform, batches, load, root)
-    for batch, of_batch in zip(batches, features, strict=True):
+    for batch, image_features in zip(batches, features, strict=True):
         label = torch.tensor([items[i].label for i in batch], device=device)
-        yield [paths[i] for i in batch], label, model.logits(of_batch)
+        yield [paths[i] for i in batch], label, model.logits(image_features)

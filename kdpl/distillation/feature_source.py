@@ -10,7 +10,7 @@ from torch import Tensor
 from ..clip.image_encoder import FrozenTower
 
 COMPUTING_BATCH = {"cpu": 8}  # images of 224 x 224 pixels per group, by device type
-COMPUTING_BATCH_ELSEWHERE = 32  # also the most for smaller images
+COMPUTING_BATCH_ELSEWHERE = 32  # also the upper limit for smaller images
 
 
 def computing_batch(device: torch.device, size: int) -> int:
@@ -43,16 +43,16 @@ class FeatureSource:
             if sum(map(len, images)) < self.computing_batch and self.towers:
                 continue
             images = [self._compute_whole_groups(torch.cat(images), features)]
-            yield from self._complete(waiting, features)
+            yield from self._ready(waiting, features)
         if waiting:
             for name, rows in self.compute(torch.cat(images)).items():
                 features[name].append(rows)
-            yield from self._complete(waiting, features)
+            yield from self._ready(waiting, features)
 
     def compute(self, images: Tensor) -> dict[str, Tensor]:
         """Features (n, width) of images (n, 3, size, size), by the towers' names."""
         size = self.computing_batch
-        groups = [_filled_up(group, size) for group in images.split(size)]
+        groups = [_pad(group, size) for group in images.split(size)]
         return {
             name: torch.cat([tower(group) for group in groups])[: len(images)] for name, tower in self.towers.items()
         }
@@ -66,7 +66,7 @@ class FeatureSource:
             features[name].append(rows)
         return images[n:]
 
-    def _complete(self, waiting: deque[dict[str, Any]], features: dict[str, list[Tensor]]) -> Iterator[dict[str, Any]]:
+    def _ready(self, waiting: deque[dict[str, Any]], features: dict[str, list[Tensor]]) -> Iterator[dict[str, Any]]:
         """Yield the batches whose features are complete."""
         ready = {name: torch.cat(rows) for name, rows in features.items()}
         n_ready = min((len(rows) for rows in ready.values()), default=sum(len(batch["img"]) for batch in waiting))
@@ -87,7 +87,7 @@ class FeatureSource:
         return moved | {"img": self.normalise(moved["img"])} if self.normalise and "img" in moved else moved
 
 
-def _filled_up(images: Tensor, size: int) -> Tensor:
+def _pad(images: Tensor, size: int) -> Tensor:
     """Pad (n, ...) with zeros to (size, ...)."""
     if len(images) == size:
         return images

@@ -12,8 +12,8 @@ Batch = dict[str, Any]
 def one_ahead(batches: Iterable[Batch], prepare: Callable[[Batch], Batch], device: torch.device) -> Iterator[Batch]:
     """Yield the same batches; on CUDA, each is prepared on a separate stream while the previous step runs.
 
-    The host never blocks: it queues the frozen towers' work for the next batch beside the current step, and makes the
-    step's stream wait on the device until its own batch is ready.
+    The host never blocks: it queues the frozen towers' work for the next batch alongside the current step, and makes
+    the step's stream wait on the device until its own batch is ready.
 
     Args:
         batches: an iterable that launches its work on the current stream.

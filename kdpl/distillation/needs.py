@@ -33,5 +33,5 @@ def look_for(clips: Sequence[str], vocabularies: Sequence[str]) -> list[object]:
     Raises:
         Missing: when offline, naming all missing files.
     """
-    looks = [lambda name=name: fetch_clip(name) for name in clips]
-    return all_present([*looks, *(lambda name=name: load_vocabulary(name) for name in vocabularies)])
+    lookups = [lambda name=name: fetch_clip(name) for name in clips]
+    return all_present([*lookups, *(lambda name=name: load_vocabulary(name) for name in vocabularies)])

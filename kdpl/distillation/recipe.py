@@ -112,15 +112,15 @@ class Recipe:
             clip: the student.
             images: identity of the images and their augmentation.
         """
-        told = ("method", "classnames", "vocabulary", "teacher_scale", "views", "cache", "root")
-        named = {key: value for key, value in vars(self).items() if key not in told}
+        excluded = ("method", "classnames", "vocabulary", "teacher_scale", "views", "cache", "root")
+        facts = {key: value for key, value in vars(self).items() if key not in excluded}
         if self.teacher_scale != STUDENT_SCALE:
-            named["teacher_scale"] = self.teacher_scale
+            facts["teacher_scale"] = self.teacher_scale
         if self.views:  # left out otherwise, to match prompts of earlier versions
-            named["views"] = self.views
+            facts["views"] = self.views
         if self.cache is not None and self.cache.precision != "fp32":
-            named["cached_features"] = self.cache.precision
-        return named | {
+            facts["cached_features"] = self.cache.precision
+        return facts | {
             "method": self.method.name,
             "student": clip.fingerprint,
             "names": fingerprint(self.names),

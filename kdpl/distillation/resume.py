@@ -76,13 +76,13 @@ def read_resume_state(
     file: Path,
     settings: Mapping[str, object],
     defaults: Mapping[str, object] | None = None,
-    counting: Callable[[Mapping[str, object]], Mapping[str, object]] = dict,
+    select: Callable[[Mapping[str, object]], Mapping[str, object]] = dict,
 ) -> dict[str, Any]:
     """Read the state of interrupted training with these settings, for :meth:`Training.load_state_dict`.
 
     Args:
         defaults: values for settings that one side does not have.
-        counting: selects those of the file's settings that the prompts depend on.
+        select: picks the settings that the prompts depend on from those in the file.
 
     Raises:
         ValueError: if it is not such a file, or naming the settings that differ.
@@ -94,7 +94,7 @@ def read_resume_state(
     if wrong := wrong or _not_numbers(content):
         raise ValueError(f"{file} is damaged: {wrong[0]} is {str(content[wrong[0]])[:100]!r}.")
     before = _settings(file, content)
-    check_settings(file, counting(before), settings, defaults or {})
+    check_settings(file, select(before), settings, defaults or {})
     return content
 
 
