@@ -176,8 +176,8 @@ def workload(cfg: "CfgNode", trains: bool) -> "Workload":
     from trainers.kdpl.config import method_settings
 
     kdpl, name, shots = cfg.TRAINER.KDPL, cfg.DATASET.NAME, cfg.DATASET.NUM_SHOTS
-    facts = DATASET_REGISTRY.get(name)
-    n_classes, (n_train, _, n_test) = getattr(facts, "n_classes", 0), getattr(facts, "n_images", (0, 0, 0))
+    known = DATASET_REGISTRY.get(name)
+    n_classes, (n_train, _, n_test) = getattr(known, "n_classes", 0), getattr(known, "n_images", (0, 0, 0))
     share = 1.0 if cfg.DATASET.SUBSAMPLE_CLASSES == "all" else 0.5
     n_train = min(n_train, shots * n_classes) if shots > 0 else n_train
     if not n_classes or not (n_train or n_test):

@@ -1,4 +1,4 @@
-"""Makes torchvision and ``dassl`` importable on a machine that lacks either: a guarded import, and our part of Dassl.
+"""Makes torchvision and ``dassl`` importable on any machine: a guarded import, and our substitute for Dassl.
 
 ``import compat`` before anything that imports torchvision or ``dassl``.
 """

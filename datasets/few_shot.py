@@ -172,16 +172,16 @@ def _read_draw(path: Path, split: Split, shots: int) -> Split:
     """
     parts = read_json(path, "few-shot draw")
     drawn = {}
-    for part, most in (("train", shots), ("val", min(shots, MOST_VAL_SHOTS))):
+    for part, limit in (("train", shots), ("val", min(shots, MOST_VAL_SHOTS))):
         source = getattr(split, part)
         try:
             drawn[part] = [Item(*entry) for entry in parts[part]]
-            strangers = set(drawn[part]) - set(source)
+            unknown = set(drawn[part]) - set(source)
         except (LookupError, TypeError) as error:
             raise ValueError(f"{part} is not a list of [path, label, classname]") from error
-        if strangers:
-            raise ValueError(f"{part} has {min(strangers).path}, which is not in the split, or has another label there")
-        expected = {label: min(most, len(items)) for label, items in by_label(source).items()}
+        if unknown:
+            raise ValueError(f"{part} has {min(unknown).path}, which is not in the split, or has another label there")
+        expected = {label: min(limit, len(items)) for label, items in by_label(source).items()}
         if len(set(drawn[part])) != len(drawn[part]) or Counter(item.label for item in drawn[part]) != expected:
-            raise ValueError(f"{part} does not have {most} different images of each class")
+            raise ValueError(f"{part} does not have {limit} different images of each class")
     return replace(split, **drawn)

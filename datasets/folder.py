@@ -37,7 +37,7 @@ class Folder(FewShotDataset):
     Class names are the lines of ``classnames.txt`` or DATASET.FOLDER.CLASSNAMES, or else the sorted classes found.
     Numeric labels are indices of these lines, from 0. Without class names, only class-agnostic training is possible.
     Labelled images without a split are all used for training or, with DATASET.FOLDER.DIVIDE, divided by
-    DATASET.FOLDER.SHARES. Unreadable files are reported and skipped.
+    DATASET.FOLDER.SHARES. Unreadable files are reported and left_out.
 
     Attributes:
         title: name in records and tables: DATASET.FOLDER.NAME, or the name of the folder.
@@ -78,15 +78,15 @@ class Folder(FewShotDataset):
                 f"class folders, a file {' or '.join(LABEL_FILES)}, or images with a file {CLASSNAMES_FILE}."
             )
         self.n_unlisted = len(set(images_below(self.root)).difference(image.path for image in listed))
-        listed = _numbers_named(listed, names)
-        found = sorted({image.classname for image in listed if image.classname}, key=_numbers_by_size)
+        listed = _replace_indices(listed, names)
+        found = sorted({image.classname for image in listed if image.classname}, key=_numeric_order)
         check_distinct(found, label_file or self.root)
         given = {comparable(name) for name in names}
-        strangers = [name for name in found if comparable(name) not in given]
-        if names and strangers:
+        unknown = [name for name in found if comparable(name) not in given]
+        if names and unknown:
             raise ValueError(
-                f"{len(strangers)} of the {len(found)} classes in {self.root} are not among the {len(names)} given "
-                f"class names: {', '.join(strangers[:5])}. Add them, or rename the folders or labels."
+                f"{len(unknown)} of the {len(found)} classes in {self.root} are not among the {len(names)} given "
+                f"class names: {', '.join(unknown[:5])}. Add them, or rename the folders or labels."
             )
         self.nameless = not (names or found)
         names = names or found or [PLACEHOLDER]
@@ -113,7 +113,7 @@ class Folder(FewShotDataset):
         return listed
 
     def names_given(self) -> list[str]:
-        """The lines of the file of class names, if there is one."""
+        """The class names in the file that lists them; empty if there is none."""
         path = self.settings.CLASSNAMES and Path(self.settings.CLASSNAMES).expanduser()
         if path and not path.exists():
             raise FileNotFoundError(
@@ -137,7 +137,7 @@ class Folder(FewShotDataset):
         return few_shot_draw(split, shots, seed)
 
     def with_usable_images(self, split: Split, opens_test: bool) -> Split:
-        """Skip unreadable images; it is an error if a file listed in a label file is missing."""
+        """Skip unreadable images, but raise an error if a file listed in a label file is missing."""
         everything = list(dict.fromkeys(item.path for part in PARTS for item in getattr(split, part)))
         if self.label_file():
             check_images(self.images, [], self.folder, unopened=everything)
@@ -152,7 +152,7 @@ class Folder(FewShotDataset):
         return replace(split, **kept)
 
     def print_report(self, template: str) -> None:
-        """Print what was found: images, classes, the first prompts, skipped files."""
+        """Print what was found: images, classes, the first prompts, left_out files."""
         for part, data in (("training", self.train_x), ("validation", self.val), ("testing", self.test)):
             labelled = sum(datum.label != UNKNOWN for datum in data or [])
             unlabelled = len(data or []) - labelled
@@ -173,15 +173,15 @@ class Folder(FewShotDataset):
             print(f"Skipped unreadable files: {len(self.left_out):,}\n{lines_of(self.left_out)}")
 
 
-def _numbers_named(listed: Sequence[Listed], names: Sequence[str]) -> list[Listed]:
-    """Replace labels with names, if all labels are indices into ``names``."""
+def _replace_indices(listed: Sequence[Listed], names: Sequence[str]) -> list[Listed]:
+    """Replace labels with class names, if all labels are indices into ``names``."""
     numbers = {image.classname for image in listed if image.classname}
     if not all(number.isdecimal() and int(number) < len(names) for number in numbers) or numbers & {*names}:
         return list(listed)
     return [image._replace(classname=names[int(image.classname)]) if image.classname else image for image in listed]
 
 
-def _numbers_by_size(name: str) -> tuple[int, str]:
+def _numeric_order(name: str) -> tuple[int, str]:
     """Sort key that puts 9 before 10, and numbers before words."""
     return (int(name), name) if name.isdecimal() else (sys.maxsize, name)
 

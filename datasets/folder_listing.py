@@ -38,7 +38,7 @@ def list_folder(root: Path, classnames: Collection[str]) -> list[Listed]:
 
     ``root/{train,val,test}/``, or ``root`` itself, contain either one folder per class or, at any depth, images of
     unknown classes. Folders are classes unless ``classnames`` are given and match none of them. A folder called train
-    that has neither val nor test but other folders of images beside it also counts as a class.
+    also counts as a class if other folders of images are beside it, but neither val nor test.
 
     Raises:
         ValueError: if a part has images both inside and outside class folders, or if all images are one level deeper.
@@ -58,14 +58,14 @@ def list_folder(root: Path, classnames: Collection[str]) -> list[Listed]:
 def _list_part(root: Path, name: str, part: str | None, classnames: Collection[str]) -> list[Listed]:
     folder = root / name
     inside = {child: images for child in folder_names(folder) if (images := images_below(folder / child))}
-    beside = image_names(folder)
+    loose = image_names(folder)
     prefix = f"{name}/" if name else ""
     if not inside or (classnames and not {*map(comparable, inside)} & {*map(comparable, classnames)}):
-        flat = beside + [f"{child}/{image}" for child, images in inside.items() for image in images]
+        flat = loose + [f"{child}/{image}" for child, images in inside.items() for image in images]
         return [Listed(f"{prefix}{image}", None, part) for image in flat]
-    if beside:
+    if loose:
         raise ValueError(
-            f"{folder} has {len(inside)} class folders and {len(beside)} images outside of them, such as {beside[0]}. "
+            f"{folder} has {len(inside)} class folders and {len(loose)} images outside of them, such as {loose[0]}. "
             "Move these into class folders, or all images into one folder."
         )
     return [Listed(f"{prefix}{child}/{image}", child, part) for child, images in inside.items() for image in images]
@@ -144,13 +144,13 @@ def _csv_rows(text: str, path: Path) -> list[Row]:
         return []
     first = rows[0][1]
     header = [cell.strip().lower().replace(" ", "").replace("_", "") for cell in first]
-    places = {
+    positions = {
         column: next((n for n, cell in enumerate(header) if cell in names), None) for column, names in COLUMNS.items()
     }
-    if places["path"] is not None and places["label"] is not None:
-        order = [place for place in places.values() if place is not None]
-        return [(where, tuple(row[place] for place in order)) for where, row in rows[1:]]
-    if len(first) < 2 or places["path"] is not None:
+    if positions["path"] is not None and positions["label"] is not None:
+        order = [position for position in positions.values() if position is not None]
+        return [(where, tuple(row[position] for position in order)) for where, row in rows[1:]]
+    if len(first) < 2 or positions["path"] is not None:
         raise ValueError(f"{path} has no label column, only {', '.join(first)}.")
     if len(rows) > 1 and is_image_name(rows[1][1][0].strip()) and not is_image_name(first[0].strip()):
         raise ValueError(f"{path} lacks the columns path and label, and has {', '.join(first)} instead.")

@@ -31,7 +31,7 @@ def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, u
     Args:
         image_dir: folder that the paths are relative to.
         opened: paths with forward slashes; duplicates are ignored.
-        dataset_folder: location of the index if it is writable, otherwise the index is in the user's cache.
+        dataset_folder: holds the index if it is writable; otherwise the index is in the user's cache.
         unopened: paths that only have to exist.
 
     Raises:
@@ -51,7 +51,7 @@ def check_images(image_dir: Path, opened: Iterable[str], dataset_folder: Path, u
 
 
 def lines_of(faults: Mapping[str, str]) -> str:
-    """Faults of files, one per line; from the eleventh on, only their number."""
+    """The faults of the first ten files, one per line, and the number of further files."""
     shown = [f"  {path}: {fault}" for path, fault in list(faults.items())[:NAMED]]
     shown += [f"  and {len(faults) - NAMED:,} more"] * (len(faults) > NAMED)
     return "\n".join(shown).encode(errors="backslashreplace").decode()  # file names need not be valid text
@@ -63,7 +63,8 @@ def unusable_images(
     """The faults of unusable images, by path; good images are added to the dataset's index.
 
     Args:
-        paths, unopened: images that are decoded, and others that only have to be regular files.
+        paths: images to decode.
+        unopened: other images, which only have to be regular files.
     """
     index_file = index_of(dataset_folder)
     index = _read_index(dataset_folder / INDEX_FILE) | _read_index(index_file)  # the first may be read-only
@@ -79,9 +80,9 @@ def unusable_images(
     good = {path: found[path] for path in unknown if path not in faults}
     if good:
         keep_json(index_file, _read_index(index_file) | good)  # read again, because another run may have added to it
-    beside = [path for path in unopened if path not in found]
+    others = [path for path in unopened if path not in found]
     return {path: faults[path] for path in paths if path in faults} | {
-        path: kind for path in beside if (kind := fault_of_kind(image_dir / path))
+        path: kind for path in others if (kind := fault_of_kind(image_dir / path))
     }
 
 

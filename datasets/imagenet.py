@@ -31,11 +31,11 @@ class ImageNet(FewShotDataset):
         folders = folder_names(self.images / "train")
         test_folders = folder_names(self.images / "val")
         if folders != test_folders:
-            strangers = sorted(set(folders) ^ set(test_folders))
+            unmatched = sorted(set(folders) ^ set(test_folders))
             flat = " (its images are not in class folders)" if not test_folders else ""
             raise ValueError(
                 f"{self.images}/train has {len(folders)} class folders and val has {len(test_folders)}{flat}; "
-                f"only one of them has {', '.join(strangers[:5])}. They must be the same: {self.repair()}"
+                f"only one of them has {', '.join(unmatched[:5])}. They must be the same: {self.repair()}"
             )
         train = self.items("train/", folders, names)
         return Split.of(train, [], self.items("val/", folders, names))
@@ -69,8 +69,8 @@ class ImageNetVariant(ImageNet):
             raise FileNotFoundError(
                 f"{self.images} has {len(folders)} class folders instead of {self.n_classes}: {self.repair()}"
             )
-        place = {folder: n for n, folder in enumerate(names)}
-        items = self.items("", sorted(folders, key=lambda folder: place.get(folder, -1)), names)
+        order = {folder: n for n, folder in enumerate(names)}
+        items = self.items("", sorted(folders, key=lambda folder: order.get(folder, -1)), names)
         return Split.of(items, [], items)
 
     def names_of_folders(self, classnames: dict[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ PATH_KEYS, LABEL_KEYS = ("_impath", "impath", "path"), ("_label", "label")
 def read_published_draw(folder: Path, draw: str, split: Split, shots: int, seed: int) -> Split:
     """The training and validation images of ``split`` listed in the files of a draw, in their order.
 
-    Paths are matched by their ends, whatever folder they start from; labels must be those of the split.
+    Paths are matched by their last parts, whatever folder they start from; labels must be those of the split.
 
     Args:
         folder: the dataset's folder.
@@ -67,8 +67,8 @@ def _read_items(path: Path, known: dict[str, Item], part: str) -> list[Item]:
                 f"Line {number} of {path} is not a JSON object with {PATH_KEYS[0]} and {LABEL_KEYS[0]}: {line[:200]}"
             ) from error
         pieces = PurePosixPath(str(image)).parts
-        ends = ("/".join(pieces[start:]) for start in range(len(pieces)))
-        item = next((known[end] for end in ends if end in known), None)
+        suffixes = ("/".join(pieces[start:]) for start in range(len(pieces)))
+        item = next((known[suffix] for suffix in suffixes if suffix in known), None)
         if item is None:
             raise ValueError(
                 f"Line {number} of {path} lists {image}, which is not a {part} image in the dataset's split."

@@ -31,9 +31,9 @@ def class_words() -> list[tuple[str, str, str]]:
     Combinations are divided like the squares of a chessboard: the base and the new half share all words and all pairs
     of words, but no class.
     """
-    places = list(itertools.product(range(len(COLOURS)), range(len(TEXTURES)), range(len(SHAPES))))
-    places.sort(key=lambda place: sum(place) % 2)
-    return [(COLOURS[colour], TEXTURES[texture], SHAPES[shape]) for colour, texture, shape in places]
+    combinations = list(itertools.product(range(len(COLOURS)), range(len(TEXTURES)), range(len(SHAPES))))
+    combinations.sort(key=lambda indices: sum(indices) % 2)
+    return [(COLOURS[colour], TEXTURES[texture], SHAPES[shape]) for colour, texture, shape in combinations]
 
 
 @DATASET_REGISTRY.register()
@@ -83,12 +83,12 @@ def draw_once(images: Path, split_file: Path, condition: str) -> None:
         ValueError: if the folder cannot be written.
     """
     split = _split()
-    if _is_whole(images, split_file, split):
+    if _is_complete(images, split_file, split):
         return
     try:
         waiting = f"Another process is generating {images.parent}; waiting for it to finish"
         with one_at_a_time(split_file.with_name(f".{split_file.stem}.lock"), waiting):
-            if not _is_whole(images, split_file, split):
+            if not _is_complete(images, split_file, split):
                 _draw(images, split, condition)
                 write_json_atomically(split_file, split)  # last, because it marks the images as complete
     except OSError as error:
@@ -110,7 +110,7 @@ def _split() -> dict[str, list[Item]]:
     }
 
 
-def _is_whole(images: Path, split_file: Path, split: dict[str, list[Item]]) -> bool:
+def _is_complete(images: Path, split_file: Path, split: dict[str, list[Item]]) -> bool:
     if not split_file.is_file():
         return False
     found = {os.path.join(os.path.basename(folder), name) for folder, _, names in os.walk(images) for name in names}
@@ -136,8 +136,8 @@ def _draw_into(folder: Path, split: dict[str, list[Item]], condition: str, title
     classes = class_words()
     for words in classes:
         (folder / "_".join(words)).mkdir()
-    places = [(part, number) for part, items in split.items() for number in range(len(items))]
-    for part, number in tqdm(places, desc=title, unit="image"):
+    numbered = [(part, number) for part, items in split.items() for number in range(len(items))]
+    for part, number in tqdm(numbered, desc=title, unit="image"):
         item = split[part][number]
         # An image's generator depends only on its position, so that every machine generates the same images.
         seed = (shapes_drawing.CONDITIONS.index(condition), PARTS.index(part), number)

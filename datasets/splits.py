@@ -15,8 +15,6 @@ from kdpl.ranges import shown
 PARTS = ("train", "val", "test")
 SUBSAMPLES = ("all", "base", "new")
 MOST_VAL_SHOTS = 4  # validation images per class, at most
-
-
 UNKNOWN = -1  # label of an image whose class is unknown
 
 
@@ -142,7 +140,7 @@ def half_of_classes(split: Split, subsample: str) -> Split:
     Unlabelled images are kept, because it is unknown which half they belong to.
 
     Raises:
-        ValueError: if ``subsample`` is none of the three, or no class is left.
+        ValueError: if ``subsample`` is something else, or no class is left.
     """
     if subsample not in SUBSAMPLES:
         raise ValueError(f"DATASET.SUBSAMPLE_CLASSES is {subsample!r}; choose from {', '.join(SUBSAMPLES)}.")

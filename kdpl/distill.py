@@ -64,7 +64,7 @@ def distill(
             name per line (default: Open Images), of which each batch keeps ``max_classes``.
         method, settings: one of ``METHODS`` and settings that differ from the published ones, such as {"n_ctx": 8}.
         student, teacher: as :func:`load_clip` takes them; the teacher also "prompts:FILE", or several with commas.
-        template: the teacher's text, with ``{}`` for the class name; class-agnostic always uses "a photo of a {}.".
+        template: the teacher's text, with ``{}`` for the class name; class-agnostic training uses "a photo of a {}.".
         epochs, batch_size, lr, optimizer: by default as published; "sgd", "adam" or "adamw" with a cosine schedule.
         transform: maps a PIL image to (3, size, size); by default a random resized crop and flip.
         device, precision, teacher_precision: "auto", "cuda", "mps", "cpu"; "fp32", "bf16", "fp16", "amp", "auto".

@@ -26,8 +26,8 @@ def tensors_fingerprint(tensors: Mapping[str, torch.Tensor]) -> str:
 
 def sha256_of(path: str | os.PathLike) -> str:
     """SHA-256 of a file's bytes, in hexadecimal; an unchanged file is read only once per process."""
-    facts = os.stat(path)
-    return _sha256_of_version(os.path.abspath(path), facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    stat = os.stat(path)
+    return _sha256_of_version(os.path.abspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @lru_cache(maxsize=1000)

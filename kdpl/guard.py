@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import NoReturn
 
 USER_ERROR, BUG, INTERRUPTED = 2, 70, 130  # exit codes
-MOST_TOLD = 4000  # characters of one message
-COMMANDS = ("kdpl", "train.py")  # beside `python -m kdpl` and `python -m tools.<name>`
+MAX_MESSAGE = 4000  # characters
+COMMANDS = ("kdpl", "train.py")  # in addition to `python -m kdpl` and `python -m tools.<name>`
 REASONS = {  # advice for errors of the operating system; the path is printed before it
     errno.ENOENT: "; check the path, and whether files can be created there",
     errno.EACCES: "; check its owner and permissions, or choose another location",
@@ -58,7 +58,7 @@ def guarded(work: Callable[[], int | None], resumes: str = "") -> int:
         resumes: added to the message after Ctrl-C, such as how to resume.
     """
     console, hook = sys.stdout, threading.excepthook
-    threading.excepthook = _tell_of_thread
+    threading.excepthook = _report_thread_error
     if signal.getsignal(signal.SIGINT) is _end_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
@@ -78,7 +78,7 @@ def guarded(work: Callable[[], int | None], resumes: str = "") -> int:
     except Exception as error:
         if os.environ.get("KDPL_TRACEBACK"):
             raise
-        return _tell_error(error)
+        return _report_error(error)
     finally:
         sys.stdout, threading.excepthook = console, hook
 
@@ -118,16 +118,16 @@ def in_words(error: BaseException) -> str:
     return text or type(error).__name__ if isinstance(error, ValueError | OSError | FloatingPointError) else ""
 
 
-def _tell_error(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     if words := in_words(error):
-        tell(f"error: {words if len(words) <= MOST_TOLD else words[:MOST_TOLD] + ' ...'}")
+        tell(f"error: {words if len(words) <= MAX_MESSAGE else words[:MAX_MESSAGE] + ' ...'}")
         return USER_ERROR
     summary = f"{type(error).__name__}: {str(error)[:500]}"
-    tell(f"error: this is a bug in KDPL ({summary}).\n{_keep_report(error)}")
+    tell(f"error: this is a bug in KDPL ({summary}).\n{_write_bug_report(error)}")
     return BUG
 
 
-def _keep_report(error: BaseException) -> str:
+def _write_bug_report(error: BaseException) -> str:
     """Write a file for a bug report; returns the sentence that tells the user what to do with it."""
     trace = "".join(traceback.format_exception(error))
     facts = f"{' '.join(sys.argv)}\nPython {sys.version}\n{platform.platform()}\n"
@@ -147,10 +147,10 @@ def _keep_report(error: BaseException) -> str:
     return f"Please open an issue and attach {file.name}, which contains the command line, versions and traceback."
 
 
-def _tell_of_thread(thread: threading.ExceptHookArgs) -> None:
+def _report_thread_error(thread: threading.ExceptHookArgs) -> None:
     """Print the message for an exception that ended a thread, such as TensorBoard's on a full disk."""
     if thread.exc_value is not None and not isinstance(thread.exc_value, SystemExit):
-        _tell_error(thread.exc_value)
+        _report_error(thread.exc_value)
 
 
 def _flush() -> None:
@@ -162,7 +162,7 @@ def _flush() -> None:
         raise OSError(error.errno, error.strerror, "standard output") from error
 
 
-_noted = False  # whether Ctrl-C was pressed and waits for a safe place
+_interrupted = False  # whether Ctrl-C was pressed and is deferred to the next safe place
 
 
 @contextlib.contextmanager
@@ -172,32 +172,32 @@ def at_safe_places() -> Iterator[None]:
     Otherwise KeyboardInterrupt can be raised anywhere, including inside a destructor or a callback from C++, where it
     is lost or makes the process abort.
     """
-    global _noted
-    free = threading.current_thread() is threading.main_thread()
-    if not free or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    global _interrupted
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if not is_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield  # an outer block, or another program, handles Ctrl-C
         return
-    signal.signal(signal.SIGINT, _note)
+    signal.signal(signal.SIGINT, _defer)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if _noted:  # even after an error: Ctrl-C also ends the image-loading workers
-            _noted = False
+        if _interrupted:  # even after an error: Ctrl-C also ends the image-loading workers
+            _interrupted = False
             raise KeyboardInterrupt
 
 
 def safe_place() -> None:
     """Stop here, between two steps, if Ctrl-C was pressed in a block of :func:`at_safe_places`."""
-    if _noted:
+    if _interrupted:
         raise KeyboardInterrupt
 
 
-def _note(number: int, frame: object) -> None:
-    global _noted
-    if _noted:
+def _defer(number: int, frame: object) -> None:
+    global _interrupted
+    if _interrupted:
         raise KeyboardInterrupt
-    _noted = True
+    _interrupted = True
 
 
 @contextlib.contextmanager
@@ -229,7 +229,7 @@ def _is_command() -> bool:
 IS_COMMAND = _is_command()
 if IS_COMMAND:
     for _name in ("stdout", "stderr"):
-        if getattr(sys, _name) is None:  # closed by the parent process: no other file must get its descriptor
+        if getattr(sys, _name) is None:  # closed by the parent process; no other file may take over its descriptor
             setattr(sys, _name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _end_at_once)

@@ -41,8 +41,8 @@ def fetch_prompts(repository: str, revision: str | None = None, token: str | Non
     """
     hub, errors = _hub("Loading from the Hub")
     try:
-        more = {"revision": revision, "token": token, "local_files_only": is_offline()}
-        return Path(hub.hf_hub_download(repository, FILE_NAME, library_name="kdpl", **more))
+        options = {"revision": revision, "token": token, "local_files_only": is_offline()}
+        return Path(hub.hf_hub_download(repository, FILE_NAME, library_name="kdpl", **options))
     except errors.LocalEntryNotFoundError as error:
         raise ConnectionError(_UNREACHABLE.format(repository)) from error
     except (errors.HfHubHTTPError, errors.HFValidationError) as error:
@@ -51,7 +51,7 @@ def fetch_prompts(repository: str, revision: str | None = None, token: str | Non
             f"have access to ({_first_line(error)})."
         ) from error
     except Exception as error:
-        if not _of_the_network(error):
+        if not _is_network_error(error):
             raise
         raise ConnectionError(_UNREACHABLE.format(repository)) from error
 
@@ -87,7 +87,7 @@ def push(
         except errors.HFValidationError as error:
             raise ValueError(f"{repository!r} is not a valid repository name: {_first_line(error)}") from error
         except Exception as error:
-            if not isinstance(error, errors.HfHubHTTPError) and not _of_the_network(error):
+            if not isinstance(error, errors.HfHubHTTPError) and not _is_network_error(error):
                 raise
             raise ConnectionError(
                 f"The upload to {repository} failed ({type(error).__name__}: {_first_line(error)}). Check the network, "
@@ -100,7 +100,7 @@ def model_card(repository: str, description: Description) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    environment.filters["cell"] = _plain
+    environment.filters["cell"] = _escape
     names = description.get("classnames") or []
     facts: dict[str, Any] = {"teacher": None, "template": None, "seed": None, "epochs": None, "accuracies": []}
     return environment.from_string(CARD.read_text(encoding="utf-8")).render(
@@ -108,7 +108,7 @@ def model_card(repository: str, description: Description) -> str:
     )
 
 
-def _plain(text: object) -> str:
+def _escape(text: object) -> str:
     """Escape text for Markdown and HTML."""
     escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", escaped)
@@ -119,8 +119,8 @@ def _hub(purpose: str) -> tuple[ModuleType, ModuleType]:
     return need("huggingface_hub", "hub", purpose), need("huggingface_hub.errors", "hub", purpose)
 
 
-def _of_the_network(error: Exception) -> bool:
-    """Whether an error comes from the system or the HTTP library, which depends on the version of huggingface_hub."""
+def _is_network_error(error: Exception) -> bool:
+    """Whether the system or the HTTP library raised an error; the library depends on huggingface_hub's version."""
     return isinstance(error, OSError) or any(base.__name__ == "HTTPError" for base in type(error).__mro__)
 
 

@@ -1,6 +1,6 @@
 """Imports that work around defects of other packages.
 
-torchvision: a CUDA build cannot load its native operators beside a CPU build of torch. We need none of them, but the
+torchvision: a CUDA build cannot load its native operators with a CPU build of torch. We need none of them, but the
 import registers their shapes with torch, and torch raises an error for operators that do not exist.
 
 clip: it imports `packaging` from `pkg_resources`. setuptools 82 no longer has that module, setuptools 70.0 has it
@@ -27,7 +27,7 @@ def import_torchvision() -> None:
     """Import torchvision, even if its native operators are missing."""
     if "torchvision" in sys.modules:
         return
-    with _absent_operators_tolerated():
+    with _ignore_missing_operators():
         importlib.import_module("torchvision")
 
 
@@ -36,12 +36,12 @@ def import_clip() -> ModuleType:
     if "clip" in sys.modules:
         return sys.modules["clip"]
     import_torchvision()
-    with _pkg_resources_replaced():
+    with _replace_pkg_resources():
         return importlib.import_module("clip")
 
 
 @contextmanager
-def _pkg_resources_replaced() -> Iterator[None]:
+def _replace_pkg_resources() -> Iterator[None]:
     """Within the block, `from pkg_resources import packaging` works without setuptools."""
     try:
         packaging = importlib.import_module("packaging")
@@ -62,7 +62,7 @@ def _pkg_resources_replaced() -> Iterator[None]:
 
 
 @contextmanager
-def _absent_operators_tolerated() -> Iterator[None]:
+def _ignore_missing_operators() -> Iterator[None]:
     """Within the block, registering a missing torchvision operator does nothing."""
     replaced = []
     try:
@@ -70,7 +70,7 @@ def _absent_operators_tolerated() -> Iterator[None]:
             module = importlib.import_module(module_name)
             original = getattr(module, function_name, None)
             if original is not None:
-                setattr(module, function_name, _tolerant(original))
+                setattr(module, function_name, _skip_missing(original))
                 replaced.append((module, function_name, original))
         yield
     finally:
@@ -78,16 +78,16 @@ def _absent_operators_tolerated() -> Iterator[None]:
             setattr(module, function_name, original)
 
 
-def _tolerant(register: Callable) -> Callable:
+def _skip_missing(register: Callable) -> Callable:
     def register_if_present(op, *args, **kwargs):
-        if _is_absent_torchvision_operator(op):
+        if _is_missing_torchvision_operator(op):
             return lambda function: function  # used as a decorator
         return register(op, *args, **kwargs)
 
     return register_if_present
 
 
-def _is_absent_torchvision_operator(op: object) -> bool:
+def _is_missing_torchvision_operator(op: object) -> bool:
     if not isinstance(op, str) or not op.startswith("torchvision::"):
         return False
     return not hasattr(torch.ops.torchvision, op.removeprefix("torchvision::").split(".")[0])

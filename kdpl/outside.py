@@ -189,7 +189,7 @@ def csv_rows(text: str, where: str | os.PathLike, delimiter: str = ",") -> Itera
     """Yield the non-empty rows of a CSV, each with the line number on which it ends.
 
     Raises:
-        ValueError: if a quote is not closed, a cell is too long, or a row has not as many cells as the first.
+        ValueError: if a quote is not closed, a cell is too long, or the rows differ in their number of cells.
     """
     csv.field_size_limit(MOST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -240,7 +240,7 @@ def _settings_in(text: str, path: str, what: str) -> dict[str, Any]:
         raise ValueError(f"{path}: this is not a {what} ({' '.join(str(error).split())}).") from error
     except RecursionError as error:
         raise ValueError(f"{path}: nested too deeply.") from error
-    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:  # of a date or number
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError) as error:  # an invalid date or number
         raise ValueError(f"{path}: this is not a {what} ({error}).") from error
     finally:
         if loader:

@@ -114,8 +114,8 @@ class RunRecord:
     @property
     def accuracies(self) -> list[dict[str, Any]]:
         """The evaluations in the form that prompt files store."""
-        facts = ("dataset", "split", "subsample", "accuracy", "correct", "total")
-        return [{name: getattr(result, name) for name in facts} for result in self.evaluations]
+        keys = ("dataset", "split", "subsample", "accuracy", "correct", "total")
+        return [{key: getattr(result, key) for key in keys} for result in self.evaluations]
 
     def same_student(self, other: "RunRecord") -> bool:
         """Whether two runs have the same student, judging by its tensors if both record them, else by its file."""
@@ -231,7 +231,7 @@ def evaluation_of(entry: Mapping[str, Any]) -> Evaluation:
 
 
 def _known(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in fields(kind)}
+    names = {each.name for each in fields(kind)}
     return {key: value for key, value in content.items() if key in names}
 
 

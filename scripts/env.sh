@@ -44,7 +44,7 @@ env_use_venv() {
 }
 
 env_lock() {  # PYTHON FLAGS
-    # The lock belongs to file descriptor 9: it outlasts this Python, and ends with the last process that has it open.
+    # The lock belongs to file descriptor 9: it outlives this Python, and ends with the last process that has it open.
     # No packages are installed yet, so this uses the standard library to take the same kind of lock as filelock.
     "$1" -c "from fcntl import *; flock(9, $2)"
 }

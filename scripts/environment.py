@@ -1,8 +1,8 @@
-"""Questions that env.sh asks a Python about its environment.
+"""What env.sh asks a Python about its environment.
 
     python scripts/environment.py key FILES            a line that changes whenever something is installed; fast
     python scripts/environment.py check FILES          imports everything; prints torch and device, or what is missing
-    python scripts/environment.py check-to-run FILES   the same without packages that few need, such as open_clip
+    python scripts/environment.py check-to-run FILES   the same without packages that few runs need, such as open_clip
 
 FILES is requirements.txt or requirements.txt,requirements-dev.txt.
 """
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = {  # of packages that are imported under another name
+MODULES = {  # for packages that are imported under another name
     "pillow": "PIL",
     "clip-anytorch": "clip",
     "open-clip-torch": "open_clip",

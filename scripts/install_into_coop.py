@@ -4,14 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # missing if Python runs isolated
+sys.path.insert(0, str(Path(__file__).parent))  # not there in isolated mode (python -I)
 
 from dropin import files, train_py  # noqa: E402
 from dropin.smoke_test import SmokeTestFailed, smoke_test  # noqa: E402
 
 
 def install(coop: Path, apply: bool, with_dassl: bool) -> None:
-    """Copy our files, and show the lines for train.py or write them. Either all of this happens or nothing."""
+    """Copy our files, and show the lines that train.py needs or add them; after a refusal, nothing has been written."""
     before = files.installed_before(coop)
     copies_dassl = files.has_our_dassl(before)
     if with_dassl and not copies_dassl:
@@ -29,7 +29,7 @@ def install(coop: Path, apply: bool, with_dassl: bool) -> None:
     source = train.read_bytes()
     edits = train_py.needed_edits(source, ours)
     if apply:
-        edited = train_py.edited(source, edits)  # before anything is written, as this may fail
+        edited = train_py.edited(source, edits)  # before anything is written, because this may fail
 
     kept = files.copy_files(coop, ours, before)
     print(f"{len(ours)} files are now in {coop}: {', '.join(_summary(ours))}")

@@ -11,6 +11,6 @@ from contextlib import suppress
 with suppress(ModuleNotFoundError):  # also works without kdpl
     from kdpl.import_guards import import_torchvision
 
-    import_torchvision()  # first of all imports, so that a CUDA build of torchvision loads with a CPU build of torch
+    import_torchvision()  # before any other import, so that a CUDA build of torchvision loads with a CPU build of torch
 
 __version__ = "0.6.3+kdpl"  # the Dassl release whose interface this follows

@@ -21,7 +21,7 @@ def cached_tensor(kind: str, key: object, compute: Callable[[], Tensor], is_righ
     Args:
         kind: name of the folder inside the cache.
         key: plain values that determine the tensor.
-        is_right: final check of a tensor from a file, such as of its shape.
+        is_right: final check of a tensor read from a file, such as its shape.
 
     Returns:
         A tensor from a file is on the CPU; otherwise it is as computed.
@@ -48,8 +48,8 @@ def read_cached(file: Path, kind: str, is_right: Callable[[Tensor], bool]) -> Te
         content = torch.load(file, weights_only=True)
         tensor = content[kind]
         # Files from earlier versions have no hash.
-        whole = content.get("sha256") in (None, tensors_fingerprint({kind: tensor}))
-        if whole and is_right(tensor) and bool(tensor.isfinite().all()):
+        intact = content.get("sha256") in (None, tensors_fingerprint({kind: tensor}))
+        if intact and is_right(tensor) and bool(tensor.isfinite().all()):
             return tensor
     except (OSError, ValueError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, pickle.PickleError):
         pass  # all the ways in which a truncated or overwritten file fails

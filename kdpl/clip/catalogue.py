@@ -12,7 +12,7 @@ from .openai import OPENAI_WEIGHTS
 
 
 class Model(NamedTuple):
-    """What a CLIP's name tells about it.
+    """What is known about a CLIP from its name.
 
     Attributes:
         size: side of its input images, in pixels.

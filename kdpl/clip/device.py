@@ -56,7 +56,7 @@ def reset_peak_memory() -> None:
 def peak_memory() -> int:
     """Peak in bytes of GPU memory or, without a GPU, of the whole process; 0 if unknown.
 
-    It covers the current phase; without a GPU and Linux, the process since its start.
+    Covers the current phase or, with neither a GPU nor Linux, the time since the process started.
     """
     if torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()

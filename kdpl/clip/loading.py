@@ -81,7 +81,7 @@ def load_clip(name: str) -> LoadedCLIP:
         ConnectionError: if the weights could not be downloaded.
     """
     sha256 = sha256_of_clip(name)
-    path, load = _located(name)
+    path, load = _locate(name)
     loaded = _in_use.get((name, sha256))
     if loaded is None or loaded.is_changed:
         with torch.inference_mode(False):  # later callers may train with it
@@ -106,10 +106,10 @@ def sha256_of_clip(name: str) -> str:
         ValueError, ConnectionError: as :func:`load_clip`.
     """
     check_clip_name(name)
-    return OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(_located(name)[0])
+    return OPENAI_WEIGHTS[name][0] if name in OPENAI_WEIGHTS else sha256_of(_locate(name)[0])
 
 
-def _located(name: str) -> tuple[Path, Callable[[Path, str, str], LoadedCLIP]]:
+def _locate(name: str) -> tuple[Path, Callable[[Path, str, str], LoadedCLIP]]:
     """The weights file of a known name, downloaded if necessary, and the function that loads it."""
     if name.startswith(OPEN_CLIP_PREFIX):
         return open_clip_files(name)[0], load_open_clip

@@ -81,13 +81,13 @@ def tokens_of(tower: TextTower, texts: Sequence[str]) -> Tensor:
     """
     if len(texts) < CACHED_FROM:
         return tower.tokenize(list(texts))
-    some = slice(None, None, len(texts) // TOKENIZED_AGAIN)
-    expected = tower.tokenize(list(texts)[some])
+    sample = slice(None, None, len(texts) // TOKENIZED_AGAIN)
+    expected = tower.tokenize(list(texts)[sample])
     tokens = cached_tensor(
         "tokens",
         [list(texts), expected[:8].tolist()],  # one file per tokenizer
         lambda: tower.tokenize(list(texts)).int(),
-        lambda tokens: len(tokens) == len(texts) and torch.equal(tokens[some].long(), expected),
+        lambda tokens: len(tokens) == len(texts) and torch.equal(tokens[sample].long(), expected),
     )
     return tokens.long()
 

@@ -22,10 +22,10 @@ from .towers import OPENAI_MEAN, OPENAI_STD, Preprocessing
 from .weight_files import read_state_dict
 
 CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
-CLIP_VOCABULARY = 49408  # size of OpenAI's
+CLIP_VOCABULARY = 49408  # tokens in OpenAI's vocabulary
 ACTIVATIONS = {"quick_gelu": True, "gelu": False}  # whether it is QuickGELU
 INTERPOLATIONS = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # by PIL's numbers
-_RENAMED = (  # of CLIPModel, of OpenAI
+_RENAMED = (  # CLIPModel's names as patterns, OpenAI's names
     (r"^text_model\.embeddings\.token_embedding\.", "token_embedding."),
     (r"^text_model\.embeddings\.position_embedding\.weight", "positional_embedding"),
     (r"^text_model\.final_layer_norm\.", "ln_final."),

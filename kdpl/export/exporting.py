@@ -173,7 +173,7 @@ def _write_onnx(path: Path, model: PromptedCLIP, facts: dict[str, str], with_pre
 def _write_matrix(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
     with model.fixed_prompts() as text_features:
         tensors = {"text_features": text_features[0].contiguous(), "logit_scale": torch.tensor(model.logit_scale)}
-    path.write_bytes(_in_order(save(tensors, metadata=facts)))
+    path.write_bytes(_with_sorted_header(save(tensors, metadata=facts)))
     written = load_file(path)
     return lambda images: written["logit_scale"] * (model.frozen_image_features(images) @ written["text_features"].T)
 
@@ -198,8 +198,8 @@ def _compare(found: Tensor, expected: Tensor) -> ExportReport:
     return ExportReport((found - expected).abs().max().item(), same, len(found))
 
 
-def _in_order(content: bytes) -> bytes:
-    """A safetensors file with the keys of its header sorted: as written, they stand in another order every time."""
+def _with_sorted_header(content: bytes) -> bytes:
+    """A safetensors file with the keys of its header sorted, because safetensors writes them in varying order."""
     (length,) = struct.unpack("<Q", content[:8])
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)

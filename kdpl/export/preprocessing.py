@@ -39,8 +39,8 @@ class InsidePreprocessing(nn.Module):
             shorter = torch.minimum(height, width)
             resized_height = torch.div(height * self.wanted.size, shorter, rounding_mode="floor")
             resized_width = torch.div(width * self.wanted.size, shorter, rounding_mode="floor")
-        x = _whole(image.float() @ self._filter(columns, width, resized_width).T)
-        x = _whole(self._filter(rows, height, resized_height) @ x)
+        x = _round_to_byte(image.float() @ self._filter(columns, width, resized_width).T)
+        x = _round_to_byte(self._filter(rows, height, resized_height) @ x)
         return (x / 255 - self.mean) / self.std
 
     def _filter(self, positions: Tensor, n: Tensor, n_resized: Tensor) -> Tensor:
@@ -63,5 +63,5 @@ def _cubic(x: Tensor) -> Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 
-def _whole(x: Tensor) -> Tensor:
+def _round_to_byte(x: Tensor) -> Tensor:
     return torch.floor(x + 0.5).clamp(0, 255)

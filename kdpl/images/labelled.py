@@ -44,10 +44,10 @@ def check_labels(paths: Sequence[str | os.PathLike], root: str | os.PathLike, cl
         ValueError: naming folders that are not classes, or images outside class folders.
     """
     known = {_comparable(name): name for name in classnames}
-    beside = [path for path in paths if folder_of(path, root) is None]
+    outside = [path for path in paths if folder_of(path, root) is None]
     unknown = [name for name in folder_names(paths, root) if _comparable(name) not in known]
-    if beside:
-        raise ValueError(f"{root} has images outside class folders, such as {beside[0]}. Move them into one.")
+    if outside:
+        raise ValueError(f"{root} has images outside class folders, such as {outside[0]}. Move them into one.")
     if unknown:
         listed = ", ".join(f"{name!r}{did_you_mean(name, classnames)}" for name in unknown[:NAMED])
         raise ValueError(

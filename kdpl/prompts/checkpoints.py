@@ -18,7 +18,7 @@ FORMAT = "kdpl-prompts-1"
 LEARNED = re.compile(r"(^|\.)(ctx|VPT|VPT_shallow)$|(^|\.)(meta_net|compound_prompt\w*)\.|(^|prompt_learner\.)proj\.")
 
 Description = dict[str, Any]
-WHOLE = {"settings": dict, "words": str, "n_ctx": int, "class_token_position": str, "student": dict}
+COMPLETE = {"settings": dict, "words": str, "n_ctx": int, "class_token_position": str, "student": dict}
 
 
 def save_checkpoint(
@@ -64,7 +64,7 @@ def parse_description(path: str | os.PathLike, description: str | Description) -
         raise ValueError(f"{path} is damaged: its description is a {type(found).__name__}, not a dictionary.")
     values, kinds = found, {"method": str} if found else {}
     if found.keys() & {"format", "student"}:
-        kinds = kinds | WHOLE
+        kinds = kinds | COMPLETE
         if isinstance(found.get("student"), dict):
             values = found | {f"student {key}": value for key, value in found["student"].items()}
             kinds = kinds | {"student name": str, "student fingerprint": str}

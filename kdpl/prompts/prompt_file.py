@@ -51,7 +51,7 @@ def describe_prompts(
         "format": FORMAT,
         "method": method,
         "settings": dict(settings),
-        **_words_and_places(learner),
+        **_prompt_layout(learner),
         "student": student,
         **training,
         # Without the system, which is private, because files get shared.
@@ -121,7 +121,7 @@ def load_prompts(path: str | os.PathLike, method: str, learner: PromptLearner, c
     return description
 
 
-def _words_and_places(learner: PromptLearner) -> dict[str, Any]:
+def _prompt_layout(learner: PromptLearner) -> dict[str, Any]:
     return {
         "words": learner.words,
         "n_ctx": learner.n_ctx,
@@ -140,7 +140,7 @@ def _check_description(
         differences.append(f"student: {in_file} in the file, {clip.name} ({ours[:12]}) here")
     differences += [
         f"{key}: {description[key]!r} in the file, {value!r} here"
-        for key, value in _words_and_places(learner).items()
+        for key, value in _prompt_layout(learner).items()
         if description[key] != value
     ]
     if differences:

@@ -1,4 +1,4 @@
-"""Our files in a checkout: which they are, what was installed earlier, and how to copy and remove them."""
+"""Our files in a checkout: listing them, finding what an earlier installation copied, copying and removing them."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ PATTERNS = ("kdpl/**/*", "trainers/kdpl/**/*.py", "trainers/*_kdpl.py", "configs
 DASSL = "compat/dassl"  # becomes the checkout's dassl/
 LANDMARKS = ("train.py", "trainers/coop.py", "clip/clip.py", "configs/trainers")  # this repository has no clip/
 PACKAGES = ("kdpl", "trainers/kdpl", "dassl")  # folders with nothing but our files
-INSTALLED = "trainers/kdpl/installed.json"  # file name: SHA-256 of what was copied
+INSTALLED = "trainers/kdpl/installed.json"  # SHA-256 of each copied file, by name
 
 atomic_path = runpy.run_path(str(ROOT / "kdpl" / "atomic_files.py"))["atomic_path"]  # kdpl itself needs torch
 
@@ -31,7 +31,7 @@ def check_is_checkout(coop: Path) -> None:
 
 
 def our_files(with_dassl: bool) -> dict[str, bytes]:
-    """Content by path in the checkout."""
+    """The contents of our files, by path in the checkout."""
     found = {file.relative_to(ROOT).as_posix(): file for pattern in PATTERNS for file in ROOT.glob(pattern)}
     if with_dassl:
         found |= {f"dassl/{file.relative_to(ROOT / DASSL).as_posix()}": file for file in ROOT.glob(f"{DASSL}/**/*")}
@@ -39,12 +39,12 @@ def our_files(with_dassl: bool) -> dict[str, bytes]:
 
 
 def _belongs(file: Path) -> bool:
-    """Not a cache, and not a configuration of the demo, whose dataset checkouts do not have."""
+    """Whether a file is copied: no caches, and no configurations of the demo, whose dataset checkouts lack."""
     return file.is_file() and "__pycache__" not in file.parts and file.name != "demo.yaml"
 
 
 def installed_before(coop: Path) -> dict[str, str]:
-    """SHA-256 by path of what an earlier installation copied, whatever its version."""
+    """SHA-256 of each file that an earlier installation copied, by path, whatever its version."""
     record = coop / INSTALLED
     return json.loads(record.read_text()) if record.is_file() else {}
 
@@ -71,7 +71,7 @@ def other_dassl(coop: Path, before: dict[str, str]) -> Path | None:
 
 
 def foreign_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -> list[str]:
-    """Files in the way of ours that we did not install."""
+    """Files that we did not install where ours would go."""
     foreign = [name for name in files if (coop / name).exists() and not is_ours(coop, name, files, before)]
     for package in {name.partition("/")[0] for name in files} & set(PACKAGES):
         module = f"{package}.py"
@@ -83,18 +83,18 @@ def foreign_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -
 
 
 def is_ours(coop: Path, name: str, files: dict[str, bytes], before: dict[str, str]) -> bool:
-    """Whether a file in the checkout is as it was installed, or as it would be now."""
+    """Whether a file in the checkout is unchanged since it was installed, or is what would be installed now."""
     content = (coop / name).read_bytes()
     return content == files.get(name) or sha256(content) == before.get(name)
 
 
 def copy_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -> list[str]:
-    """Copy ``files`` into the checkout, and remove what only an earlier version had.
+    """Copy ``files`` into the checkout, and remove those that only an earlier version had.
 
     The record is written last; until then every file is recognised by its old or new content.
 
     Returns:
-        Files of an earlier version that are kept because they were changed since.
+        Files of an earlier version that are kept because they have been changed since.
     """
     for name, content in files.items():
         if not (coop / name).exists() or (coop / name).read_bytes() != content:
@@ -109,7 +109,7 @@ def copy_files(coop: Path, files: dict[str, bytes], before: dict[str, str]) -> l
 
 
 def take_out_files(coop: Path) -> tuple[int, list[str]]:
-    """Remove what was installed; returns the number of files, and those kept because they were changed since."""
+    """Remove what was installed; returns the number of files removed, and those kept because they have been changed."""
     files, record = our_files(with_dassl=True), installed_before(coop)
     present = [name for name in {**record, **files} if (coop / name).is_file()]
     ours = [name for name in present if is_ours(coop, name, files, record)]
@@ -118,7 +118,7 @@ def take_out_files(coop: Path) -> tuple[int, list[str]]:
 
 
 def write(path: Path, content: bytes) -> None:
-    path = path.resolve()  # a link stays one
+    path = path.resolve()  # write to the target of a link, not over the link
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
         if path.exists():

@@ -13,7 +13,7 @@ from pathlib import Path
 from . import files, train_py
 
 CONFIG = "configs/trainers/CoOp_KDPL/vit_b16_ctxv1.yaml"
-SETTINGS = {  # in place of those of CONFIG
+SETTINGS = {  # override those of CONFIG
     "INPUT.SIZE": "(64,64)",
     "DATALOADER.NUM_WORKERS": 0,
     "DATALOADER.TRAIN_X.BATCH_SIZE": 8,
@@ -32,7 +32,7 @@ LINES_OF_LOG = 25
 
 
 class SmokeTestFailed(Exception):
-    """Something is missing, or train.py failed; the message has its last lines."""
+    """Something is missing, or train.py failed, in which case the message contains its last lines."""
 
 
 def smoke_test(coop: Path) -> str:

@@ -14,7 +14,7 @@ OUR_LINE = re.compile(rf"\r?\n[ \t]*(?:{IMPORTS}|{EXTENDS}){MARK}(?=\r?\n|\Z)".e
 
 @dataclass(frozen=True)
 class Edit:
-    """A line that train.py lacks, or has in the form of an earlier version.
+    """A line that train.py lacks, or contains as an earlier version wrote it.
 
     Attributes:
         text: the line, without indentation.
@@ -78,7 +78,7 @@ def edited(source: bytes, edits: list[Edit]) -> bytes:
     """The edited source; a new line gets the indentation and line ending of the one before it.
 
     Raises:
-        ValueError: if the place of an edit is not known.
+        ValueError: if the place of an edit could not be determined.
     """
     if any(edit.line is None for edit in edits):
         raise ValueError(

@@ -39,7 +39,7 @@ CHANGES = {  # by prefix of the key; the first match decides, and keys without a
     Changes.TRAINING: ("OPTIM.", "TRAIN.", "DATALOADER.TRAIN_", "TRAINER.KDPL.", "TEST.NO_TEST", "TEST.FINAL_MODEL"),
     Changes.EVALUATION: ("TEST.", "DATALOADER.TEST."),
 }  # fmt: skip
-TOLD_ELSEWHERE = (  # keys covered by other fields of a record
+RECORDED_ELSEWHERE = (  # keys covered by other fields of a record
     "SEED", "DATASET.NAME", "DATASET.NUM_SHOTS", "DATASET.SUBSAMPLE_CLASSES", "DATASET.FOLDER.", "MODEL.BACKBONE.NAME",
     "TRAINER.NAME", "TRAINER.KDPL.TEACHER", "TRAINER.KDPL.CLASS_AGNOSTIC", "TEST.NO_TEST", "TEST.SPLIT",
     "DATALOADER.TEST.",  # exact counts do not depend on it
@@ -51,13 +51,13 @@ SETTINGS = {  # key: default and range of what our trainers add to Dassl's
     "DATASET.SUBSAMPLE_CLASSES": ("all", one_of("all", "base", "new")),  # all, or one half of the classes
     "DATASET.TEMPLATE": ("", text()),  # "a photo of a {}." for teacher and zero-shot; empty: the dataset's own
     "DATASET.DRAW": ("", DRAW),  # few-shot draws; empty: CoOp's; 2SFS, or files (see published_draws.py)
-    "INPUT.RESIZE": ("", one_of("", "shortest", "squash")),  # at test: and crop, or distort; empty: the student's
+    "INPUT.RESIZE": ("", one_of("", "shortest", "squash")),  # shortest crops, squash distorts; empty: the student's
     "TEST.PER_IMAGE_FILE": (False, FLAG),  # write predictions.csv: label and top classes of each image
     "DATASET.FOLDER.NAME": ("", text()),  # name of your dataset (DATASET.NAME Folder); empty: its folder's
     "DATASET.FOLDER.CLASSNAMES": ("", text()),  # file with one name per line; empty: classnames.txt if it exists
     "DATASET.FOLDER.LABELS": ("", text()),  # CSV or JSON: path, label, optional split; empty: labels.csv or .json
     "DATASET.FOLDER.DIVIDE": (False, FLAG),  # divide labelled images without a split, instead of training on all
-    "DATASET.FOLDER.SHARES": ((0.5, 0.2, 0.3), several(real(0, 1), 3)),  # training, validation, test; others: DIVIDE
+    "DATASET.FOLDER.SHARES": ((0.5, 0.2, 0.3), several(real(0, 1), 3)),  # train, val, test; other values imply DIVIDE
     "DATASET.FOLDER.SPLIT_SEED": (1, whole(-LARGEST)),  # seed of that division, independent of SEED
     **{f"TRAINER.{m.node}.{key}": known for m in METHODS.values() for key, known in m.keys.items()},
     **{f"TRAINER.{method.node}.PREC": PREC for method in METHODS.values()},  # precision of the student
@@ -81,7 +81,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     for key, (default, _) in SETTINGS.items():
         path, name = key.rsplit(".", 1)
         reduce(lambda node, part: node.setdefault(part, CfgNode()), path.split("."), cfg).setdefault(name, default)
-    unset = get_cfg_default().INPUT  # Dassl's defaults, which cannot be told from values set by a user
+    unset = get_cfg_default().INPUT  # Dassl's defaults, which cannot be distinguished from values set by a user
     cfg.INPUT.update({key: empty for key, empty in OF_STUDENT.items() if cfg.INPUT[key] == unset[key]})
 
 
@@ -124,7 +124,7 @@ def of_result(trainer: str, config: Mapping[str, Any], class_agnostic: bool) -> 
     """The settings that distinguish results of one trainer; missing ones count as their defaults."""
     wanted = Changes.TRAINING if learns(trainer) else Changes.EVALUATION
     nodes = (f"TRAINER.{trainer.removesuffix('_KDPL').upper()}.",) + ("TRAINER.KDPL.",) * trainer.endswith("_KDPL")
-    left_out = TOLD_ELSEWHERE + CLASS_AGNOSTIC_ONLY * (not class_agnostic)
+    left_out = RECORDED_ELSEWHERE + CLASS_AGNOSTIC_ONLY * (not class_agnostic)
     return {
         key: value
         for key, value in (default_settings() | settings_of(config)).items()

@@ -9,5 +9,5 @@ TRAINER_REGISTRY = Registry("TRAINER")
 
 
 def build_trainer(cfg: CfgNode) -> TrainerBase:
-    """The trainer that ``cfg.TRAINER.NAME`` names, made with ``cfg``."""
+    """Build the trainer called ``cfg.TRAINER.NAME``."""
     return TRAINER_REGISTRY.build(cfg.TRAINER.NAME, cfg)

@@ -179,7 +179,7 @@ class TrainerBase:
             self._writer.add_scalar(tag, scalar_value, global_step)
 
     def train(self, start_epoch: int, max_epoch: int) -> None:
-        """Run the epochs, with the hooks before and after; ``before_train`` may move ``start_epoch``."""
+        """Run the epochs and all hooks; ``before_train`` may change ``start_epoch``."""
         self.start_epoch, self.max_epoch = start_epoch, max_epoch
         self.before_train()
         for epoch in range(self.start_epoch, self.max_epoch):

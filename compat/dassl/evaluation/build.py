@@ -7,5 +7,5 @@ EVALUATOR_REGISTRY = Registry("EVALUATOR")
 
 
 def build_evaluator(cfg: CfgNode, **kwargs) -> object:
-    """The evaluator that ``cfg.TEST.EVALUATOR`` names, made with ``cfg`` and ``kwargs``."""
+    """Build the evaluator called ``cfg.TEST.EVALUATOR`` from ``cfg`` and ``kwargs``."""
     return EVALUATOR_REGISTRY.build(cfg.TEST.EVALUATOR, cfg, **kwargs)

@@ -11,7 +11,7 @@ class EpochScheduler:
     """Sets an optimizer's learning rates as a function of the epoch, counted from 0.
 
     Args:
-        optimizer: its rates are set to those of epoch 0 immediately.
+        optimizer: its rates are immediately set to those of epoch 0.
         rate: (epoch, full rate of the parameter group) -> rate.
     """
 
@@ -75,7 +75,7 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> EpochSchedul
 
 
 def _decay(node: CfgNode, start: int) -> Callable[[int], float]:
-    """Factor on the full rate as a function of the schedule's epoch; 1 at epoch ``start``."""
+    """Factor applied to the full rate, as a function of the schedule's epoch; 1 at epoch ``start``."""
     stepsize, gamma, max_epoch = node.STEPSIZE, node.GAMMA, node.MAX_EPOCH
     if node.LR_SCHEDULER == "single_step":
         period = stepsize[-1] if isinstance(stepsize, list | tuple) else stepsize

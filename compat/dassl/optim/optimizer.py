@@ -15,7 +15,7 @@ def build_optimizer(
     Args:
         model: a module, parameters or parameter groups.
         optim_cfg: the ``OPTIM`` node.
-        param_groups: optimised instead of ``model``'s parameters.
+        param_groups: parameter groups to use instead of ``model``'s parameters.
 
     Raises:
         ValueError: if ``NAME`` is unknown, or ``STAGED_LR`` is set.

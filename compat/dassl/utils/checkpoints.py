@@ -112,7 +112,7 @@ def load_weights(model: nn.Module, state_dict: dict, source: str | os.PathLike) 
 
 
 def load_pretrained_weights(model: nn.Module, weight_path: str | os.PathLike) -> None:
-    """Copy the weights of a checkpoint whose name and shape match into ``model``; print which were left out."""
+    """Copy those weights of a checkpoint whose name and shape match into ``model``, and print the others' names."""
     checkpoint = load_checkpoint(weight_path)
     weights = without_module_prefix(checkpoint.get("state_dict", checkpoint))
     own = model.state_dict()

@@ -16,7 +16,7 @@ class Logger:
         self.file = None
         if fpath is not None:
             mkdir_if_missing(os.path.dirname(fpath))
-            self.file = open(fpath, "a", encoding="utf-8", buffering=1)  # by line: a killed run keeps its log
+            self.file = open(fpath, "a", encoding="utf-8", buffering=1)  # by line, so that a killed run keeps its log
 
     def write(self, msg: str) -> int:
         """Write to both; returns the number of characters, as files do."""
@@ -48,8 +48,8 @@ def setup_logger(output: str | os.PathLike | None = None) -> None:
     """Copy standard output to a file from now on.
 
     Args:
-        output: a folder, which gets ``log.txt``, or a file that ends in .txt or .log. If that file exists, the
-            new file has the time in its name. None: no file.
+        output: a folder for ``log.txt``, or a file that ends in .txt or .log; if that file exists, the time is
+            appended to the name. None: no file.
     """
     if output is None:
         return

@@ -9,5 +9,5 @@ DATASET_REGISTRY = Registry("DATASET")
 
 
 def build_dataset(cfg: CfgNode) -> DatasetBase:
-    """The dataset that ``cfg.DATASET.NAME`` names, made with ``cfg``."""
+    """Build the dataset called ``cfg.DATASET.NAME``."""
     return DATASET_REGISTRY.build(cfg.DATASET.NAME, cfg)

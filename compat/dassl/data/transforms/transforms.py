@@ -51,14 +51,14 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
 
     Args:
         cfg: the configuration.
-        is_train: for training; a test resizes the shorter side and crops the centre.
+        is_train: whether it is for training; otherwise, resize the shorter side and crop the centre.
         choices: names to use instead of ``INPUT.TRANSFORMS``.
 
     Returns:
         None with ``INPUT.NO_TRANSFORM``.
 
     Raises:
-        ValueError: if a name or ``INPUT.INTERPOLATION`` does not exist.
+        ValueError: if a name or ``INPUT.INTERPOLATION`` is unknown.
     """
     if cfg.INPUT.NO_TRANSFORM:
         print("Note: no transform is applied!")
@@ -79,7 +79,7 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
 
 
 def build_plain_transform(cfg: CfgNode) -> Compose:
-    """From image to tensor of ``INPUT.SIZE`` without augmentation, normalised if ``INPUT.TRANSFORMS`` says so."""
+    """PIL image -> tensor of ``INPUT.SIZE``, without augmentation; normalised if ``INPUT.TRANSFORMS`` says so."""
     transforms = [Resize(cfg.INPUT.SIZE, interpolation=_interpolation(cfg.INPUT)), ToTensor()]
     if "normalize" in cfg.INPUT.TRANSFORMS:
         transforms.append(Normalize(mean=cfg.INPUT.PIXEL_MEAN, std=cfg.INPUT.PIXEL_STD))
