@@ -52,18 +52,18 @@ def check_file(path: str | os.PathLike, what: str = "file", most: int | None = N
         status = os.stat(path)
     except FileNotFoundError as error:
         if os.path.islink(path):
-            raise FileNotFoundError(f"{path} is a broken link; {_a(what)} is needed.") from error
-        raise FileNotFoundError(f"{path} does not exist; {_a(what)} is needed.") from error
+            raise FileNotFoundError(f"{path} is a broken link; {_with_article(what)} is needed.") from error
+        raise FileNotFoundError(f"{path} does not exist; {_with_article(what)} is needed.") from error
     except NotADirectoryError as error:
         raise FileNotFoundError(f"{path} does not exist: a part of this path is a file, not a folder.") from error
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise ValueError(f"{path} is a circular link; {_a(what)} is needed.") from error
+        raise ValueError(f"{path} is a circular link; {_with_article(what)} is needed.") from error
     if kind := _kind_of(status):
-        raise ValueError(f"{path} is {kind}; {_a(what)} is needed.")
+        raise ValueError(f"{path} is {kind}; {_with_article(what)} is needed.")
     if most is not None and status.st_size > most:
-        raise ValueError(f"{path} has {status.st_size:,} bytes; {_a(what)} may have at most {most:,}.")
+        raise ValueError(f"{path} has {status.st_size:,} bytes; {_with_article(what)} may have at most {most:,}.")
 
 
 def fault_of_kind(path: str | os.PathLike) -> str:
@@ -82,7 +82,7 @@ def _kind_of(status: os.stat_result) -> str:
     return "" if kind == stat.S_IFREG else KINDS.get(kind, "not a regular file")
 
 
-def _a(what: str) -> str:
+def _with_article(what: str) -> str:
     return f"an {what}" if what[0] in "aeiou" else f"a {what}"
 
 

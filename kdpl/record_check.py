@@ -1,4 +1,4 @@
-"""Plausibility of a run record: types of values, and numbers that fit together."""
+"""Plausibility checks of run records: types of values, and consistent counts."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -140,7 +140,7 @@ class RunRecord:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measure seconds and peak memory of a phase, added to those of earlier parts of it."""
+        """Measure the seconds and peak memory of a phase; a phase may consist of several parts."""
         start = time.monotonic()
         reset_peak_memory()
         try:

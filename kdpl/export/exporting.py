@@ -85,13 +85,13 @@ def export_model(
     check_export(path, with_preprocessing)
     _check_method(path, model, description)
     model = PromptedCLIP(model.clip, copy.deepcopy(model.prompt_learner), model.classnames, device="cpu")
-    facts = _facts(model, description, with_preprocessing)
+    metadata = _metadata(model, description, with_preprocessing)
     write = {".onnx": _write_onnx, ".pt2": _write_pt2, ".safetensors": _write_matrix}[path.suffix.lower()]
     normalised = torch.stack([transform(picture) for picture in pictures])
     with torch.no_grad():
         expected = model(normalised)
         with atomic_path(path) as temporary:
-            run = write(temporary, model, facts, with_preprocessing)
+            run = write(temporary, model, metadata, with_preprocessing)
             if with_preprocessing:
                 found = torch.cat([run(_bytes_of(picture)[None]) for picture in pictures])
             else:
@@ -116,19 +116,19 @@ def _check_method(path: Path, model: PromptedCLIP, description: dict[str, Any]) 
         )
 
 
-def _facts(model: PromptedCLIP, description: dict[str, Any], with_preprocessing: bool) -> dict[str, str]:
+def _metadata(model: PromptedCLIP, description: dict[str, Any], with_preprocessing: bool) -> dict[str, str]:
     """The metadata of an exported file."""
-    wanted = model.clip.preprocessing
+    preprocessing = model.clip.preprocessing
     values = {
         "classnames": model.classnames,
         "logit_scale": model.logit_scale,
         "preprocessing": {
             "inside": with_preprocessing,
-            "size": wanted.size,
-            "resize": wanted.resize,
-            "interpolation": wanted.interpolation,
-            "mean": wanted.mean,
-            "std": wanted.std,
+            "size": preprocessing.size,
+            "resize": preprocessing.resize,
+            "interpolation": preprocessing.interpolation,
+            "mean": preprocessing.mean,
+            "std": preprocessing.std,
         },
         "description": description,
     }
@@ -146,14 +146,14 @@ def _program(model: PromptedCLIP, with_preprocessing: bool) -> torch.export.Expo
     return torch.export.export(program, (example,), dynamic_shapes={"image": dynamic}, strict=False)
 
 
-def _write_pt2(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
+def _write_pt2(path: Path, model: PromptedCLIP, metadata: dict[str, str], with_preprocessing: bool) -> Run:
     with open(path, "wb") as file:
-        torch.export.save(_program(model, with_preprocessing), file, extra_files={"kdpl.json": json.dumps(facts)})
+        torch.export.save(_program(model, with_preprocessing), file, extra_files={"kdpl.json": json.dumps(metadata)})
     run = torch.export.load(io.BytesIO(path.read_bytes())).module()
     return lambda images: run(images)[0]
 
 
-def _write_onnx(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
+def _write_onnx(path: Path, model: PromptedCLIP, metadata: dict[str, str], with_preprocessing: bool) -> Run:
     import onnxruntime
 
     with warnings.catch_warnings():  # torch warns about its own exporter
@@ -162,7 +162,7 @@ def _write_onnx(path: Path, model: PromptedCLIP, facts: dict[str, str], with_pre
             _program(model, with_preprocessing), dynamo=True, opset_version=OPSET, verbose=False,
             input_names=[INPUT], output_names=list(OUTPUTS),
         )  # fmt: skip
-    exported.model.metadata_props.update(facts)
+    exported.model.metadata_props.update(metadata)
     exported.save(str(path), external_data=False)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -170,10 +170,10 @@ def _write_onnx(path: Path, model: PromptedCLIP, facts: dict[str, str], with_pre
     return lambda images: torch.from_numpy(session.run([OUTPUTS[0]], {INPUT: images.numpy()})[0])
 
 
-def _write_matrix(path: Path, model: PromptedCLIP, facts: dict[str, str], with_preprocessing: bool) -> Run:
+def _write_matrix(path: Path, model: PromptedCLIP, metadata: dict[str, str], with_preprocessing: bool) -> Run:
     with model.fixed_prompts() as text_features:
         tensors = {"text_features": text_features[0].contiguous(), "logit_scale": torch.tensor(model.logit_scale)}
-    path.write_bytes(_with_sorted_header(save(tensors, metadata=facts)))
+    path.write_bytes(_with_sorted_header(save(tensors, metadata=metadata)))
     written = load_file(path)
     return lambda images: written["logit_scale"] * (model.frozen_image_features(images) @ written["text_features"].T)
 

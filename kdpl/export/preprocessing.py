@@ -25,7 +25,7 @@ class InsidePreprocessing(nn.Module):
                 f"{preprocessing.interpolation!r} interpolation cannot be exported (only {', '.join(REACH)}); export "
                 "without preprocessing."
             )
-        self.wanted = preprocessing
+        self.target = preprocessing
         self.register_buffer("mean", torch.tensor(preprocessing.mean)[:, None, None])
         self.register_buffer("std", torch.tensor(preprocessing.std)[:, None, None])
 
@@ -33,26 +33,26 @@ class InsidePreprocessing(nn.Module):
         rows = torch.arange(image.shape[2])
         columns = torch.arange(image.shape[3])
         height, width = rows[-1] + 1, columns[-1] + 1  # tensors, so that the exported program takes any size
-        if self.wanted.resize == "squash":
-            resized_height = resized_width = torch.full_like(height, self.wanted.size)
+        if self.target.resize == "squash":
+            resized_height = resized_width = torch.full_like(height, self.target.size)
         else:
             shorter = torch.minimum(height, width)
-            resized_height = torch.div(height * self.wanted.size, shorter, rounding_mode="floor")
-            resized_width = torch.div(width * self.wanted.size, shorter, rounding_mode="floor")
+            resized_height = torch.div(height * self.target.size, shorter, rounding_mode="floor")
+            resized_width = torch.div(width * self.target.size, shorter, rounding_mode="floor")
         x = _round_to_byte(image.float() @ self._filter(columns, width, resized_width).T)
         x = _round_to_byte(self._filter(rows, height, resized_height) @ x)
         return (x / 255 - self.mean) / self.std
 
     def _filter(self, positions: Tensor, n: Tensor, n_resized: Tensor) -> Tensor:
         """Weights (size, n) that resize n pixels to ``n_resized`` and keep the central ``size`` of them."""
-        first = torch.round((n_resized - self.wanted.size).float() / 2)  # half to even, as in torchvision's crop
+        first = torch.round((n_resized - self.target.size).float() / 2)  # half to even, as in torchvision's crop
         scale = n.float() / n_resized.float()
         stretch = scale.clamp_min(1.0)
-        reach = REACH[self.wanted.interpolation] * stretch
-        centre = ((torch.arange(self.wanted.size) + first + 0.5) * scale)[:, None]  # (size, 1)
+        reach = REACH[self.target.interpolation] * stretch
+        centre = ((torch.arange(self.target.size) + first + 0.5) * scale)[:, None]  # (size, 1)
         inside = (positions >= torch.floor(centre - reach + 0.5)) & (positions < torch.floor(centre + reach + 0.5))
         distance = ((positions + 0.5 - centre) / stretch).abs()
-        weights = (_cubic(distance) if self.wanted.interpolation == "bicubic" else (1 - distance).clamp_min(0)) * inside
+        weights = (_cubic(distance) if self.target.interpolation == "bicubic" else (1 - distance).clamp_min(0)) * inside
         return weights / weights.sum(dim=1, keepdim=True)
 
 
