@@ -37,7 +37,7 @@ class Folder(FewShotDataset):
     Class names are the lines of ``classnames.txt`` or DATASET.FOLDER.CLASSNAMES, or else the sorted classes found.
     Numeric labels are indices of these lines, from 0. Without class names, only class-agnostic training is possible.
     Labelled images without a split are all used for training or, with DATASET.FOLDER.DIVIDE, divided by
-    DATASET.FOLDER.SHARES. Unreadable files are reported and left_out.
+    DATASET.FOLDER.SHARES. Unreadable files are reported and skipped.
 
     Attributes:
         title: name in records and tables: DATASET.FOLDER.NAME, or the name of the folder.
@@ -152,7 +152,7 @@ class Folder(FewShotDataset):
         return replace(split, **kept)
 
     def print_report(self, template: str) -> None:
-        """Print what was found: images, classes, the first prompts, left_out files."""
+        """Print what was found: images, classes, the first prompts, skipped files."""
         for part, data in (("training", self.train_x), ("validation", self.val), ("testing", self.test)):
             labelled = sum(datum.label != UNKNOWN for datum in data or [])
             unlabelled = len(data or []) - labelled

@@ -1,4 +1,4 @@
-"""Ranges for the settings that Dassl declares without any; Dassl itself is not imported."""
+"""Ranges for the settings that Dassl declares without a range; Dassl itself is not imported."""
 
 from .clip.device import n_cores
 from .ranges import LARGEST, Range, one_of, or_empty, real, several, text, whole

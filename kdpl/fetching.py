@@ -20,7 +20,7 @@ export KDPL_OFFLINE=1 HF_HUB_OFFLINE=1 KDPL_CLIP_CACHE="$here/clip" HF_HOME="$he
 
 
 def fetch(names: Sequence[str], folder: Path | None = None) -> list[Path]:
-    """Download what these names stand for and, if ``folder`` is given, copy all of it there.
+    """Download everything that these names refer to and, if ``folder`` is given, copy it there.
 
     Args:
         names: CLIPs as :func:`load_clip` takes them, "prompts:FILE" for the student of learned prompts, or

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder", type=Path, help="TRAINER.KDPL.CACHE_DIR, the `cache` argument of kdpl.distill, or a sweep's .features"
     )
     add("--clear", action="store_true", help="remove all features; training in progress will recompute its own")
-    add("--unused-for", type=float, default=0.0, metavar="DAYS", help="with --clear: only those not used for so long")
+    add("--unused-for", type=float, default=0.0, metavar="DAYS", help="with --clear: only if unused for this many days")
 
 
 def run(args: argparse.Namespace) -> None:

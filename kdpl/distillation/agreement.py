@@ -90,7 +90,7 @@ def look_at_agreement(
     Args:
         training, validation: images with labels, -1 if unknown.
         knows_classes: whether the classifiers' classes are those of the labels.
-        n_epochs: length of the training, which limits the size of the sample; None for no such limit.
+        n_epochs: length of the training, which limits the size of the sample; None: no limit.
     """
     part, labelled = "validation", [item for item in validation if item[1] >= 0]
     if not labelled:  # allowed, because the accuracies are only printed

@@ -38,7 +38,7 @@ def read_class_names(file: Path) -> list[str]:
     """The names in a file, as :func:`load_vocabulary` reads them; at least one.
 
     Raises:
-        FileNotFoundError, ValueError: if that is no such file, or holds no names.
+        FileNotFoundError, ValueError: if the file does not exist, is not text, or contains no names.
     """
     names = _names(read_text(file, "file of class names"), file)
     if not names:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Train on all classes of ImageNet (or shapes, for the demo), test on the same classes in other conditions, and print a
 # table. For any other dataset, set TARGETS to the datasets to test on.
-# Run again, it resumes where it stopped and skips what is finished. common.sh lists more settings.
+# When run again, it resumes where it stopped and skips finished runs. common.sh lists more settings.
 set -euo pipefail
 usage="domain_generalization.sh DATASET SEED [TRAINER] [CFG], such as imagenet 1 CoOp_KDPL, or shapes 1"
 source "$(dirname "$0")/common.sh"
