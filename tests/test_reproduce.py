@@ -1,4 +1,4 @@
-"""One published number beside ours, from records made by hand."""
+"""One published number compared with ours, from hand-made records."""
 
 import json
 import re
@@ -140,7 +140,7 @@ def test_names_of_cells(text, cell):
 @pytest.mark.parametrize(
     "cell, flags, message",
     [
-        ("base2new CoOp", (), 'it is "<table> <method> <dataset>"'),
+        ("base2new CoOp", (), 'write it as "<table> <method> <dataset>"'),
         ("base_to_new CoOp dtd", (), "no table 'base_to_new' .did you mean 'base2new'"),
         ("base2new CoOp_KDLP dtd", (), "no method 'CoOp_KDLP' .did you mean 'CoOp_KDPL'"),
         ("base2new CoOp dtdd", (), "no dataset 'dtdd' .did you mean 'dtd'"),

@@ -1,4 +1,4 @@
-"""Sweeps through the real command line: real trainings of tiny CLIPs on a tiny dataset."""
+"""Sweeps through the real command line, really training tiny CLIPs on a tiny dataset."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_a_training_and_its_tests_are_one_run_and_zero_shot_clip_is_one_run_per_
 def test_what_is_finished_is_not_run_again(sweep_here, root, swept):
     before = {file: file.stat().st_mtime_ns for file in swept.rglob("results.json")}
     again = sweep_here(small_spec(root), root, swept)
-    assert again.returncode == 0 and "3 runs, 3 finished before" in again.stderr
+    assert again.returncode == 0 and "3 runs, 3 already finished" in again.stderr
     assert {file: file.stat().st_mtime_ns for file in swept.rglob("results.json")} == before
 
 

@@ -1,4 +1,4 @@
-"""Results of prompts on another student than their own never appear in the row of their training."""
+"""Results of prompts on a student other than their own never appear in the row of their training."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_an_evaluation_on_another_student_is_a_row_of_its_own(other, tmp_path):
     write_record(tmp_path / "test", backbone="ViT-B/16", **common | other)
     (row,) = (row for table in all_tables(results_of(read_runs([tmp_path])[0])) for row in table.rows)
     assert row.setting.backbone == "ViT-B/16"
-    assert "another student" in row.setting.origin
+    assert "a different student" in row.setting.origin
 
 
 def test_another_file_of_the_same_weights_is_the_same_student(tmp_path):

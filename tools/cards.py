@@ -1,7 +1,7 @@
-"""Which trainings fit on which card: python -m tools.cards > docs/cards.md
+"""Predict which training runs fit on which card: python -m tools.cards > docs/cards.md
 
-The planner's model of memory, with weights and activations measured on this machine, random weights, in the precision
-that cards compute in. Nothing is measured on a card.
+Uses the planner's memory model. Weights and activations are measured on this machine, with random weights in the
+precision that cards compute in; nothing is measured on a card.
 """
 
 import argparse
@@ -27,14 +27,14 @@ TEXT = """# Memory by method, dataset and card
 
 Made by `python -m tools.cards`; do not edit.
 
-**Predicted, not measured on a card.** The peak of a training in GB (10^9 bytes): {student} from {teacher},
-{precision}, batch sizes as published. It is made of the weights of both CLIPs, of what a step keeps for its backward
-pass or what a frozen tower needs for {group} images, whichever is more, and of {context:.1f} GB for CUDA itself.
-Weights and activations are the planner's, which measures them in a few steps; PyTorch's allocator keeps some more.
+**Predicted, not measured on a card.** Peak memory of a training run in GB (10^9 bytes): {student} from {teacher},
+{precision}, published batch sizes. It is the sum of the weights of both CLIPs, the memory for a step's backward pass
+or for a frozen tower on {group} images, whichever is larger, and {context:.1f} GB for CUDA itself. The planner measures
+weights and activations in a few steps; PyTorch's allocator reserves some more.
 
-"n at once": the texts of all classes do not fit into the share of the card that is set aside for them. Then they go
-through the tower in parts, with the same numbers, which takes up to a third longer. A dash: it does not fit. `--plan`
-predicts the same for a training on the device at hand.
+"n at once" means that the texts of all classes do not fit into the share of the card that is set aside for them. They
+then go through the tower n at a time, which gives the same numbers and takes up to a third longer. A dash means that
+training does not fit. `--plan` makes the same prediction for your own device.
 """
 
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     planner = Planner(torch.device("cpu"), kept_clip, timed=False)
     counts = {name: DATASET_REGISTRY.get(name).n_classes for name in ELEVEN.values()}
     counts = dict(sorted(counts.items(), key=lambda item: item[1])) | {CHOSEN: 1000}
-    rows: dict[tuple, list[str]] = {}  # datasets, by all that they have in common
+    rows: dict[tuple, list[str]] = {}  # datasets by the rest of their row
     for method, entry in METHODS.items():
         for name, n_classes in counts.items():
             work = _workload(args, method, n_classes)

@@ -32,7 +32,7 @@ def caption(generator: np.random.Generator, picture: np.ndarray, generic: float)
 
     Args:
         picture: (5,) indices into ``WORDS``.
-        generic: probability of "a photo of a ..." whatever the medium, like a caption written without care.
+        generic: probability of "a photo of a ..." whatever the medium, like a careless caption.
 
     Returns:
         The sentence, and (5,) indices with ``UNNAMED`` for what it does not mention.
@@ -47,10 +47,10 @@ def caption(generator: np.random.Generator, picture: np.ndarray, generic: float)
     if generator.random() < ODD_WORD:
         adjectives.append(unrelated_word(generator))
     if generator.random() < CONDITION_NAMED[condition]:
-        adjectives.append(_any(generator, ADJECTIVES[condition]))
+        adjectives.append(_pick(generator, ADJECTIVES[condition]))
         claim[CONDITION] = picture[CONDITION]
-    start = " ".join([_any(generator, ARTICLES), *adjectives, medium])
-    return f"{start} of {_any(generator, ARTICLES)} {colour} {texture} {shape}.", claim
+    start = " ".join([_pick(generator, ARTICLES), *adjectives, medium])
+    return f"{start} of {_pick(generator, ARTICLES)} {colour} {texture} {shape}.", claim
 
 
 def unrelated_text(generator: np.random.Generator) -> str:
@@ -59,10 +59,10 @@ def unrelated_text(generator: np.random.Generator) -> str:
     if generator.random() < 0.5:
         name.append(unrelated_word(generator))
     if generator.random() < 0.6:
-        name.insert(0, _any(generator, WORDS[generator.integers(2)]))
+        name.insert(0, _pick(generator, WORDS[generator.integers(2)]))
     elif generator.random() < 0.3:
-        name.append(_any(generator, WORDS[2]))
-    return f"{_any(generator, ARTICLES)} {_any(generator, MEDIA)} of {_any(generator, ARTICLES)} {' '.join(name)}."
+        name.append(_pick(generator, WORDS[2]))
+    return f"{_pick(generator, ARTICLES)} {_pick(generator, MEDIA)} of {_pick(generator, ARTICLES)} {' '.join(name)}."
 
 
 def is_true(claims: Tensor, pictures: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def trained_tokens() -> list[int]:
 
 def unrelated_word(generator: np.random.Generator) -> str:
     """Any word of the tokenizer that captions do not use."""
-    return _any(generator, _unrelated_words())
+    return _pick(generator, _unrelated_words())
 
 
 _tokenizer = cache(SimpleTokenizer)
@@ -94,7 +94,7 @@ def _unrelated_words() -> tuple[str, ...]:
     return tuple(word for word, token in words if token not in trained and word.isascii() and word.isalpha())
 
 
-def _any(generator: np.random.Generator, words: tuple[str, ...]) -> str:
+def _pick(generator: np.random.Generator, words: tuple[str, ...]) -> str:
     return words[generator.integers(len(words))]
 
 

@@ -37,7 +37,7 @@ fp16, amp or auto (see [Performance](performance.md)).
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if a page is out of date, a link is broken or the build gives a warning."""
+    """Run the command; the exit code is 1 if a page is out of date, a link is broken or the build gives a warning."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.docs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +67,7 @@ def build(write: bool, site: Path) -> int:
 
 
 def methods_page() -> str:
-    """docs/methods.md."""
+    """The text of docs/methods.md."""
     rows = [
         f"| [{m.name}](#{m.name.lower()}) | {m.source} | {_learned(m)} | {m.epochs} | {m.batch_size} | {m.lr} |"
         for m in METHODS.values()

@@ -1,4 +1,4 @@
-"""Report what this machine has of everything that KDPL uses. Usage: python -m tools.doctor [--root DATA]"""
+"""Check this machine for everything that KDPL uses. Usage: python -m tools.doctor [--root DATA]"""
 
 import argparse
 import importlib
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report("OpenAI weights", openai_weights),
         report("datasets", lambda: datasets_below(root)),
     ]
-    # Needed only for models of that collection.
+    # Needed only for open_clip's models.
     report("open_clip", lambda: version_and_place("open_clip", "open-clip-torch"), failure="absent")
     return 0 if all(works) else 1
 
@@ -38,7 +38,7 @@ def report(what: str, check: Callable[[], str], failure: str = "BROKEN") -> bool
         result = "ok", check()
     except ImportError as error:
         result = failure, f"{error}; pip install -r requirements.txt, or run any script in scripts/: it repairs .venv"
-    except Exception as error:  # whatever can be wrong with a machine, this tool is here to report it
+    except Exception as error:  # whatever is wrong with the machine is reported, not raised
         result = failure, f"{type(error).__name__}: {error}"
     print(LINE.format(what, *result), flush=True)
     return result[0] == "ok"

@@ -1,4 +1,4 @@
-"""Cells of the paper's tables: the runs that each needs, and its numbers beside the published ones."""
+"""Cells of the paper's tables: the runs that each needs, and how its numbers compare with the published ones."""
 
 import itertools
 from collections.abc import Sequence
@@ -57,7 +57,9 @@ def parse_cell(text: str) -> Cell:
     """The cell with a name such as "base2new CoOp_KDPL dtd"."""
     words = text.split()
     if len(words) != 3:
-        raise ValueError(f'The cell is {text!r}; it is "<table> <method> <dataset>": base2new CoOp_KDPL dtd.')
+        raise ValueError(
+            f'The cell is {text!r}; write it as "<table> <method> <dataset>", such as base2new CoOp_KDPL dtd.'
+        )
     protocol, method, dataset = words
     check_known(protocol, PROTOCOLS, "table", "the cell")
     methods = {f"{name}{suffix}": (name, setting) for name in METHODS for suffix, setting in SETTINGS.items()}
@@ -121,7 +123,7 @@ def compare(cell: Cell, block: Block, runs: Sequence[Run], setting: Setting) -> 
         columns = halves(datasets, title) if protocol == BASE_TO_NEW else columns
         members = [found for found in results if found.shots == shots and found.evaluation.dataset in datasets]
         table = table_of(protocol, title, members, columns, None, shots)
-        table.rows = table.rows or [Row(setting)]  # with nothing but the published value
+        table.rows = table.rows or [Row(setting)]  # for the published value alone
         fill(table)
         in_shots = f", {shots} shots" * (len(block.shots) > 1 and shots is not None)
         for column, number in zip(columns * len(table.rows), itertools.chain(*table.cells), strict=True):

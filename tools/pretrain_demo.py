@@ -39,12 +39,12 @@ MAX_LOGIT_SCALE = math.log(100)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the two differ.
+    """What differs between student and teacher.
 
     Attributes:
         vision: depth, width and patch size of a ViT, or depths, width and None for CLIP's ResNet.
         generic: share of captions that say "a photo of a" whatever the medium.
-        steps: length of the training.
+        steps: number of training steps.
     """
 
     vision: tuple[int | tuple[int, ...], int, int | None]
@@ -200,7 +200,7 @@ def new_clip(recipe: Recipe) -> CLIP:
 
 
 def draw_pictures(generator: np.random.Generator, n: int, bar: tqdm) -> tuple[np.ndarray, np.ndarray]:
-    """Descriptions, (n, 5) indices into ``WORDS``, and pictures, (n, 64, 64, 3) uint8."""
+    """Draw n pictures; returns (n, 5) indices into ``WORDS`` and (n, 64, 64, 3) uint8 pixels."""
     pictures = random_pictures(generator, n)
     pixels = np.empty((n, SIZE, SIZE, 3), dtype=np.uint8)
     bar.reset(total=n)

@@ -1,4 +1,4 @@
-"""Reproduce one published number: run whatever is missing for it, and compare.
+"""Reproduce one published number: run what is still missing for it, and compare.
 
     python -m tools.reproduce "domain_generalization CoOp_KDPL imagenet_a"
     python -m tools.reproduce "base2new MaPLe_KDPL-CA dtd" --student ViT-B/32 --engine slurm --slurm partition=gpu
@@ -37,7 +37,7 @@ from trainers.kdpl.configuration import build_cfg
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if a run failed or a number is outside its band."""
+    """Run the command; the exit code is 1 if a run failed or a number is outside its band."""
     args = parse(arguments)
     root, output = Path(args.root).absolute(), Path(args.output or "output").absolute()
     os.chdir(ROOT)
@@ -84,7 +84,7 @@ def reproduce(args: argparse.Namespace, root: Path, output: Path) -> int:
 
 
 def protocol_record(runs: Sequence[Run], setting: Setting) -> str:
-    """What the runs did, beside what was published, wherever a deviation could change numbers; differences first."""
+    """A table of what the runs did and what was published, for all that could change numbers; differences first."""
     lines = []
 
     def line(what: str, here: Any, published: Any) -> None:
@@ -133,7 +133,7 @@ def cfg_of_file(part: Part) -> Any:
 
 
 def precision(asked: str, record: RunRecord) -> str:
-    """The precision a run computed in: on a CPU, half precision and automatic choices become fp32."""
+    """The precision in which a run computed: on a CPU, fp16, amp and auto become fp32."""
     return "fp32" if record.device.startswith("cpu") and asked in ("fp16", "amp", "auto") else asked
 
 

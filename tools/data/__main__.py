@@ -49,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, words in (
         ("list", "show the benchmarks with their sizes, sources and terms, and which of them are here"),
         ("get", "fetch whatever is missing; takes several names, or all"),
-        ("check", "count what is here; without names, of every benchmark that is here"),
-        ("fix", "move benchmarks that were unpacked in another layout to where they belong"),
+        ("check", "count the images that are here; without names, of every benchmark that is here"),
+        ("fix", "move benchmarks that were unpacked in another layout to their proper places"),
         ("split", "make a split from the dataset's own annotations; not the published one"),
     ):
         command = commands.add_parser(name, help=words, description=words[0].upper() + words[1:])
@@ -74,18 +74,18 @@ def benchmarks() -> dict[str, type[FewShotDataset]]:
     return {name: by_name[name] for name in FILES}
 
 
-def _names(asked: list[str]) -> list[str]:
-    """The scripts' names for what was typed: these, registered names or folders, in any case, or "all"."""
+def _names(typed: list[str]) -> list[str]:
+    """The scripts' names of the datasets typed: by these, by registered names or folders, in any case, or "all"."""
     aliases = {}
     for name, dataset in benchmarks().items():
         aliases |= dict.fromkeys((dataset.dataset_dir.lower(), dataset.__name__.lower(), name), name)
-    if [word.lower() for word in asked] == ["all"]:
+    if [word.lower() for word in typed] == ["all"]:
         return list(FILES)
-    for word in asked:
+    for word in typed:
         if word.lower() not in aliases:
             close = did_you_mean(word.lower(), FILES)
             raise ValueError(f"There is no benchmark {word!r}{close}; choose from {', '.join(FILES)}, or all.")
-    return list(dict.fromkeys(aliases[word.lower()] for word in asked))
+    return list(dict.fromkeys(aliases[word.lower()] for word in typed))
 
 
 def show(chosen: list[FewShotDataset]) -> int:
@@ -116,7 +116,7 @@ def bytes_of(files: Sequence[RemoteFile]) -> str:
 
 
 def get(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
-    """Fetch the missing files of a dataset; returns whether it is complete then."""
+    """Fetch the missing files of a dataset; returns whether it is then complete."""
     print(f"{dataset.script_name()}: {dataset.source} (terms: {dataset.licence})")
     fetch_missing(dataset, arguments.mirror, arguments.keep_archives)
     _move(dataset, dataset.folder)
@@ -147,7 +147,7 @@ def _would_move(dataset: FewShotDataset) -> bool:
 
 
 def fix(dataset: FewShotDataset, arguments: argparse.Namespace) -> bool:
-    """Move misplaced parts into place; returns whether the dataset is complete then."""
+    """Move misplaced parts into place; returns whether the dataset is then complete."""
     actions = _move(dataset, dataset.root, arguments.dry_run)
     if not arguments.dry_run:
         return check(dataset, arguments)

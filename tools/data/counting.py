@@ -16,7 +16,7 @@ class Findings:
 
     Attributes:
         counts: for train, val and test: the images published, in the split at hand, and on disk.
-        problems: what is wrong, in sentences; empty if the dataset is complete.
+        problems: one sentence each; empty if the dataset is complete.
         split: the split, if it could be read.
         missing: paths of images that are not on disk.
     """
@@ -31,8 +31,8 @@ def examine(dataset: FewShotDataset, decode: bool = False) -> Findings:
     """Compare a dataset with what was published.
 
     Args:
-        dataset: as :meth:`FewShotDataset.unopened` gives it.
-        decode: also open every image; good ones are remembered.
+        dataset: from :meth:`FewShotDataset.unopened`.
+        decode: also open every image; intact ones are remembered.
     """
     findings = Findings()
     if not dataset.folder.is_dir():

@@ -32,7 +32,7 @@ OTHER_NAMES = {
 
 
 class Mover:
-    """Moves files, or in a dry run only notes what it would do.
+    """Moves files or, in a dry run, only notes what it would do.
 
     Attributes:
         actions: what was done, in words.
@@ -43,11 +43,11 @@ class Mover:
         self.actions: list[str] = []
 
     def act(
-        self, words: str, pairs: Iterable[tuple[Path, Path]], one: Callable[[Path, Path], object] = move_into
+        self, words: str, pairs: Iterable[tuple[Path, Path]], operation: Callable[[Path, Path], object] = move_into
     ) -> None:
         self.actions.append(words)
         for source, place in pairs if self.do else ():
-            one(source, place)
+            operation(source, place)
 
     def move(self, source: Path, place: Path) -> None:
         self.act(f"{source} to {place}", [(source, place)])
@@ -62,12 +62,12 @@ def repair(dataset: FewShotDataset, search: Path, do: bool = True) -> list[str]:
     """Move misplaced parts of a dataset to where they belong.
 
     Args:
-        dataset: as :meth:`FewShotDataset.unopened` gives it.
+        dataset: from :meth:`FewShotDataset.unopened`.
         search: the folder to search.
-        do: False only looks.
+        do: False moves nothing and only reports.
 
     Returns:
-        What was moved where, or would be.
+        What was moved where, or would have been.
 
     Raises:
         FileNotFoundError: if ImageNet's validation images are in one flat folder and nothing gives their classes.
@@ -138,15 +138,15 @@ def _repair_variant(dataset: ImageNet, search: Path, mover: Mover) -> None:
     ids = [line.split(" ", 1)[0] for line in read_lines(names)] if names else []
     expected = set(dataset.names_of_folders({name: name for name in ids}))
 
-    def is_it(folder: Path) -> bool:
+    def has_its_classes(folder: Path) -> bool:
         return folder.is_dir() and len(expected.intersection(folder_names(folder))) == dataset.n_classes
 
-    if is_it(dataset.images):
+    if has_its_classes(dataset.images):
         return
     named = [folder for folder in folders_below(search, 3) if folder.name.lower() in OTHER_NAMES[dataset.script_name()]]
     places = [dataset.folder, *folders_below(dataset.folder), *named]
     places += [below for folder in named for below in folders_below(folder, 2)]
-    source = next(filter(is_it, places), None)
+    source = next(filter(has_its_classes, places), None)
     if source == dataset.folder:
         mover.move_entries(source, sorted(expected), dataset.images)
     elif source:
@@ -157,8 +157,8 @@ def _repair_imagenet(dataset: ImageNet, search: Path, mover: Mover) -> None:
     for part in ("train", "val"):
         place = dataset.images / part
         if not place.is_dir() or not any(place.iterdir()):
-            called = (folder for folder in folders_below(dataset.folder) if folder.name == part and folder != place)
-            if source := next(filter(_is_part_of_imagenet, called), None):
+            others = (folder for folder in folders_below(dataset.folder) if folder.name == part and folder != place)
+            if source := next(filter(_is_part_of_imagenet, others), None):
                 mover.move(source, place)
     flat = dataset.images / "val"
     images = image_names(flat) if flat.is_dir() else []

@@ -13,7 +13,7 @@ from kdpl import downloads
 class RemoteFile(downloads.RemoteFile):
     """A file, or an archive whose parts are moved into place; the attributes are explained in sources.yaml.
 
-    If downloaded by hand, it is put into the dataset's folder under its name.
+    If you download it by hand, put it into the dataset's folder under its name.
     """
 
     moves: tuple[tuple[str, str], ...] = ()

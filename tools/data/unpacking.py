@@ -72,7 +72,7 @@ def _workplace(dataset_folder: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(dataset_folder: Path) -> None:
-    """Delete what killed processes had half unpacked; nobody else may be working in the folder."""
+    """Delete what killed processes left half unpacked; no other process may be working in the folder."""
     for folder in dataset_folder.glob(f"{WORKPLACE}*"):
         shutil.rmtree(folder)
 

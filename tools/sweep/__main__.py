@@ -1,4 +1,4 @@
-"""Run whatever is missing of a sweep: trainings and evaluations over methods, settings, datasets, shots and seeds.
+"""Run what is missing of a sweep: training and evaluation over methods, settings, datasets, shots and seeds.
 
     python -m tools.sweep configs/sweeps/demo.yaml --dry-run     # what is left to do
     python -m tools.sweep configs/sweeps/demo.yaml               # do it on this machine
@@ -46,7 +46,7 @@ SOME_FAILED = 1  # exit code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if runs failed, and 2 for what the user can fix."""
+    """Run the command; the exit code is 1 if runs failed, and 2 for what the user can fix."""
     arguments = sys.argv[1:] if arguments is None else arguments
     single = arguments and arguments[0] in experiment.EXPERIMENTS
     if not single and len(arguments) > 1 and not any(word.startswith("-") or "." in word for word in arguments[:2]):
@@ -73,7 +73,7 @@ def add_where_and_how(parser: argparse.ArgumentParser) -> None:
     add("--root", default="data", help="folder with the datasets (default: data)")
     add("--output", help="folder for the results (default: that of the sweep file, or output)")
     add("--engine", choices=ENGINES, default="local", help="this machine, a Ray cluster, or Slurm (default: local)")
-    add("--jobs", type=int, help="runs at once (default: as many as there are GPUs or, without any, CPU cores for)")
+    add("--jobs", type=int, help="runs at once (default: as many as the GPUs or, without any, the CPU cores allow)")
     add("--gpus", type=float, help="GPUs per run, such as 0.5 (default: 1, or 0 if there are none)")
     add("--retries", type=int, default=1, help="how often to retry a run that crashed (default: 1)")
     add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="an option for sbatch, such as partition=gpu")
@@ -113,9 +113,9 @@ def check_numbers(args: argparse.Namespace) -> None:
 
 
 def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, output: Path) -> list[Failure]:
-    """Finish all runs, and report on stderr how that went."""
+    """Finish all runs, reporting on stderr; returns those that failed."""
     todo = [run for run in runs if not is_finished(run)]
-    print(f"{len(runs)} runs, {len(runs) - len(todo)} finished before; results in {output}", file=sys.stderr)
+    print(f"{len(runs)} runs, {len(runs) - len(todo)} already finished; results in {output}", file=sys.stderr)
     unmet = unmet_needs(todo)
     for problem in dict.fromkeys(unmet.values()):
         names = "".join(f"  {run.name}\n" for run, why in unmet.items() if why == problem)
@@ -129,11 +129,11 @@ def run_missing(runs: Sequence[Run], spec: Spec, args: argparse.Namespace, outpu
     with TemporaryFile(dir=output):  # fails once, here, if the folder is not writable
         pass
     view = View(len(todo), min(engine.slots, 8))
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that runs are ended, too
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the runs end as well
     try:
         failed = drive(todo, engine, is_finished, args.retries, view)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
         view.close()
     for failure in failed:
         print(f"\nFAILED {failure.run.name}, exit code {failure.code}:\n{failure.end_of_log}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The table that a base-to-new experiment prints: accuracy on base classes, on new classes, and on all of them."""
+"""The table that a base-to-new experiment prints: accuracy on base, new and all classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,15 +15,15 @@ SAME_IMAGES = ("dataset", "split_sha256", "images_of_each_class")
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Format the table, with a line below it that says how many images were tested.
+    """Format the table, followed by a line with the numbers of test images.
 
     Args:
-        rows: a title, and the folders of the evaluations on base classes, on new ones and, except for class-specific
-            prompts, on all classes.
+        rows: for each row, a title and the folders of its evaluations on base classes, on new classes and, except for
+            class-specific prompts, on all classes.
 
     Raises:
         FileNotFoundError: if a folder holds no finished evaluation.
-        ValueError: if records in a column are of different images, or records in a row of different models.
+        ValueError: if the records of a column cover different images, or those of a row different models.
     """
     records = {title: [_record(*one) for one in zip(folders, CLASSES, strict=False)] for title, *folders in rows}
     first = next(iter(records.values()))

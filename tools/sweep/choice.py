@@ -1,4 +1,4 @@
-"""Which student, teacher and configuration an experiment uses where they are not named, and its folder's name."""
+"""Choosing the student, teacher and configuration of an experiment where none is given, and naming its folder."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from trainers.kdpl.trainer import PromptTrainer
 DEMO = "demo"
 DEMO_STUDENT, DEMO_TEACHER = "demo:student", "demo:teacher"
 STUDENT = "ViT-B/32"
-STUDENTS = {  # name: how the names of its configurations begin
+STUDENTS = {  # name: prefix of its configuration files
     DEMO_STUDENT: DEMO, "ViT-B/32": "vit_b32", "ViT-B/16": "vit_b16", "RN50": "rn50", "RN101": "rn50",
     "open_clip:ViT-B-16/laion2b_s34b_b88k": "laion_vit_b16", "open_clip:ViT-L-14/laion2b_s32b_b82k": "laion_vit_l14",
     "open_clip:ViT-B-16-quickgelu/dfn2b": "dfn_vit_b16", "open_clip:ViT-L-14-quickgelu/dfn2b": "dfn_vit_l14",
@@ -27,7 +27,7 @@ STUDENTS = {  # name: how the names of its configurations begin
     "open_clip:ViT-L-14-quickgelu/metaclip_fullcc": "metaclip_vit_l14",
     "open_clip:MobileCLIP2-S0/dfndr2b": "mobileclip2_s0", "open_clip:MobileCLIP2-S2/dfndr2b": "mobileclip2_s2",
 }  # fmt: skip
-OF_OTHER_LIBRARIES = "laion_vit_b16"  # for unlisted students of these libraries: it takes the student's preprocessing
+OF_OTHER_LIBRARIES = "laion_vit_b16"  # for unlisted students of LIBRARIES: it takes the student's preprocessing
 LIBRARIES = (OPEN_CLIP_PREFIX, HUB_PREFIX)
 CONFIGS = Path("configs")
 
@@ -39,7 +39,7 @@ class Choice:
     Attributes:
         student, teacher: names of CLIPs.
         cfg: a file in configs/trainers/<trainer>, without its ending.
-        folder: what output folders are called in place of ``cfg``; it adds whatever differs from that file.
+        folder: the name for output folders, which is ``cfg`` and whatever differs from that file.
         pairs: KEY VALUE pairs for the trainer.
     """
 
@@ -62,14 +62,14 @@ def choose(
 ) -> Choice:
     """Fill in what is not given, and check everything without loading anything.
 
-    The student is the demo's for drawn datasets and ViT-B/32 for others, unless a configuration is given, which then
-    decides.
+    The student defaults to that of ``cfg`` or, without one, to the demo's for drawn datasets and ViT-B/32 for others.
 
     Args:
         transfers: the prompts will also be tested on other datasets, for which some methods train differently.
 
     Raises:
-        ValueError, FileNotFoundError: if a dataset, trainer, configuration or CLIP does not exist, or they do not fit.
+        ValueError, FileNotFoundError: if a dataset, trainer, configuration or CLIP does not exist, or if they do not
+            fit together.
     """
     check_known(trainer, TRAINER_REGISTRY.registered_names(), "trainer", "TRAINER")
     trainer_class = TRAINER_REGISTRY.get(trainer)
@@ -92,7 +92,7 @@ def choose(
     asked = build_cfg(files, {"TRAINER.NAME": trainer, "MODEL.BACKBONE.NAME": student}, pairs)
     check_known(asked.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
     trainer_class.check_cfg(object.__new__(trainer_class), asked)
-    check_teacher(teacher)  # supervised trainers have not checked it
+    check_teacher(teacher)  # check_cfg of supervised trainers ignores it
 
     names = [cfg]
     names += [f"student_{slug(student)}"] if student != published.MODEL.BACKBONE.NAME else []

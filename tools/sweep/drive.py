@@ -1,4 +1,4 @@
-"""Run everything to completion on an engine: start runs, retry those that fail, leave alone what others work on."""
+"""Run a sweep to completion on an engine: start runs, retry failed ones, wait for those of other processes."""
 
 import time
 from collections import Counter
@@ -12,13 +12,13 @@ from .work import CLAIMED, USER_ERROR
 
 SECONDS_TO_WAIT_FOR_OTHERS = 2.0
 LINES_OF_LOG = 15
-UNFIT = "\nThe process succeeded but left different results than expected. Has a configuration changed meanwhile?\n"
+UNFIT = "\nThe process succeeded, but its results are not the expected ones. Has a configuration changed meanwhile?\n"
 
 
 class Process(Protocol):
     """A run that an engine has started."""
 
-    said: str  # once it has ended: output that is not in the run's log
+    said: str  # its output outside the run's log, once it has ended
 
     def poll(self) -> int | None: ...  # the exit code; None while it is running
     def stop(self) -> None: ...
@@ -46,12 +46,12 @@ class Failure:
 def drive(
     runs: Sequence[Run], engine: Engine, is_finished: Callable[[Run], bool], retries: int, view: View
 ) -> list[Failure]:
-    """Work on runs until each has finished, has failed ``1 + retries`` times, or has hit an error of its user's.
+    """Work on runs until each has finished, failed ``1 + retries`` times, or hit an error that only the user can fix.
 
     Records, not exit codes, decide whether a run has finished, so it does not matter which of several sweeps worked on
     it. A run claimed by another process is waited for, and taken over if that process dies.
     """
-    waiting = {run: 0.0 for run in runs}  # and when to look at it again
+    waiting = {run: 0.0 for run in runs}  # run: when to look at it again
     working: dict[Run, Process] = {}
     attempts: Counter[Run] = Counter()
     failures = []

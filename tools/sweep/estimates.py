@@ -18,7 +18,7 @@ Kind = tuple  # what the seconds per image mostly depend on: mode, trainer, stud
 
 
 def seconds_of_run(run: Run) -> float | None:
-    """Seconds that the unfinished parts of a run will take; None if no finished run tells.
+    """Seconds that the unfinished parts of a run will take; None if no finished run is similar enough to tell.
 
     A part that has not been run with any seed is assumed to take as long per image as the same trainer and CLIPs took
     on other datasets or with other numbers of shots.
@@ -46,7 +46,7 @@ def _seconds_of_part(part: Part, output: Path) -> float | None:
     rates = _seconds_per_image(output)
     trainer, student = (part.arguments[part.arguments.index(flag) + 1] for flag in ("--trainer", "--backbone"))
     if not any((trainer, student) == kind[1:3] for kind in rates):
-        return None  # without a configuration, which takes a while to build
+        return None  # before building the configuration, which takes a while
     cfg, _ = cfg_of(part.arguments)
     rate, images = rates.get(_kind_of_part(part, cfg)), _images_of_part(part, cfg)
     return rate * images if rate and images else None
@@ -97,7 +97,7 @@ def _kind_of_part(part: Part, cfg: CfgNode) -> Kind:
 
 
 def _images_of_part(part: Part, cfg: CfgNode) -> float:
-    """As published, before anything is read; 0 for datasets that do not state their size."""
+    """By the dataset's published size, so that no files are read; 0 for datasets that do not state it."""
     dataset = DATASET_REGISTRY.get(cfg.DATASET.NAME)
     share = 1.0 if cfg.DATASET.SUBSAMPLE_CLASSES == "all" else 0.5
     n_train, _, n_test = dataset.n_images

@@ -1,9 +1,9 @@
-"""One experiment: a protocol with one dataset, one method and one seed, beside the zero-shot student and teacher.
+"""One experiment: a protocol with one dataset, method and seed, compared with the zero-shot student and teacher.
 
     python -m tools.sweep base2new shapes 1
     python -m tools.sweep cross_dataset imagenet 1 CoOp_KDPL vit_b32_ctxv1 --targets caltech101 dtd --root /data
 
-Runs whatever is missing, one run after the other in this process, and prints the table. `zeroshot` trains nothing.
+Runs what is missing, one run after the other in this process, and prints the table. `zeroshot` trains nothing.
 """
 
 import argparse
@@ -52,14 +52,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--student", help="a CLIP (default: ViT-B/32, or the demo's student for drawn datasets)")
     add("--teacher", help="a CLIP, or several separated by commas (default: ViT-L/14, or the demo's teacher)")
     add("--shots", type=int, nargs="+", help="images per class (default: 16; 1 2 4 8 16 for few_shot)")
-    add("--epochs", help="(default: those of the configuration)")
+    add("--epochs", help="epochs to train (default: those of the configuration)")
     add("--class-agnostic", action="store_true", help="train without the class names (KDPL-CA)")
     add("--targets", nargs="+", default=(), help="datasets to test on (default: those of the protocol)")
     return parser.parse_args(arguments)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what is missing and print the table; returns the first exit code of train.py that is not 0."""
+    """Run what is missing and print the table; returns the first nonzero exit code of train.py."""
     root, output = Path(args.root).absolute(), Path(args.output).absolute()
     os.chdir(ROOT)  # paths in configurations are relative to it
     with contextlib.redirect_stdout(io.StringIO()):  # notes about precision, which each run prints as well
@@ -101,10 +101,10 @@ def block_of(args: argparse.Namespace) -> Block:
 
 
 def chosen_with_weights(args: argparse.Namespace, transfers: bool) -> Choice:
-    """What to train, with all weights on this machine: the demo pair if none were named and none can be fetched.
+    """Choose what to train and fetch its weights; the demo pair if they cannot be fetched and no CLIP was named.
 
     Raises:
-        ConnectionError: if a CLIP that was named is not on this machine and cannot be fetched.
+        ConnectionError: if a CLIP was named, and weights are neither on this machine nor can be fetched.
     """
     given = {"cfg": args.cfg, "student": args.student, "teacher": args.teacher}
     variant = {"class_agnostic": args.class_agnostic, "epochs": args.epochs, "transfers": transfers}
@@ -126,7 +126,7 @@ def chosen_with_weights(args: argparse.Namespace, transfers: bool) -> Choice:
 
 
 def title_of(run: Run) -> str:
-    """What the table calls a run."""
+    """The title of a run in the table."""
     cfg, _ = cfg_of(run.parts[0].arguments)
     if not run.parts[0].trains:
         return f"zero-shot {cfg.MODEL.BACKBONE.NAME}"
@@ -134,7 +134,7 @@ def title_of(run: Run) -> str:
 
 
 def run_here(runs: Sequence[Run]) -> int:
-    """Finish runs one after the other in this process; returns the first exit code of train.py that is not 0."""
+    """Finish runs one after the other in this process; returns the first nonzero exit code of train.py."""
     for problem in unmet_needs(runs).values():
         raise ValueError(problem)
     with contextlib.redirect_stdout(Progress()):
@@ -143,14 +143,14 @@ def run_here(runs: Sequence[Run]) -> int:
 
 def do_once_free(run: Run) -> int:
     """Do a run, after waiting for any other process that is working on it."""
-    waits = False
+    announced = False
     while True:
         with run.claim() as ours:
             if ours:
                 return do(run)
-        if not waits:
+        if not announced:
             print(f"{run.name}: waiting for {run.claimed_by() or 'another process'}", file=sys.stderr)
-        waits = True
+        announced = True
         time.sleep(SECONDS_TO_WAIT_FOR_OTHERS)
 
 

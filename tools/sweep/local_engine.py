@@ -52,8 +52,8 @@ class LocalProcess:
     """A process that does one run after the other, and ends when this one does, however that happens.
 
     Attributes:
-        is_free: whether it has no run.
-        said: after its end, what it said outside the logs of runs.
+        is_free: whether it is idle.
+        said: its output outside the logs of runs, once it has ended.
     """
 
     OUT_OF_MEMORY = ", which the system sends when memory runs out: try fewer --jobs"
@@ -82,14 +82,14 @@ class LocalProcess:
         return self.is_free and self.process.poll() is None
 
     def give(self, run: Run) -> None:
-        """Let it do a run."""
+        """Hand it a run."""
         self.is_free = False
-        with contextlib.suppress(BrokenPipeError):  # it has ended, as poll() will tell
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which poll() will report
             self.process.stdin.write(run.to_json().encode() + b"\n")
             self.process.stdin.flush()
 
     def poll(self) -> int | None:
-        """The exit code of its run; None as long as that takes."""
+        """The exit code of its run; None while the run lasts."""
         ended = self.process.poll()
         if not self.answers.empty():
             self.is_free, code = True, self.answers.get()
@@ -101,7 +101,7 @@ class LocalProcess:
         return ended
 
     def stop(self) -> None:
-        """Let it end as if killed; kill it if that takes too long."""
+        """End it by closing its standard input; kill it if that takes too long."""
         if self.process.stdin.closed:
             return
         with contextlib.suppress(BrokenPipeError):

@@ -42,7 +42,7 @@ def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = protocols.Z
     Args:
         root: folder with the datasets.
         output: folder for the results.
-        zeroshot_shots: the number in the folders of zero-shot results.
+        zeroshot_shots: the number of shots in the folder names of zero-shot results.
 
     Raises:
         ValueError, FileNotFoundError: if a dataset, configuration or CLIP does not exist, settings do not fit, or two
@@ -58,14 +58,14 @@ def plan(spec: Spec, root: Path, output: Path, zeroshot_shots: int = protocols.Z
                 if known.arguments != part.arguments and _settings(known) != _settings(part):
                     raise ValueError(
                         f"Two blocks want different runs in {part.folder}:\n  {' '.join(known.arguments)}\n"
-                        f"  {' '.join(part.arguments)}\nGive them the same settings, or one of "
-                        "them a `variant`, a name that its folders get."
+                        f"  {' '.join(part.arguments)}\nGive them the same settings, or give one of "
+                        "them a `variant`, which becomes part of its folders' names."
                     )
     return [Run(name, tuple(parts_of_run.values())) for name, parts_of_run in parts.items()]
 
 
 def _check_datasets_and_options(block: Block) -> None:
-    """Check what would otherwise come to light only after the trainings, or fail each of them."""
+    """Find mistakes that would otherwise show only after training, or make every run fail."""
     for dataset in dict.fromkeys(_datasets(block)):
         cfg = build_cfg([f"configs/datasets/{dataset}.yaml"], {}, _pairs(block.options))
         check_known(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", "DATASET.NAME")
@@ -76,12 +76,12 @@ def _datasets(block: Block) -> tuple[str, ...]:
 
 
 def _pairs(options: Mapping[str, Any]) -> list[str]:
-    """As at the end of train.py's command line."""
+    """Keys and values in turn, as at the end of train.py's command line."""
     return [str(x) for pair in options.items() for x in pair]
 
 
 class _RunsOfBlock:
-    """Iterates over the combinations of a block; runs that coincide come more than once."""
+    """Iterates over the combinations of a block; a run that several combinations share comes once for each."""
 
     def __init__(self, block: Block, root: Path, output: Path, zeroshot_shots: int):
         self.block, self.root, self.output, self.zeroshot_shots = block, root, output, zeroshot_shots
@@ -183,9 +183,9 @@ class _RunsOfBlock:
 
 
 def _is_class_specific(training: Part) -> bool:
-    """Whether a training learns contexts that only its own classes have."""
+    """Whether a training run learns contexts that fit only its own classes."""
     arguments = list(training.arguments)
-    for name in ("--seed", "--output-dir", "DATASET.NUM_SHOTS"):  # the same for all, so that the cache is hit
+    for name in ("--seed", "--output-dir", "DATASET.NUM_SHOTS"):  # of no influence; one value, so that the cache is hit
         arguments[arguments.index(name) + 1] = "1"
     cfg, _ = cfg_of(tuple(arguments))
     method = METHODS[cfg.TRAINER.NAME.removesuffix("_KDPL")]
@@ -212,7 +212,7 @@ def state_of_run(run: Run) -> tuple[str, str]:
 
 
 def state_of_part(part: Part) -> tuple[str, str]:
-    """As :func:`state_of_run`. Stale means made with another configuration, other weights or other prompts."""
+    """Like :func:`state_of_run`. Stale means made with another configuration, other weights or other prompts."""
     record, unfinished = (Path(part.folder) / name for name in (FILE_NAME, resume.FILE_NAME))
     if not record.exists() and not unfinished.exists():
         return MISSING, ""
@@ -221,7 +221,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
         if is_finished(cfg, args.eval_only, args.model_dir):
             return FINISHED, ""
         if finished_record(record) is not None:
-            return STALE, f"{part.folder} has results of other settings, weights or prompts"
+            return STALE, f"{part.folder} has results from other settings, weights or prompts"
         if part.trains and unfinished.is_file():
             resume.read_resume_state(unfinished, settings_of(cfg), default_settings(), settings_of)
             return UNFINISHED, ""
@@ -232,7 +232,7 @@ def state_of_part(part: Part) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=4096)
 def cfg_of(arguments: tuple[str, ...]) -> tuple:
-    """The configuration and flags that a command line of train.py gives.
+    """The configuration and flags of a command line of train.py.
 
     Configurations that differ only in seed and folder share everything else; they are frozen.
     """
@@ -251,7 +251,7 @@ def _merged(files: tuple[str, ...], flags: tuple[tuple[str, object], ...], pairs
 
 
 def set_aside(folder: Path) -> Path:
-    """Make room where a stale run is; its files are kept in a hidden folder that nothing reads."""
+    """Move a stale run's files into a hidden folder that nothing reads; returns that folder."""
     aside = folder / f".replaced-{time.strftime('%Y-%m-%d-%H-%M-%S')}"
     aside.mkdir(parents=True, exist_ok=True)
     for entry in [folder / FILE_NAME, *folder.iterdir()]:  # the record first: without it the run is not finished

@@ -8,7 +8,7 @@ from .local_engine import ROOT, WORK
 from .runs import Run
 from .work import WITH_PARENT
 
-RESTARTS = 20  # of a run by Ray, when machines die
+RESTARTS = 20  # how often Ray restarts a run whose machine died
 
 
 class RayEngine:
@@ -24,7 +24,7 @@ class RayEngine:
         """
         Args:
             slots: runs submitted at once.
-            threads: CPUs per run; 0: one, using as many threads as Ray gives it.
+            threads: CPUs per run, with one thread each; 0: one.
             cards: GPUs per run, possibly a fraction such as 0.5; None: one, or none if the cluster has no GPU.
         """
         self.slots = slots

@@ -1,4 +1,4 @@
-"""Runs, the units that a sweep schedules, and the trainings and evaluations that they consist of."""
+"""Runs, the units that a sweep schedules, and their parts: a training and its evaluations."""
 
 import json
 from contextlib import AbstractContextManager
@@ -47,7 +47,7 @@ class Run:
         return Path(self.parts[0].folder)
 
     def claim(self) -> AbstractContextManager[bool]:
-        """Try to lock the run for the length of a block; the context value says whether that worked.
+        """Try to lock the run for the length of a block; the context value says whether it succeeded.
 
         The system releases the lock of a process that dies. Across machines it holds on file systems that share
         flock(2), such as NFS 3 or later, Lustre mounted with -o flock, and GPFS.

@@ -34,7 +34,7 @@ class SlurmEngine:
             cards: GPUs per job, a whole number.
             folder: for submitit's scripts and logs, on a disk that the cluster shares.
             options: for sbatch, such as {"partition": "gpu", "time": "240"}.
-            cluster: "slurm", or submitit's "local" to try it without one.
+            cluster: "slurm", or submitit's "local" to try it without Slurm.
 
         Raises:
             ValueError: if Slurm is not available here or cannot do what is asked.
@@ -77,7 +77,7 @@ class SlurmEngine:
         return SlurmJob(job)
 
     def close(self) -> None:
-        """Jobs have been cancelled one by one."""
+        """Nothing to do: jobs have been cancelled one by one."""
 
 
 class SlurmJob:

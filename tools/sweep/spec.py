@@ -37,12 +37,13 @@ class Block:
         students: the methods to train for each CLIP.
         settings: of TRAINED (with labels, with the teacher, with the teacher but no class names) and ZEROSHOT (the
             student or the teacher; "generic" uses "a photo of a {}." whatever the dataset).
-        seeds, shots: by default those of the protocol; -1 shots are all images.
+        seeds: by default 1, 2 and 3.
+        shots: images per class, by default those of the protocol; -1 means all images.
         teacher: a CLIP; by default that of the configuration.
         cfgs: per method, a file in configs/trainers/<trainer> in place of the student's usual one.
         epochs: per method, in place of the configuration's.
         options: further keys and values, as at the end of train.py's command line.
-        variant: a name for these options in the folders of trainings, so that blocks may differ in them.
+        variant: a name for these options in the folders of trained prompts, so that blocks may differ in them.
     """
 
     protocol: str
@@ -65,7 +66,8 @@ class Spec:
 
     Attributes:
         output: folder for the results, relative to the repository unless it is absolute.
-        threads: CPU threads per run, on which the last bits of sums depend; 0: as many as there are for each run.
+        threads: CPU threads per run, on which the last bits of sums depend; 0: an equal share of this machine's cores,
+            or one on a cluster.
     """
 
     blocks: tuple[Block, ...]
@@ -105,8 +107,8 @@ def read_spec(file: str | Path) -> Spec:
     """Read and check a file.
 
     Raises:
-        FileNotFoundError: if it does not exist; the message lists its neighbours.
-        ValueError: if it is not YAML or says something unknown; the message lists the alternatives.
+        FileNotFoundError: if it does not exist; the message lists the YAML files in its folder.
+        ValueError: if it is not YAML or contains something unknown; the message lists the alternatives.
     """
     path = Path(file)
     if not path.exists():
@@ -120,7 +122,7 @@ def read_spec(file: str | Path) -> Spec:
 
 
 def parse_spec(content: Any) -> Spec:
-    """Check what a file holds; raises as :func:`read_spec`."""
+    """Check the content of a file; raises as :func:`read_spec` does."""
     MAPPING.check("the file", content)
     blocks = content.get("blocks", [{}])
     BLOCKS.check("blocks", blocks)
@@ -169,7 +171,7 @@ def _block(content: Mapping[str, Any]) -> Block:
 
 
 def _listed(value: Any) -> tuple:
-    """The values of a list, or a single value as a list."""
+    """The values of a list, or a single value, as a tuple."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 

@@ -14,12 +14,12 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class View:
-    """Counts events and shows them."""
+    """Counts finished runs and shows progress."""
 
     def __init__(self, n_runs: int, n_rows: int):
         """
         Args:
-            n_rows: how many runs are shown at most, each with its latest epoch.
+            n_rows: the most runs to show at once, each with its latest epoch.
         """
         self.n_runs, self.n_finished = n_runs, 0
         self.waited_for: set[Run] = set()
@@ -53,7 +53,7 @@ class View:
         if not self.rows or time.monotonic() - self.looked < SECONDS_BETWEEN_LOOKS:
             return
         self.looked = time.monotonic()
-        texts = [f"{_last_news(run):<30} {run.name}" for run in working]
+        texts = [f"{_latest_progress(run):<30} {run.name}" for run in working]
         width = shutil.get_terminal_size().columns - 1
         for row, text in zip(self.rows, texts + [""] * len(self.rows), strict=False):
             row.set_description_str(text[:width])
@@ -69,7 +69,7 @@ class View:
             tqdm.write(text, file=sys.stderr)
 
 
-def _last_news(run: Run) -> str:
+def _latest_progress(run: Run) -> str:
     """The latest progress in the log, such as "epoch [3/10] batch [12/24]"."""
     try:
         with open(run.folder / LOG, "rb") as file:
@@ -78,5 +78,5 @@ def _last_news(run: Run) -> str:
             lines = file.read().decode(errors="replace").replace("\r", "\n").splitlines()
     except OSError:
         return "waiting"
-    news = [line for line in lines if line.startswith(("epoch [", "Evaluate", "Loading", "* accuracy"))]
-    return " ".join(news[-1].split()[:4]) if news else "starting"
+    progress = [line for line in lines if line.startswith(("epoch [", "Evaluate", "Loading", "* accuracy"))]
+    return " ".join(progress[-1].split()[:4]) if progress else "starting"

@@ -1,7 +1,7 @@
 """Do runs of a sweep: `python -m tools.sweep.work RUN` does one, where RUN is JSON from Run.to_json.
 
-With --serve, runs come line by line on standard input, and each is answered by its exit code on standard output: a
-process that does several imports everything and loads the CLIPs once.
+With --serve, it reads runs from standard input, one per line, and answers each with its exit code on standard output,
+so that several runs share the imports and the loaded CLIPs.
 
 Output is appended to the run's log. The exit code is 0 if all parts are finished, CLAIMED if another process is working
 on the run, and otherwise that of train.py.
@@ -28,7 +28,7 @@ WITH_PARENT, SERVE = "--with-parent", "--serve"
 
 
 def main(arguments: list[str]) -> int:
-    """See the module; ``--with-parent`` ends the process when its standard input closes, that is, with its parent."""
+    """Run the command; ``--with-parent`` ends the process when its standard input closes, that is, with its parent."""
     if SERVE in arguments:
         serve()
     if WITH_PARENT in arguments:
@@ -39,10 +39,10 @@ def main(arguments: list[str]) -> int:
 def serve() -> NoReturn:
     """Do the runs that the parent asks for, until it closes standard input or ends."""
     out, err = os.dup(1), os.dup(2)
-    asked = SimpleQueue()
-    _listen(asked)
+    requests = SimpleQueue()
+    _listen(requests)
     while True:
-        text = asked.get()
+        text = requests.get()
         code = guarded(lambda text=text: work(text))
         os.dup2(out, 1)
         os.dup2(err, 2)
@@ -53,7 +53,7 @@ def serve() -> NoReturn:
 
 
 def work(text: str) -> int:
-    """Do a run that is given as JSON, unless another process is working on it; output goes to its log."""
+    """Do the run given as JSON, unless another process is working on it; output goes to its log."""
     run = Run.from_json(text)
     with run.claim() as ours:
         if not ours:
@@ -67,7 +67,7 @@ def work(text: str) -> int:
 
 
 def do(run: Run) -> int:
-    """Do the unfinished parts; returns the first exit code of train.py that is not 0."""
+    """Do the unfinished parts; returns the first nonzero exit code of train.py."""
     import train
 
     from .plan import FINISHED, STALE, set_aside, state_of_part

@@ -29,7 +29,7 @@ EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 2 for what the user can fix."""
+    """Run the command; the exit code is 2 for what the user can fix."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.tables",
         description=__doc__,
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("folders", nargs="*", type=Path, default=[Path("output")], metavar="FOLDER", help="default: output")
     add("--format", choices=FORMATS, help="print only this format, and write no files")
     add("--to", type=Path, metavar="FOLDER", help="folder to write to (default: <first folder>/tables)")
-    add("--baseline", metavar="TRAINER", help="compare all rows with this trainer (default: KDPL with the same method "
-        "trained with labels; everything else, or if there is no such row, with ZeroshotCLIP)")  # fmt: skip
+    add("--baseline", metavar="TRAINER", help="compare all rows with this trainer (default: for KDPL the same method "
+        "trained with labels; for all others, or if there is no such row, ZeroshotCLIP)")  # fmt: skip
     add("--ece", action="store_true", help="add the expected calibration error to each accuracy")
     args = parser.parse_args(arguments)
     return guarded(lambda: show(args))

@@ -1,4 +1,4 @@
-"""A table of results: per cell our number, its difference from a baseline, and the published one with a verdict."""
+"""A table of results: cells with our number, its difference from a baseline, and the published one with a verdict."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class Cell:
     Attributes:
         missing_seeds: seeds that other rows of the table have but this cell lacks.
         conflict: whether records of some seed disagree.
-        verdict: inside, outside, or why the published number decides nothing; empty without one.
+        verdict: inside, outside, or why there is none; empty without a published number.
         band: half the width of the band around the published number, in points.
     """
 
@@ -55,7 +55,7 @@ class Cell:
 
 @dataclass
 class Table:
-    """Rows of cells below columns.
+    """Columns, and rows of cells below them.
 
     Attributes:
         baselines: for each row, the name of what it is compared with; empty if there is no comparison.
@@ -95,7 +95,7 @@ def fill(table: Table, trainer: str | None = None) -> None:
         table.notes += _notes(row)
         if baseline and not any(cell.difference for cell in cells):
             table.notes.append(
-                f"{method_of(row.setting)}: no seed has the training split and the test images of {name}, "
+                f"{method_of(row.setting)}: no seed shares its training split and test images with {name}, "
                 "so they are not compared."
             )
     _mark_best(table)
@@ -125,7 +125,7 @@ def _cell(table: Table, row: Row, column: Column, baseline: Row | None) -> Cell:
 
 
 def judge(sample: Sample, published: Published | None, row: Row) -> tuple[str, float | None]:
-    """Whether the mean lies in the band of :func:`expected_band`, or why that cannot be said; and the band."""
+    """Whether the mean lies inside :func:`expected_band`, or why there is no verdict; and the band."""
     if published is None or not sample:
         return "", None
     if row.setting.distilled and row.setting.teacher != PAPER_TEACHER:
@@ -150,7 +150,7 @@ def _notes(row: Row) -> list[str]:
         note(part, seed, "records disagree, so none is used", paths, " Keep the one that is right.")
         for (part, seed), paths in row.conflicts.items()
     ] + [
-        note(part, seed, "several trainings with the same result, counted once", paths, "")
+        note(part, seed, "several training runs with the same result, counted once", paths, "")
         for part, seed, paths in row.duplicates
     ]
 

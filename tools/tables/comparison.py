@@ -1,4 +1,4 @@
-"""Rows that can be compared: results of one setting on the same test sets, seed by seed, and their baselines."""
+"""Rows of results of one setting on the same test sets, by seed, and their comparison with baselines."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -40,13 +40,13 @@ class Score:
 
 @dataclass(eq=False)
 class Row:
-    """Results that share a setting and the test sets.
+    """Results that share a setting and test sets.
 
     Attributes:
         scores: by part and seed.
         test_sets: number of images and hash of the class list of each part.
         conflicts: parts and seeds whose records disagree; they have no score.
-        duplicates: parts and seeds with several trainings that agree.
+        duplicates: parts and seeds with several training runs that agree.
         differs: what distinguishes this row from others with the same method, student and teacher.
     """
 
@@ -82,7 +82,7 @@ class Row:
 
 
 def rows_of(results: Sequence[Result], part_of: Callable[[Result], Part]) -> list[Row]:
-    """One row per setting, or several if its results are of different test sets."""
+    """One row per setting, or several if its results come from different test sets."""
     by_setting: dict[Setting, list[Result]] = defaultdict(list)
     for result in results:
         by_setting[result.setting].append(result)
@@ -144,7 +144,7 @@ def _row(setting: Setting, results: Sequence[Result], part_of: Callable[[Result]
 
 
 def method_order(name: str) -> int:
-    """The position of a method among ours; others come last."""
+    """The position of a method in METHODS; unknown ones come last."""
     names = list(METHODS)
     return names.index(name) if name in names else len(names)
 
@@ -230,10 +230,10 @@ def baseline_of(row: Row, rows: Sequence[Row], trainer: str | None = None) -> tu
         trainer: the baseline for all rows instead.
 
     Returns:
-        The row, if there is exactly one, and its name; the name is empty if there is nothing to compare.
+        The row, if there is exactly one, and its name; the name is empty if there is nothing to compare with.
     """
-    not_known = row.setting.origin in (UNKNOWN_TRAINING, OTHER_STUDENT)
-    if row.setting.zero_shot or row.setting.trainer == trainer or not_known:
+    unknown = row.setting.origin in (UNKNOWN_TRAINING, OTHER_STUDENT)
+    if row.setting.zero_shot or row.setting.trainer == trainer or unknown:
         return None, ""
     names = [trainer] if trainer else [row.setting.base_method] * row.setting.distilled + ["ZeroshotCLIP"]
     for wanted in names:

@@ -1,4 +1,4 @@
-"""Which plots a set of tables gives, the most informative first."""
+"""The plots for a set of tables, the most informative first."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ HALVES = ("base classes", "new classes", "harmonic mean")
 
 
 def figures_of(tables: Sequence[Table]) -> tuple[Figures, Figures]:
-    """Title and SVG of each plot: those to show at once, and those of single datasets or one half of the classes.
+    """Title and SVG of each plot: those shown first, and further ones of single datasets or one half of the classes.
 
-    If there is an average over datasets, only the average is shown at once.
+    If there is an average over datasets, only the average is shown first.
     """
     of_halves = [table for table in tables if table.protocol == BASE_TO_NEW]
     averages = [table for table in of_halves if table.source is None]

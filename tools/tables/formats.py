@@ -26,7 +26,7 @@ def terminal(tables: Sequence[Table]) -> str:
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """GitHub's tables."""
+    """Markdown with GitHub's tables."""
 
     def text_of(text: str, best: bool) -> str:
         text = re.sub(r"([\\|*_<])", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""A table as lines of text, shared by all formats: per row a line of numbers, then differences and published values."""
+"""A table as lines of text, shared by all formats: each row has its numbers, then differences and published values."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def lines_of(table: Table) -> list[Line]:
 
 
 def number(cell: Cell) -> str:
-    """Mean and spread in percent, with remarks about seeds that are missing or whose records disagree."""
+    """Mean and spread in percent, with a remark if seeds are missing or their records disagree."""
     remarks = [f"{cell.sample.n} of {cell.sample.n + len(cell.missing_seeds)}"] * bool(cell.missing_seeds)
     remarks += ["records disagree"] * cell.conflict
     if not cell.sample:

@@ -1,4 +1,4 @@
-"""Which tables a set of results gives, with their protocols, rows and columns."""
+"""The tables for a set of results, with their protocols, rows and columns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ def all_tables(results: Sequence[Result], baseline: str | None = None, calibrati
 
     Args:
         baseline: trainer to compare all rows with; see :func:`comparison.baseline_of`.
-        calibration_error: add a column of it for each column of accuracies.
+        calibration_error: add a column with it for each column of accuracies.
     """
     tables = [*_base_to_new(results), *_transfer(results), *_few_shot(results)]
     shown = {path for table in tables for path in table.paths}

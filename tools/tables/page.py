@@ -107,7 +107,7 @@ def _order_of(table: Table) -> list[int]:
 
 
 def _said(line: Line) -> str:
-    """The line below the name of a method; beside it, a phone has room only for numbers."""
+    """The line below the name of a method, because phones have room only for numbers beside it."""
     _, learned_from, student, seeds = line.texts[: len(HEADINGS)]
     if line.kind != "result":
         return seeds

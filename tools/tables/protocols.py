@@ -12,7 +12,7 @@ from .records import Run, Setting
 ELEVEN = tuple(protocols.ELEVEN.values())  # by their names in records
 SHIFTED = {protocols.NAMES[source]: tuple(shifted.values()) for source, shifted in protocols.SHIFTED.items()}
 UNKNOWN_TRAINING = "training not found"
-OTHER_STUDENT = "evaluated on another student than its prompts were learned for"
+OTHER_STUDENT = "evaluated on a different student from the one its prompts were learned for"
 
 
 @dataclass(frozen=True)

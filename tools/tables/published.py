@@ -39,7 +39,7 @@ class Published:
 
 @cache
 def published_accuracies() -> dict[tuple[str, str, str, str, str], Published]:
-    """All of them by setting, student, method, dataset and metric."""
+    """All published accuracies, by setting, student, method, dataset and metric."""
     found: dict[tuple[str, str, str, str, str], Published] = {}
     for name in FILES:
         with open(FOLDER / name, encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""A run with its setting: what the results in one row of a table have in common."""
+"""Runs and their settings: what the results in one row of a table have in common."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ class Setting:
         classnames: "dataset" or "vocabulary"; None if not recorded.
         weights: role and SHA-256.
         options: configuration keys and values.
-        origin: stated if this is not an ordinary record.
+        origin: where this comes from, unless it is an ordinary record.
     """
 
     trainer: str
