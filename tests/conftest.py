@@ -13,7 +13,7 @@ import pytest
 import compat  # noqa: F401
 from kdpl.import_guards import import_clip
 
-import_clip()  # tests that import clip themselves need no pkg_resources either
+import_clip()  # so that tests can import clip without pkg_resources
 
 ROOT = Path(__file__).parents[1]
 unpacks = pytest.mark.skipif(
@@ -48,7 +48,7 @@ def run_train() -> Callable[..., subprocess.CompletedProcess]:
 @pytest.fixture
 def data(tmp_path) -> Path:
     """A data root with a small Caltech101 of real JPEGs: 4 classes of 6, 5 and 2 images."""
-    from .tiny_datasets import tiny_split, write_jpeg  # brings Dassl, which tests of the library do without
+    from .tiny_datasets import tiny_split, write_jpeg  # imports Dassl, which tests of the library do without
 
     split = tiny_split(n_classes=4)
     folder = tmp_path / "data" / "caltech-101"

@@ -78,7 +78,7 @@ class Checkout:
         self.student_url = served.as_uri()
 
     def _draw_caltech101(self) -> None:
-        """Four classes in CoOp's layout, with a split file of its form."""
+        """Four classes in CoOp's layout, with a split file in its format."""
         root, split = self.folder / "data" / "caltech-101", {}
         for part, count in (("train", 6), ("val", 4), ("test", 5)):
             split[part] = [
@@ -91,7 +91,7 @@ class Checkout:
         (root / "split_zhou_Caltech101.json").write_text(json.dumps(split))
 
     def train(self, dassl: Path, trainer: str, output: str, *arguments: str, clip_called_tiny: bool = False) -> str:
-        """Run its train.py over the Dassl in a folder; what it printed.
+        """Run its train.py with the Dassl in a folder; returns its output.
 
         Args:
             clip_called_tiny: for the checkout's own trainers, which know CLIPs by name only.
@@ -136,12 +136,12 @@ def _save_as_openai_does(path: Path, seed: int) -> None:
             embed_dim=32, image_resolution=32, vision_layers=2, vision_width=768, vision_patch_size=16,
             context_length=77, vocab_size=49408, transformer_width=512, transformer_heads=8, transformer_layers=2,
         )  # fmt: skip
-        for parameter in model.parameters():  # CLIP starts its text tower too small for differences to show
+        for parameter in model.parameters():  # CLIP's initial text weights are too small for differences to show
             if parameter.dim() > 1:
                 nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
     model = model.eval().requires_grad_(False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # OpenAI's files are of this kind, which torch advises against by now
+        warnings.simplefilter("ignore")  # torch deprecates TorchScript, the format of OpenAI's files
         torch.jit.save(torch.jit.trace(model, (torch.zeros(1, 3, 32, 32), clip.tokenize(["a dog"]))).half(), str(path))
 
 

@@ -208,7 +208,7 @@ def evaluation() -> dict:
         evaluator.reset()
         evaluator.process(logits[:10], labels[:10])
         again = evaluator.evaluate()
-    top = [numbers(value) for value in compute_accuracy(logits, labels, topk=(1,))]  # stock breaks above 1
+    top = [numbers(value) for value in compute_accuracy(logits, labels, topk=(1,))]  # stock Dassl fails above 1
     rounded = {name: round(float(value), 6) for name, value in results.items()}
     return {"printed": lines, "results": rounded, "counts": counts, "again": float(again["accuracy"]), "top": top}
 
@@ -283,7 +283,7 @@ def logger() -> list:
                 setup_logger(folder)
                 print(word)
                 sys.stdout.flush()
-                loggers.append(sys.stdout)  # stock closes the console with its last reference
+                loggers.append(sys.stdout)  # stock Dassl closes the console with its last reference
                 sys.stdout = stdout
         files = sorted(Path(folder).iterdir())
         names = [re.sub("[0-9]", "0", file.name) for file in files]

@@ -1,4 +1,4 @@
-"""Make the Dassl in the folder on the command line the one that is imported, whether stock or ours."""
+"""Import Dassl, stock or ours, from the folder named on the command line."""
 
 import functools
 import importlib.util

@@ -57,7 +57,7 @@ class Foreign:
 How = Run | Parse | Elsewhere | Foreign
 HOURS, NETWORK, CARD = "it takes minutes to hours", "it downloads, or needs what was downloaded", "it needs a GPU"
 
-# The first pattern that a command begins with decides.
+# The first pattern that matches the beginning of a command decides.
 HOW: list[tuple[str, How]] = [
     (r"(kdpl|bash scripts/kdpl/).* IVLP", Elsewhere("test_contributing.py")),
     (r"kdpl train \S+ .*--plan", Run(DEMO_PAIR)),

@@ -9,18 +9,18 @@ class LoopbackServer:
 
     Attributes:
         requests: what was asked for so far: (path, value of the Range header or None).
-        status: answer everything with this status, if it is not 200.
+        status: of every answer.
         content_type: of every answer.
         ranges: whether the server can start in the middle of a file.
         cuts: for the next requests in turn: bytes after which the connection is cut.
         delay: seconds before an answer.
-        drip: seconds after each byte of the content, if they come one by one.
+        drip: seconds after each byte, to send the content byte by byte.
         statuses: answer the next requests in turn with these.
         redirects: path to the address that it has moved to.
-        etag, last_modified: of all files; where a client's If-Range names another, the whole file is sent.
-        heeds_if_range: whether it does so.
-        announced: what Content-Length says, if it is not the truth.
-        retry_after: how long an answer with another status than 200 asks to wait: seconds, or a date.
+        etag, last_modified: of all files; if a client's If-Range names another, the whole file is sent.
+        heeds_if_range: whether it heeds that header.
+        announced: a wrong Content-Length to send.
+        retry_after: how long answers with a status other than 200 ask to wait: seconds, or a date.
     """
 
     def __init__(self, files: dict[str, bytes]):

@@ -1,4 +1,4 @@
-"""Folders of one's own photos, and the dataset that is read from them."""
+"""Folders of photos, and the dataset read from them."""
 
 from dassl.data.datasets import build_dataset
 

@@ -1,7 +1,7 @@
 """The machinery of sweeps, with runs of a tenth of a second: `python tests/quick_sweep.py drive OUTPUT N_RUNS`.
 
-Driver, processes, claims and logs are the real ones; in place of train.py stands :func:`do`. It does without torch, so
-that a process starts in no time.
+Driver, processes, claims and logs are the real ones; :func:`do` replaces train.py. Nothing imports torch, so that
+processes start quickly.
 """
 
 import json
@@ -41,7 +41,7 @@ def do(run) -> int:
 
 
 def count(run) -> int:
-    """Count to STEPS in a file, continuing where it stands; then write the record. Files in the folder make it fail."""
+    """Count to STEPS in a file, starting from what it says; then write the record. Files in the folder make it fail."""
     fails = run.folder / "fails"
     if fails.exists() and (left := int(fails.read_text())):
         _write(fails, str(left - 1))
@@ -78,7 +78,7 @@ def _is_alive(pid: int) -> bool:
 
 def main() -> int:
     sys.path.insert(0, str(ROOT))
-    for package in ("compat", "kdpl"):  # without their own __init__.py, which would bring torch
+    for package in ("compat", "kdpl"):  # without their own __init__.py, which would import torch
         sys.modules[package] = type(sys)(package)
         sys.modules[package].__path__ = [str(ROOT / package)]
     if sys.argv[1] == "drive":

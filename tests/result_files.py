@@ -31,7 +31,7 @@ def write_record(
     Args:
         scores: correct and total images by dataset and subsample.
         prompts: stands for the hash of the prompts; by default one for each trainer, dataset and seed.
-        evaluates: no training, an evaluation of these prompts.
+        evaluates: write an evaluation of these prompts instead of a training.
         classes: how many class names each evaluation has.
         facts: replace any entry.
     """

@@ -1,4 +1,4 @@
-"""Archives of any kind: their files come to their place or one error is told, and nothing is written anywhere else."""
+"""Archives of any kind: files are put in place or one error is reported, and nothing is written anywhere else."""
 
 import io
 import stat
@@ -48,7 +48,7 @@ def patched(old, new):
     return lambda content: content.replace(old, new)
 
 
-LISTED = b"PK\x01\x02\x14\x03\x14\0"  # an entry of a zip's list, before its flags and its kind
+LISTED = b"PK\x01\x02\x14\x03\x14\0"  # an entry of a zip's central directory, before its flags
 WHOLE = tar(*[(f"in/{n}.jpg",) for n in range(200)], mode="w:gz")
 FITS = {
     "a tar": tar(),
@@ -110,7 +110,7 @@ def test_an_archive_comes_to_its_place_or_is_refused(content, tmp_path, request,
     if request.node.callspec.id in FITS:
         unpack_into(archive, FILE, folder)
         assert (folder / "images" / "1.jpg").read_bytes() == b"x"
-        assert not any(path.stat().st_mode & 0o7000 for path in folder.rglob("*"))  # nothing runs as somebody else
+        assert not any(path.stat().st_mode & 0o7000 for path in folder.rglob("*"))  # no setuid, setgid or sticky bits
     else:
         with pytest.raises(ValueError) as caught:
             unpack_into(archive, FILE, folder)

@@ -34,7 +34,7 @@ EXAMPLES = int(os.environ.get("KDPL_EXAMPLES", "40"))
 
 
 def pickled_build() -> bytes:
-    """GLOBAL, then BUILD with a state: what would set attributes of the function itself."""
+    """GLOBAL, then BUILD with a state, which would set attributes of the function itself."""
     state = pickle.dumps((None, {"__defaults__": ("changed",)}), protocol=2)[2:-1]
     return b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n" + state + b"b."
 
@@ -256,7 +256,7 @@ def test_the_library_trains_and_predicts_without_what_other_systems_lack(tmp_pat
     assert (tmp_path / "prompts.safetensors").is_file() and "usage: " in done.stdout
     told = "A feature cache on disk needs file locks that this system does not have"
     assert done.stdout.count(".cache is off because this system lacks file locks") == 1
-    assert told in done.stdout and done.stderr.count(told) == 1  # where results depend on it, and of kdpl cache
+    assert told in done.stdout and done.stderr.count(told) == 1  # of training, and of kdpl cache
 
 
 def test_a_file_takes_the_place_of_nothing_but_a_file(tmp_path):

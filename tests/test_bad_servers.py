@@ -1,4 +1,4 @@
-"""Servers that answer anything at all: a whole, right file or one error in time, and never half a file."""
+"""Servers that answer anything at all: the outcome is a complete, correct file or one timely error."""
 
 import gzip
 import hashlib
@@ -104,7 +104,7 @@ FAILS = {
 
 
 class RawServer:
-    """Answers connection after connection with given bytes, whatever is asked; None: with silence."""
+    """Answers each connection in turn with given bytes, whatever it asks for; None: with silence."""
 
     def __init__(self, answers):
         self.answers, self.stopped = list(answers), threading.Event()

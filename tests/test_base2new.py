@@ -45,7 +45,7 @@ def write_record(folder: Path, half: str, correct: int, total: int = 20, **chang
 
 @pytest.fixture
 def rows(tmp_path) -> list[tuple[str, ...]]:
-    """A zero-shot row of 10 and 16 right out of 20 and 24 out of 40, a trained one of 15 and 5."""
+    """A zero-shot row with 10 and 16 of 20 and 24 of 40 images correct, and a trained row with 15 and 5 of 20."""
     zeroshot = {"trainer": "ZeroshotCLIP", "prompts_sha256": None}
     return [
         (
@@ -214,11 +214,11 @@ def test_a_script_prints_its_usage(tmp_path):
     ],
 )
 def test_a_script_is_one_call_of_tools_sweep(tmp_path, script, arguments, settings, passed_on):
-    python = tmp_path / "python"  # env.sh is content with it
+    python = tmp_path / "python"  # accepted by env.sh
     python.write_text('#!/bin/sh\ncase "$*" in -m*) echo "$@";; esac\n')
     python.chmod(0o755)
     (tmp_path / "spec.yaml").touch()
-    copy = tmp_path / "repository"  # env.sh writes down what it has found
+    copy = tmp_path / "repository"  # env.sh records what it found
     shutil.copytree(ROOT / "scripts", copy / "scripts")
     (copy / "configs").symlink_to(ROOT / "configs")
     settings |= {"KDPL_PYTHON": str(python), "DATA": "data"}

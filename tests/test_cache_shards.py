@@ -12,7 +12,7 @@ import pytest
 from kdpl.caching.blocks import digest
 from kdpl.caching.shards import SUFFIX, Shards
 
-FORK = multiprocessing.get_context("fork")  # a fresh interpreter would import torch for longer than it works
+FORK = multiprocessing.get_context("fork")  # importing torch afresh would take longer than the work itself
 SPACES = [digest(b"space", bytes([i])) for i in range(3)]
 ROW_BYTES = 600
 
@@ -22,7 +22,7 @@ def key(i: int) -> bytes:
 
 
 def row(space: bytes, i: int) -> bytes:
-    """What is right below a key."""
+    """The correct value of a key."""
     return (space + key(i)) * (ROW_BYTES // 32)
 
 
@@ -90,14 +90,14 @@ def test_fifty_kills_of_four_processes_leave_no_wrong_row_and_keep_the_limit(tmp
 
 
 def compute_all(folder: Path, log: Path) -> None:
-    """Bring twenty groups of keys in, in the order of another process; note each that is computed."""
+    """Compute twenty groups of keys while another process does the same; note each key that is computed."""
     shards = Shards(folder, 10**7)
     for start in range(0, 160, 8):
         keys = range(start, start + 8)
         with shards.claimed([key(i) for i in keys]):
             shards.refresh()
             missing = [i for i in keys if shards.read(SPACES[0], key(i)) is None]
-            time.sleep(0.002 * bool(missing))  # as if it took long
+            time.sleep(0.002 * bool(missing))  # as if computing took long
             with open(log, "a") as file:
                 file.write("".join(f"{i}\n" for i in missing))
             shards.append(SPACES[0], b"notes", {key(i): row(SPACES[0], i) for i in missing})

@@ -23,7 +23,7 @@ from tests.tiny_clip import loaded
 
 
 def student(name: str) -> PromptedCLIP:
-    """Of one of the learners of test_prompt_learners, or of a method that takes the learner of another."""
+    """A student with one of the learners of test_prompt_learners, or of a method that shares one of them."""
     if name not in test_prompt_learners.LEARNERS:
         name = next(other for other, method in METHODS.items() if method.learner is METHODS[name].learner)
     return test_prompt_learners.student(name)
@@ -157,7 +157,7 @@ def test_nothing_in_a_file_is_executed(tmp_path):
 
 
 class Program(torch.nn.Module):
-    """In TorchScript, loading it is enough to write the file."""
+    """As TorchScript, it writes the file as soon as it is loaded."""
 
     def __init__(self, path):
         super().__init__()
@@ -179,7 +179,7 @@ def test_a_torchscript_program_is_not_run(tmp_path):
     with pytest.raises(ValueError, match="is a TorchScript program"):
         read_checkpoint(tmp_path / "file")
     assert not (tmp_path / "executed").exists()
-    torch.jit.load(tmp_path / "file")  # it would have been
+    torch.jit.load(tmp_path / "file")  # this executes it
     assert (tmp_path / "executed").exists()
 
 

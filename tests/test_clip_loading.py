@@ -44,7 +44,7 @@ def tiny_file(tmp_path):
         model.register_buffer(name, torch.tensor(size))
     path = tmp_path / "tiny.pt"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing is deprecated, and notes shapes that stay fixed
+        warnings.simplefilter("ignore")  # tracing is deprecated, and warns about fixed shapes
         torch.jit.trace(model, (torch.zeros(1, 3, 32, 32), clip.tokenize("a"))).half().save(path)
     return path
 
@@ -152,7 +152,7 @@ def test_texts_become_padded_ids_and_one_too_long_is_named(tiny, tmp_path):
     tokens = tokenize(["a photo of a", " ".join(75 * ["dog"])])
     assert tokens.shape == (2, 77) and tokens.dtype == torch.int64
     assert tokens[0].tolist() == [49406, 320, 1125, 539, 320, 49407] + 71 * [0]
-    assert tokens[1, -1] == 49407  # 75 words between the two marks are just not too long
+    assert tokens[1, -1] == 49407  # 75 words and the two marks just fit
     with pytest.raises(ValueError, match="dog dog dog .*77 tokens. Shorten"):
         tokenize(["a photo of a", " ".join(76 * ["dog"])])
 

@@ -25,7 +25,7 @@ SECTIONS = [
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory) -> tuple[dict, dict]:
-    """What ``dassl_probe.py`` sees of stock Dassl, and of ours."""
+    """The reports of ``dassl_probe.py`` on stock Dassl and on ours."""
     home = os.environ.get("DASSL_HOME")
     if not home:
         pytest.skip("DASSL_HOME names no checkout of Dassl.pytorch")

@@ -1,4 +1,4 @@
-"""Every configuration file that is shipped."""
+"""Every shipped configuration file."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The method that CONTRIBUTING.md adds as an example is known everywhere, once its steps are copied."""
+"""The method that CONTRIBUTING.md adds as an example is known everywhere once its steps are followed."""
 
 import re
 import shutil

@@ -77,7 +77,7 @@ def zip_of(content):
 
 
 def whole_dtd(split, top="dtd/"):
-    """The archive of the whole dataset as the public mirror has it: everything, and a cache of no use, in a folder."""
+    """The archive of the whole dataset as on the public mirror: everything, and a useless cache, in one folder."""
     jpeg = write_jpeg_bytes()
     content = {f"{top}images/{path}": jpeg for part in SPLIT.values() for path, *_ in part}
     content |= {f"{top}split_zhou_DescribableTextures.json": split, f"{top}split_fewshot/shot_16-seed_1.pkl": b"pickle"}
@@ -92,7 +92,7 @@ def write_jpeg_bytes():
 
 @pytest.fixture
 def dtd_on_mirrors(dtd, monkeypatch):
-    """DTD of a few images: no address of its own, and no published hash but that of the split."""
+    """DTD of a few images: no address of its own, and no published hash except that of the split."""
     split = json.dumps(SPLIT).encode()
     hash = f"sha256:{hashlib.sha256(split).hexdigest()}"
     changed = [
@@ -162,7 +162,7 @@ def test_class_names_of_imagenet_come_from_a_published_draw_if_the_list_is_gone(
             for file in FILES["imagenet"]
         ]
         monkeypatch.setitem(FILES, "imagenet", changed)
-        assert run("get", "imagenet", "--root", tmp_path) == 1  # images come by hand
+        assert run("get", "imagenet", "--root", tmp_path) == 1  # images have to be downloaded by hand
     assert (tmp_path / "imagenet" / "classnames.txt").read_text() == CLASSNAMES
 
 
@@ -261,7 +261,7 @@ def test_get_unpacks_imagenets_own_archives_and_sorts_flat_images(tmp_path, monk
     for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"):
         (folder / name).unlink()
     shutil.rmtree(folder / "ILSVRC2012_devkit_t12")
-    assert run("get", "imagenet", "--root", tmp_path) == 0  # a complete one needs no archive again
+    assert run("get", "imagenet", "--root", tmp_path) == 0  # a complete one does not need its archive again
     assert files_below(folder) < before
 
 

@@ -158,7 +158,7 @@ def test_pixels_that_are_normalised_on_the_device_have_the_same_bits(end, items)
     for index, image in zip(batch["index"].tolist(), found["img"], strict=True):
         torch.manual_seed(images.dataset.augmentation_seed(0, index))
         assert torch.equal(image, transform(Image.open(items[index]).convert("RGB")))
-    assert repr(images.dataset.transform) == repr(transform)  # features are cached by it
+    assert repr(images.dataset.transform) == repr(transform)  # part of the keys of cached features
 
 
 def test_facts_are_handed_out_with_their_images(items):

@@ -48,7 +48,7 @@ def test_the_parts_of_an_archive_are_moved_into_place_and_nothing_else_remains(t
     assert tree(folder) == ["images/2.jpg", "images/a/1.jpg"]
     (folder / "images" / "2.jpg").write_text("spoiled")
     (folder / "images" / "own.jpg").write_text("own")
-    unpack_into(archive, IMAGES, folder)  # again: repairs, and takes nothing away
+    unpack_into(archive, IMAGES, folder)  # again: repairs, and deletes nothing
     assert tree(folder) == ["images/2.jpg", "images/a/1.jpg", "images/own.jpg"]
     assert (folder / "images" / "2.jpg").read_text() == "data"
 

@@ -1,4 +1,4 @@
-"""The datasets against their real split files, and what is said when their folders are incomplete."""
+"""The datasets against their real split files, and the messages when their folders are incomplete."""
 
 import hashlib
 import json
@@ -54,7 +54,7 @@ def test_what_is_missing_is_named_with_the_expected_layout_and_the_setting(tmp_p
 
 @pytest.fixture(scope="module")
 def caltech_root(shared, tmp_path_factory):
-    """The complete published split beside the real images at hand; its test list is cut to these."""
+    """The complete published split beside the real images at hand; its test list is cut down to these."""
     folder = tmp_path_factory.mktemp("data") / "caltech-101"
     folder.mkdir()
     mini = shared / "data" / "mini" / "caltech-101"

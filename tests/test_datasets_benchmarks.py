@@ -1,4 +1,4 @@
-"""The fifteen benchmarks: published counts and names against placeholder images, and what their annotation gives."""
+"""The fifteen benchmarks: published counts and names against placeholder images, and splits from annotations."""
 
 import json
 import os
@@ -23,7 +23,7 @@ FIFTEEN = [
 
 @pytest.fixture
 def placeholders(tmp_path, monkeypatch):
-    """Makes a path a name for one and the same picture, which need not be decoded thousands of times."""
+    """Create paths as hard links to one picture, which is not checked thousands of times."""
     picture = write_jpeg(tmp_path / "picture.jpg")
     monkeypatch.setattr(image_check, "image_fault", lambda path: None)
 
@@ -154,7 +154,7 @@ def test_a_variant_with_missing_folders_is_refused(tmp_path, placeholders, class
         build_dataset(dataset_cfg(tmp_path, "ImageNetR"))
 
 
-# Splits made from the annotation: the test part is the dataset's own, so it equals the published one in its order.
+# Splits made from annotations: the test part is the dataset's own, so it equals the published one, in its order.
 
 
 def write_lines(path: Path, lines) -> None:

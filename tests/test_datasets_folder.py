@@ -1,4 +1,4 @@
-"""One's own photos as a dataset: layouts of folders, class names, what is reported, and what is refused."""
+"""Your own photos as a dataset: folder layouts, class names, what is reported, and what is refused."""
 
 import pytest
 
@@ -97,7 +97,7 @@ def test_a_template_with_anything_but_one_place_for_the_name_is_refused(tmp_path
 
 
 def test_unlabelled_images_and_a_file_of_names_train_on_all_of_them(tmp_path, capsys):
-    fill_folder(tmp_path, "*7", "2021/may*3")  # in any depth
+    fill_folder(tmp_path, "*7", "2021/may*3")  # at any depth
     (tmp_path / "classnames.txt").write_text("red fox\n\nwolf\nlynx\n")
     dataset = folder(tmp_path, shots=2)
     assert dataset.classnames == ["red fox", "wolf", "lynx"] and dataset.num_classes == 3

@@ -1,4 +1,4 @@
-"""One's own photos: odd and broken image files, and a real dataset."""
+"""Your own photos: odd and broken image files, and a real dataset."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from tests.tiny_datasets import dataset_cfg
 
 @pytest.fixture
 def odd_images(tmp_path):
-    """A folder with images of every kind that people have."""
+    """A folder with images of every kind that users have."""
     root = tmp_path / "odd"
     noise = Image.effect_noise((40, 30), 60)
     rgb = Image.merge("RGB", [noise, noise.rotate(90), noise])
@@ -70,7 +70,7 @@ def test_odd_images_become_rgb_and_broken_ones_are_left_out_by_name(odd_images, 
         assert line in report
     images = {datum.impath.rsplit("/", 1)[1]: read_image(datum.impath) for datum in dataset.train_x}
     assert {image.mode for image in images.values()} == {"RGB"}
-    for name in ("sixteen.png", "swapped.tif"):  # half of the brightness, not cut off at 255
+    for name in ("sixteen.png", "swapped.tif"):  # half the brightness, not clipped at 255
         assert images[name].getpixel((0, 0)) == (128, 128, 128)
     assert images["turned.jpg"].size == (40, 30)  # as torchvision's loader: the orientation is not applied
 

@@ -1,4 +1,4 @@
-"""Lists of images and labels for one's own photos, in every format that people have."""
+"""Lists of images and labels for your own photos, in every format that users have."""
 
 import json
 

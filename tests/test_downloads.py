@@ -1,4 +1,4 @@
-"""Downloads from misbehaving servers: a file arrives complete and verified, or nothing is left and the cause named."""
+"""Downloads from misbehaving servers: files arrive complete and verified, or nothing is left and the cause is named."""
 
 import email.utils
 import errno

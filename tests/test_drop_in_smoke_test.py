@@ -64,7 +64,7 @@ class Caltech101(DatasetBase):
 
 @pytest.fixture
 def fake(tmp_path) -> Path:
-    """The least that a checkout has: a train.py, one dataset, and OpenAI's clip package."""
+    """A minimal checkout: a train.py, one dataset, and OpenAI's clip package."""
     coop = tmp_path / "CoOp"
     texts = {
         "train.py": TRAIN,

@@ -1,4 +1,4 @@
-"""Trainers in real checkouts: ours over stock Dassl, and the checkouts' own over stock Dassl and over ours.
+"""Trainers in real checkouts: ours with stock Dassl, and the checkouts' own with stock Dassl and with ours.
 
 COOP_HOME, MAPLE_HOME and PROMPTSRC_HOME name the checkouts, DASSL_HOME one of KaiyangZhou/Dassl.pytorch.
 """
@@ -69,7 +69,7 @@ def test_its_own_trainers_train_save_resume_and_evaluate_as_before(trainer, chec
 
 @pytest.fixture(scope="module")
 def run_of_theirs(checkouts):
-    """Train and evaluate a checkout's own trainer over a Dassl: the last accuracy and what was learned."""
+    """Train and evaluate a checkout's own trainer with a given Dassl; the last accuracy and what was learned."""
 
     @cache
     def run(name: str, trainer: str, dassl: Path) -> tuple[str, dict[str, torch.Tensor]]:
@@ -82,7 +82,9 @@ def run_of_theirs(checkouts):
         again = checkout.train(dassl, trainer, f"{folder.name}_eval", *evaluation, clip_called_tiny=True)
         assert "epoch [2/2]" in said and accuracy(again) == accuracy(said)
         (file,) = folder.glob("*/model.pth.tar-2")
-        return accuracy(said), torch.load(file, weights_only=False)["state_dict"]  # stock Dassl's hold objects
+        return accuracy(said), torch.load(file, weights_only=False)[
+            "state_dict"
+        ]  # stock Dassl's checkpoints hold objects
 
     return run
 
@@ -101,7 +103,7 @@ def test_their_trainers_have_the_numbers_of_stock_dassl_over_ours(name, trainer,
         assert torch.equal(tensor, stock_weights[key]), key
 
 
-def test_a_checkout_in_which_was_trained_is_restored(checkouts):  # the last one: it removes what the others use
+def test_a_checkout_in_which_was_trained_is_restored(checkouts):  # last, because it removes what the others use
     checkout = checkouts("COOP_HOME")
     install(checkout.coop, "--remove")
     assert contents(checkout.coop) == checkout.before

@@ -184,7 +184,7 @@ def test_activations_of_many_classes_are_bounded_and_no_more_is_recomputed_than_
         return sum(storages.values())
 
     whole = kept(8)
-    assert recomputed == []  # so many are allowed at once
+    assert recomputed == []  # this many are allowed at once
     kept(10)
     assert recomputed == [2, 2]  # three quarters are kept, the last one is for what is recomputed
     recomputed.clear()

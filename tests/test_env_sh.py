@@ -113,7 +113,7 @@ def test_an_installation_that_was_killed_is_mended_by_the_next_script(tmp_path, 
     )
     while process.poll() is None and not (root / ".venv" / "kdpl-stamp").exists():
         time.sleep(0.01)
-    assert process.poll() is None  # pip is at work
+    assert process.poll() is None  # pip is running
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     result = source(root, packages)
@@ -270,7 +270,7 @@ def test_a_python_without_ensurepip_is_reported_with_the_package_that_has_it(tmp
 
 
 def test_a_full_disk_is_reported(repository, packages):
-    """pip stands in for a disk that fills up: its words are those of the real one."""
+    """A stand-in for pip fails as the real one does on a full disk, with the same words."""
     no_space = "[Errno 28] No space left on device"
     stub(repository / "pip", f'while [ "$1" != --log ]; do shift; done; echo "{no_space}" > "$2"')
     python = repository / ".venv" / "bin" / "python"

@@ -1,4 +1,4 @@
-"""What an evaluation finds out, with values worked out by hand."""
+"""The results of an evaluation, with values worked out by hand."""
 
 import math
 
@@ -21,7 +21,7 @@ def counted(per_image: bool = False) -> Counts:
 
 def test_calibration_error_and_confusion_of_a_case_worked_by_hand():
     result = counted().result()
-    # Bins of 1/15: 0.9 is alone in one, 1 of 1 right; 0.82 twice in another, 1 of 2 right.
+    # Bins of 1/15: 0.9 is alone in one, 1 of 1 correct; 0.82 twice in another, 1 of 2 correct.
     # (|1 - 0.9| + |1 - 2 * 0.82|) / 3 = 0.74 / 3
     assert result["ece"] == pytest.approx(100 * 0.74 / 3, abs=1e-5)
     assert result["confusion"] == [[0, 0, 2], [1, 0, 1]]  # label, predicted, images

@@ -1,4 +1,4 @@
-"""Steps as one compiled graph, and batches prepared ahead. CUDA graphs need a card: they are not tested here."""
+"""Steps as one compiled graph, and batches prepared ahead. CUDA graphs need a GPU and are not tested here."""
 
 import json
 from contextlib import nullcontext
@@ -54,7 +54,7 @@ def gradients(target: Objective, terms) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("method, labels", [(method, False) for method in METHODS] + [("CoOp", True)])
 def test_a_step_of_every_method_compiles_to_one_graph(method, labels, monkeypatch):
-    # The first stages of torch.compile, which know of every break; the last one needs a compiler of C++.
+    # The first stages of torch.compile, which find every graph break; the last one needs a C++ compiler.
     graphs, compile_ = [], torch.compile
     backend = "aot_eager" if method == "KgCoOp" else lambda graph, inputs: graphs.append(graph) or graph.forward
     monkeypatch.setattr(
@@ -63,7 +63,7 @@ def test_a_step_of_every_method_compiles_to_one_graph(method, labels, monkeypatc
     torch._dynamo.reset()
     target = objective(method, labels=labels)
     compiled = terms_function(target, "compiled")
-    for seed in (0, 1):  # the second batch has other paths and must not be compiled anew
+    for seed in (0, 1):  # the second batch has other paths and must not be recompiled
         batch = batch_of(target, seed)
         found, expected = gradients(target, compiled(batch)), gradients(target, target.terms(batch))
         assert any(gradient.abs().max() > 0 for gradient in expected)

@@ -1,4 +1,4 @@
-"""The cache of frozen features: prompts keep their bits, whoever filled it, and what is known is not computed again."""
+"""The cache of frozen features: prompts are the same bit for bit, and nothing in the cache is computed again."""
 
 import json
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_prompts_have_the_bits_of_a_training_without_cache_whoever_filled_it(
 
 def test_features_are_shared_by_those_with_as_many_threads(photos, filled, monkeypatch):
     before = torch.get_num_threads()
-    torch.set_num_threads(3)  # where a feature's last bits depend on its place in the group
+    torch.set_num_threads(3)  # where a feature's last bits depend on its position in the group
     try:
         expected = learned(photos, "CoOp")
         assert same(learned(photos, "CoOp", cache=filled), expected)

@@ -1,4 +1,4 @@
-"""Frozen features are computed once per image, in groups of one size, whatever the batches of the method are."""
+"""Frozen features are computed once per image, in groups of a fixed size, whatever a method's batch size."""
 
 from functools import cache
 
@@ -119,7 +119,7 @@ def test_on_one_thread_a_feature_does_not_depend_on_the_place_of_its_image_in_th
     tower = ImageEncoder(openai_towers(model, None))
     group = images(size, model)
     others = torch.cat([group[:1], images(size - 1, model, seed=1)])
-    with one_thread():  # several threads share out the rows of a group: last bits go by the place
+    with one_thread():  # several threads split the rows of a group: last bits depend on the position
         expected = tower(group)
         for shift in (1, size - 1):
             assert torch.equal(tower(group.roll(shift, 0)), expected.roll(shift, 0))

@@ -74,7 +74,7 @@ def test_a_draw_is_kept_with_relative_paths_and_used_again(tmp_path, capsys):
     assert [str(folder / "images" / path) for path, *_ in draw["train"]] == [d.impath for d in first.train_x]
     assert str(tmp_path) not in kept.read_text()
 
-    draw["train"].reverse()  # a draw of one's own
+    draw["train"].reverse()  # a draw of the user's own
     kept.write_text(json.dumps(draw))
     again = Tiny(dataset_cfg(tmp_path, shots=2, seed=3))
     assert [d.impath for d in again.train_x] == [d.impath for d in first.train_x][::-1]

@@ -1,4 +1,4 @@
-"""Training on images of one's own through the command line: without labels, without names, test images closed."""
+"""Training on your own images through the command line: without labels, without names, test images unopened."""
 
 import json
 import shutil
@@ -65,7 +65,7 @@ def test_the_test_set_stays_closed_during_training(photos, tmp_path, capsys):
     assert train.main(command(root, tmp_path / "after", "TEST.NO_TEST", "True")) == 0
     before, after = prompts(tmp_path / "before"), prompts(tmp_path / "after")
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert train.main(command(root, tmp_path / "tested")) == 2  # said before training, not after it
+    assert train.main(command(root, tmp_path / "tested")) == 2  # reported before training, not after it
     assert "error: None of the test images" in capsys.readouterr().err
 
 
@@ -109,7 +109,7 @@ def test_training_without_the_needed_labels_is_refused(photos, tmp_path, capsys)
 
 
 def test_cifar10_labelled_through_the_real_command_line(shared, tmp_path, run_train):
-    """Beside real photos lie files of every odd kind; what cannot be read is named and left out."""
+    """Odd files of every kind lie next to real photos; those that cannot be read are named and left out."""
     root = tmp_path / "cifar10"
     for path in sorted((shared / "data" / "mini" / "cifar10").glob("t*/*/*.jpg"))[::20]:
         target = root / path.relative_to(shared / "data" / "mini" / "cifar10")

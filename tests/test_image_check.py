@@ -1,4 +1,4 @@
-"""Unusable images are named before anything slow starts; good ones are read once."""
+"""Unusable images are named before anything slow starts; intact ones are read once."""
 
 import io
 import os
@@ -103,7 +103,7 @@ def test_good_images_are_read_once_until_they_change(tmp_path, monkeypatch):
     monkeypatch.setattr(image_check, "image_fault", lambda path: read.append(path.name))
     moved = tmp_path / "moved"
     os.makedirs(moved)
-    os.rename(folder, moved / "tiny")  # a data root may move
+    os.rename(folder, moved / "tiny")  # a data root may be moved
     Tiny(dataset_cfg(moved))
     assert read == []
     write_jpeg(moved / "tiny" / "images" / "class_0" / "train_0.jpg", 77, size=(50, 50))

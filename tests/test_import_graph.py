@@ -1,4 +1,4 @@
-"""Imports point downwards, in no circle; functions and files stay short."""
+"""Imports point downwards and form no cycles; functions and files stay short."""
 
 import ast
 import subprocess
@@ -35,7 +35,7 @@ MODULES = {module_of(file): file for file in FILES}
 
 @cache
 def imports_of(module: str) -> frozenset[str]:
-    """The names that a module imports anywhere in its source, also within functions; of ours as modules."""
+    """The names that a module imports anywhere in its source, also within functions; our own as modules."""
     file = MODULES[module]
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     found = set()

@@ -1,4 +1,4 @@
-"""`import_clip` works with whatever setuptools there is, or none, and leaves no trace but the module clip."""
+"""`import_clip` works with any setuptools or none, and leaves no trace except the module clip."""
 
 import importlib
 import subprocess
@@ -14,7 +14,7 @@ CLIP = "from pkg_resources import packaging\nassert packaging.version.parse('2.0
 
 
 class Hidden:
-    """A finder to be asked first: there are no such packages."""
+    """A finder that comes first and claims that these packages do not exist."""
 
     def __init__(self, *packages: str):
         self.packages = packages

@@ -1,4 +1,4 @@
-"""What learned tensors start from is a function of the seed alone."""
+"""The initial values of learned tensors depend on the seed alone."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The drop-in for a CoOp checkout: what the installer writes and takes back."""
+"""The drop-in for a CoOp checkout: what the installer writes and removes."""
 
 import hashlib
 import json

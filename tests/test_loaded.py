@@ -1,4 +1,4 @@
-"""A loaded CLIP is shared and never changed; its fingerprint goes by its numbers."""
+"""A loaded CLIP is shared and never changed; its fingerprint depends on its numbers alone."""
 
 import warnings
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_copies_are_made_once_per_precision_and_shared():
     clip = loaded()
     half = clip.on("cpu", "bf16")
     assert clip.on("cpu") is clip and clip.on("cpu", "bf16") is half is not clip
-    assert half.on("cpu") is clip and half.on("cpu", "bf16") is half  # whichever of them is asked
+    assert half.on("cpu") is clip and half.on("cpu", "bf16") is half  # whichever of them is asked for it
     assert half.original is clip and half.fingerprint == clip.fingerprint
     assert clip.on("cpu", "fp16") is clip is clip.on("cpu", "amp")  # float16 on a CPU is computed in float32
 
@@ -48,7 +48,7 @@ def test_an_unknown_device_or_precision_is_refused():
 
 
 def written(folder: Path, seed: int = 0) -> dict[str, Path]:
-    """The same weights, all of which float16 can hold, in three kinds of files."""
+    """The same weights, all exact in float16, in three kinds of files."""
     model = tiny_clip(seed=seed)
     for tensor in model.state_dict().values():
         tensor.copy_(tensor.half())
@@ -57,7 +57,7 @@ def written(folder: Path, seed: int = 0) -> dict[str, Path]:
     save_file(half, files["safetensors"])
     torch.save({name: tensor.float() for name, tensor in half.items()}, files["state dict"])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing is deprecated, and notes shapes that stay fixed
+        warnings.simplefilter("ignore")  # tracing is deprecated, and warns about fixed shapes
         program = torch.jit.trace(model, (images(1, model), tokenize(["a"])), check_trace=False)
         program.half().save(files["torchscript"])  # as OpenAI publishes them
     return files

@@ -1,4 +1,4 @@
-"""The benchmark and `kdpl doctor --gpu` on small models: what they say follows from what they measured."""
+"""The benchmark and `kdpl doctor --gpu` on small models: their output follows from their measurements."""
 
 import json
 

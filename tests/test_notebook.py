@@ -1,4 +1,4 @@
-"""The notebook of examples/ runs from top to bottom, and learns what it says."""
+"""The notebook of examples/ runs from top to bottom, and learns as well as it says."""
 
 import contextlib
 import io

@@ -57,7 +57,7 @@ def test_a_checkpoint_file_gives_open_clips_own_features(saved):
 
 def test_a_text_too_long_is_named_where_open_clip_would_cut_it(saved):
     tokenize = load_clip(f"open_clip:KDPL-test/{saved[1]}").tokenize
-    tokens = tokenize(["dog", " ".join(18 * ["dog"])])  # with the two marks: 20 tokens, just not too long
+    tokens = tokenize(["dog", " ".join(18 * ["dog"])])  # with the two marks 20 tokens, which just fit
     assert tokens.shape == (2, 20) and tokens.dtype == torch.int64
     assert tokens[0].tolist() == [49406, 1929, 49407] + 17 * [0]
     with pytest.raises(ValueError, match="dog dog dog .*20 tokens. Shorten"):
@@ -118,6 +118,6 @@ def test_without_network_the_hub_is_given_up_in_seconds(tmp_path):
         environment = dict(os.environ, HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path))  # read when the client is imported
         started = time.monotonic()
         done = subprocess.run([sys.executable, "-c", LOAD], env=environment, capture_output=True, text=True)
-    assert time.monotonic() - started < 40  # without the quick look it is 46 seconds more than the imports take
+    assert time.monotonic() - started < 40  # without the early check, 46 seconds more than the imports
     assert f"{endpoint}/apple/DFN5B-CLIP-ViT-H-14" in done.stdout, done.stderr
     assert "open_clip:ViT-H-14-quickgelu/<file>" in done.stdout and str(tmp_path) in done.stdout

@@ -1,4 +1,4 @@
-"""The gate for files from outside: plain values or one error of ours with the file and the line, whatever comes."""
+"""Files from outside: whatever they contain, they give plain values or one error that names file and line."""
 
 import csv
 import io

@@ -23,7 +23,7 @@ DEMO = ["--student", "demo:student", "--teacher", "demo:teacher", "--device", "c
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Photos in folders called like their classes, one of them unreadable, in CoOp's parts train and test."""
+    """Photos in folders named after their classes, one of them unreadable, in CoOp's parts train and test."""
     folder = tmp_path_factory.mktemp("commands")
     for part, n in (("train", 4), ("test", 3)):
         for c, name in enumerate(CLASSNAMES):
@@ -41,7 +41,7 @@ def trained(folder):
 
     photos = folder / "data" / "train"
     broken = photos / "<script>" / "broken.jpg"
-    broken.write_bytes((photos / "<script>" / "0.jpg").read_bytes()[:-300])  # its header is whole
+    broken.write_bytes((photos / "<script>" / "0.jpg").read_bytes()[:-300])  # its header is intact
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         arguments = ["train", str(photos), "--classnames", str(folder / "names.txt"), *DEMO, "--epochs", "2"]
@@ -70,7 +70,7 @@ def test_the_next_commands_work_as_they_are_printed(trained, folder):
 
 
 def test_labels_change_nothing_about_the_prompts(trained, folder, tmp_path):
-    """Photos without folders give the same tensors as photos whose folders are called like classes."""
+    """Photos without folders give the same tensors as photos whose folders are named after classes."""
     photos = tmp_path / "photos"
     for i, source in enumerate(sorted((folder / "data" / "train").rglob("*.jpg"))):
         (photos / f"{i:02}.jpg").parent.mkdir(exist_ok=True)
@@ -136,7 +136,7 @@ def test_predictions_equal_the_trainers_evaluation(trained, folder, tmp_path):
 
 
 def _plain(cell: str) -> str:
-    """Dassl's folders are called with underscores."""
+    """Dassl's folder names have underscores."""
     return cell.replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""Plans: what a training will take, from a short calibration."""
+"""Plans: the cost of a training run, predicted from a short calibration."""
 
 import json
 

@@ -204,7 +204,7 @@ def test_ray_gives_the_same_rows_also_when_a_process_dies(folder, expected, tmp_
 
 
 def _ray_worker(driver: int) -> int | None:
-    """A process of ours that classifies for this driver, if one has begun."""
+    """One of the processes that classify for this driver, once one has started."""
     listed = subprocess.run(["ps", "-eo", "pid,sid,args"], capture_output=True, text=True).stdout
     for line in listed.splitlines():
         pid, _, title = line.split(None, 2)

@@ -1,4 +1,4 @@
-"""Prompt files say what they belong to, and are refused by name where that differs or the file is damaged."""
+"""Prompt files say what they belong to; the wrong ones and damaged ones are refused with the reason."""
 
 import json
 import struct

@@ -36,8 +36,8 @@ def student(name: str, kind: str = "vit", **settings) -> PromptedCLIP:
     clip = loaded(kind)
     model = PromptedCLIP(clip, LEARNERS[name](clip), CLASSNAMES, device="cpu", **settings)
     with torch.random.fork_rng():
-        torch.manual_seed(6)  # one with which CoCoOp's two hidden units are not silent
-        for parameter in model.prompt_learner.parameters():  # away from the start, where some are alike
+        torch.manual_seed(6)  # a seed with which CoCoOp's two hidden units are active
+        for parameter in model.prompt_learner.parameters():  # away from the initial values, some of which are equal
             nn.init.normal_(parameter, std=0.1)
     return model
 

@@ -55,7 +55,7 @@ def test_a_checkpoint_says_the_same_and_needs_no_pickled_objects(trained):
 
 
 def test_another_file_of_the_same_weights_is_the_same_student(trained, photos, tmp_path):
-    weights = load_clip("demo:student").model.state_dict()  # which half precision holds exactly
+    weights = load_clip("demo:student").model.state_dict()  # which are exact in half precision
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
     torch.save(half, tmp_path / "student.pt")
     arguments = ("--eval-only", "--model-dir", trained, "--backbone", tmp_path / "student.pt")

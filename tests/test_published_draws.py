@@ -1,4 +1,4 @@
-"""Few-shot draws that others have published: used as they are, refused where they do not fit the split."""
+"""Few-shot draws published by others: used unchanged, and refused if they do not fit the split."""
 
 import json
 from pathlib import Path

@@ -39,7 +39,7 @@ def as_when_stored(monkeypatch, tmp_path):
 
 
 def expects_bits(edition: str, name: str) -> bool:
-    """Whether the edition promises the same bits of this run, and this is the kind of machine that it was made on.
+    """Whether the edition promises this run bit for bit, and this is the kind of machine that it was made on.
 
     Where numbers have changed on purpose, a later edition gives the new bits and supersedes this one.
     """
@@ -56,7 +56,7 @@ def check_tensors(found: dict[str, torch.Tensor], expected: dict[str, torch.Tens
 def check_record(file: Path, expected_file: Path) -> None:
     """Check that the new record has all facts of the stored one; it may have more."""
     text, expected_text = file.read_text(), expected_file.read_text()
-    if '"Folder images"' not in expected_text:  # the first edition gave no names to collections
+    if '"Folder images"' not in expected_text:  # the first edition did not name collections
         text = text.replace('"Folder images"', '"Folder"')
     found, expected = json.loads(text), json.loads(expected_text)
     facts = {fact: value for fact, value in expected.items() if fact not in VARIABLE}
@@ -65,7 +65,7 @@ def check_record(file: Path, expected_file: Path) -> None:
 
 
 def known_facts(found: object, expected: object) -> object:
-    """What is found, without the keys that are not expected, at any depth."""
+    """The part of ``found`` whose keys are expected, at any depth."""
     if isinstance(found, dict) and isinstance(expected, dict):
         return {key: known_facts(found.get(key), value) for key, value in expected.items()}
     if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
@@ -139,7 +139,7 @@ def test_stored_results_are_recognised_as_finished(edition, name, tmp_path):
 
 
 def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Content and time of last change of all files."""
+    """Content and modification time of all files."""
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     return {str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
 

@@ -1,4 +1,4 @@
-"""The record of a run is read as it was written, and what a setting changes has one answer."""
+"""Records of runs are read as they were written; one place knows what a setting changes."""
 
 import json
 

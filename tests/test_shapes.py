@@ -1,4 +1,4 @@
-"""The drawn datasets: names, pictures, and how they come to be on the disk."""
+"""The drawn datasets: names, pictures, and how they get onto the disk."""
 
 import collections
 import itertools
@@ -19,7 +19,7 @@ from datasets.shapes_drawing import TEXTURES as DRAWN_TEXTURES
 from kdpl.distillation.vocabulary import load_vocabulary
 from trainers.kdpl.config import extend_cfg
 
-FEW = {"train": 2, "val": 1, "test": 1}  # images per class: drawn in a moment
+FEW = {"train": 2, "val": 1, "test": 1}  # images per class, so that drawing is quick
 N_FEW = 96 * 4
 
 

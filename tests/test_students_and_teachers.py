@@ -77,7 +77,7 @@ def test_images_are_preprocessed_for_the_student_unless_the_user_says_otherwise(
     assert record["preprocessing"] == {
         "size": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "resize": "squash", "interpolation": "bilinear",
     }  # fmt: skip
-    assert record["config"]["INPUT"]["SIZE"] == []  # unset, which is something else than 224
+    assert record["config"]["INPUT"]["SIZE"] == []  # unset, which is not the same as 224
     library = kdpl.distill(photos, NAMES, student=str(folder), teacher="demo:teacher", teacher_scale="own", **QUICK)
     trained = load_file(tmp_path / "run/prompts.safetensors")["ctx"]
     torch.testing.assert_close(library.model.prompt_learner.ctx, trained, rtol=0, atol=0)
@@ -105,7 +105,7 @@ def test_a_teacher_gets_images_in_its_own_resolution_interpolation_and_pixels(fo
 
 
 def test_openais_weights_are_the_same_student_in_the_files_of_every_library(photos, tmp_path):
-    """One model in OpenAI's layout, as a checkpoint of open_clip and as a CLIPModel: prompts of one serve all."""
+    """One model in OpenAI's layout, as a checkpoint of open_clip and as a CLIPModel; they share prompts."""
     weights = {name: tensor.float().contiguous() for name, tensor in tiny_clip().state_dict().items()}
     save_file(weights, tmp_path / "openai.safetensors")
     config = {"embed_dim": 32, "quick_gelu": True,
@@ -178,7 +178,7 @@ def test_names_determine_which_prompts_a_clip_takes_and_all_tagged_licences_are_
     assert all(model.licence for model in known.values())
     assert "no commercial use" in known["open_clip:ViT-H-14-worldwide/metaclip2_worldwide"].licence
     assert terms_of("open_clip:MobileCLIP2-S0/dfndr2b") == {"licence": "apple-amlr (research only)"}
-    assert terms_of("demo:student") == {}  # as before there were others
+    assert terms_of("demo:student") == {}  # as before there were other licences
     assert known["ViT-B/32"].visual_prompts and not known["RN50"].visual_prompts
 
 

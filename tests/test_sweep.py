@@ -119,7 +119,7 @@ def test_the_time_of_a_run_is_predicted_from_the_same_run_with_another_seed(root
 
 
 def test_the_time_of_a_new_run_is_scaled_from_similar_runs_by_images(root, swept):
-    """Ten times the epochs, and seconds per image are what they were in the training and in the two tests."""
+    """Ten times the epochs, with the seconds per image of the earlier training and of its two tests."""
     spec = parse_spec(small_spec(root) | {"seeds": 2, "epochs": {"CoOp": 20}})
     (run, *_) = plan(spec, root, swept)
     records = [json.loads(file.read_text()) for file in swept.rglob("results.json") if "ZeroshotCLIP" not in str(file)]

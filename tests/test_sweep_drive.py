@@ -58,7 +58,7 @@ def test_a_sweep_does_every_part_of_every_run_once(uninterrupted):
 
 
 def test_killed_twenty_times_a_sweep_ends_with_the_same_records(tmp_path, tmp_path_factory):
-    n_runs, chance = 60, random.Random(1)  # 60 runs take two jobs longer than all sweeps together are let live
+    n_runs, chance = 60, random.Random(1)  # enough for two jobs to outlast all the killed sweeps
     uninterrupted = tmp_path_factory.mktemp("uninterrupted")
     start(uninterrupted, n_runs).communicate(timeout=60)
     for _ in range(20):
@@ -194,11 +194,11 @@ def test_a_claimed_run_is_waited_for_and_taken_over(tmp_path, monkeypatch, capfd
 def test_a_terminal_shows_a_bar_and_the_epochs_of_the_runs(tmp_path):
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 90, 0, 0))
-    command = [*WORK, "drive", str(tmp_path), "60"]  # five seconds: several looks at what works
+    command = [*WORK, "drive", str(tmp_path), "60"]  # takes five seconds, in which epochs are shown several times
     sweep = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=terminal, env={**os.environ, "COLUMNS": "90"})
     os.close(terminal)
     shown = b""
-    with contextlib.suppress(OSError):  # the end of a terminal is an error
+    with contextlib.suppress(OSError):  # reading past the end of a terminal is an error
         while text := os.read(main, 4096):
             shown += text
     os.close(main)

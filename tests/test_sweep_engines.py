@@ -145,7 +145,7 @@ def test_a_first_job_that_slurm_rejects_is_an_error_and_a_later_one_fails_only_i
 
 @pytest.fixture
 def slurm(tmp_path) -> Iterator[None]:
-    """A Slurm of this one machine, from the packages slurmctld, slurmd, slurm-client and munge."""
+    """A Slurm cluster of this machine alone, from the packages slurmctld, slurmd, slurm-client and munge."""
     if not os.environ.get("KDPL_TEST_SLURM"):
         pytest.skip("starts a Slurm as root: KDPL_TEST_SLURM=1, after apt install slurmctld slurmd slurm-client munge")
     missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]

@@ -21,7 +21,7 @@ def root(tmp_path_factory) -> Path:
 
 
 def test_a_configuration_is_built_once_for_all_its_seeds(root, tmp_path, monkeypatch):
-    """However many runs there are: a listing of all of them reads few files."""
+    """However many runs there are, listing them reads few files."""
     built, build_cfg = [], planning.build_cfg
     monkeypatch.setattr(planning, "build_cfg", lambda *args: built.append(args) or build_cfg(*args))
     spec = {"protocol": "base2new", "datasets": "eurosat", "settings": "labels", "source": ""}

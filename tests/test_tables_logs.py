@@ -1,4 +1,4 @@
-"""Tables of earlier runs that left Dassl's log."""
+"""Tables of earlier runs that left only Dassl's log."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Published values beside ours."""
+"""Published values compared with ours."""
 
 import csv
 import io
@@ -70,7 +70,7 @@ def test_every_published_number_shown_refers_to_its_line(tmp_path):
 
 
 def test_published_numbers_are_those_of_the_sources(shared):
-    """Line by line; nothing was typed."""
+    """Line by line, so nothing was mistyped."""
     originals = set()
     for name in ("kdpl_tables.csv", "rivals.csv"):
         originals |= set((shared / "paper" / name).read_text(encoding="utf-8").splitlines())

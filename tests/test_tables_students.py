@@ -14,7 +14,7 @@ SCORES = {("Shapes", "base"): (600, 1000)}
 @pytest.mark.parametrize(
     "other",
     [
-        {"weights_sha256": {"student": "bb" * 32}},  # records of the first edition tell the file alone
+        {"weights_sha256": {"student": "bb" * 32}},  # records of the first edition identify only the file
         {"weights_sha256": {"student": "aa" * 32}, "student_fingerprint": "another"},
     ],
 )

@@ -36,11 +36,11 @@ def tower(kind: str) -> TextTower:
 
 
 def plain_features(kind: str, embedded: Tensor, tokens: Tensor, deep: list[Tensor] = ()) -> Tensor:
-    """Each sequence by itself, over the whole length, with torch's own attention and a mask that is written out.
+    """Each sequence by itself, over the whole length, with torch's own attention and an explicit mask.
 
     Args:
         embedded: (n, LENGTH, width), without positions.
-        tokens: (n, LENGTH), of which only the place of the end-of-text token is read.
+        tokens: (n, LENGTH), of which only the position of the end-of-text token is read.
     """
     clip, settings = tower(kind), KINDS[kind]
     mask = torch.full((LENGTH, LENGTH), float("-inf")).triu(1) if settings.get("causal", True) else None

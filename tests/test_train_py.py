@@ -1,4 +1,4 @@
-"""train.py through its command line: what it does, and what it says about mistakes."""
+"""train.py through its command line: what it does, and how it reports mistakes."""
 
 import csv
 import json
@@ -82,7 +82,7 @@ def test_training_evaluation_and_repetition(command, run_train, tmp_path, capsys
     assert run_here(base) == 0
     assert "evaluate: add --eval-only --model-dir" in capsys.readouterr().out
     together = command("--eval-only", "--model-dir", tmp_path / "base", output="all")
-    assert run_here(together) == 0  # base and new judged together
+    assert run_here(together) == 0  # base and new classes classified together
     evaluated = json.loads((tmp_path / "all" / "results.json").read_text())["evaluations"][0]
     assert evaluated["subsample"] == "all" and [row["total"] for row in evaluated["per_class"]] == [2, 2, 2, 2]
 

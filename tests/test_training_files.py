@@ -121,7 +121,7 @@ def test_a_file_that_is_not_a_prompt_file_is_named(content, files, tmp_path, cap
 
 
 def older_keys(settings: dict) -> None:
-    """As from before there were KgCoOp and a template of one's own."""
+    """The settings as they were before KgCoOp and custom templates."""
     for key in [key for key in settings if key.startswith("TRAINER.KGCOOP.") or key == "DATASET.TEMPLATE"]:
         del settings[key]
 

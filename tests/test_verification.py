@@ -28,7 +28,7 @@ from .loopback_server import LoopbackServer
 
 CPU = torch.device("cpu")
 NARROW = dict(kind="vit", width=128, layers=2, patch=8, resolution=32, embed=64, text_width=64, text_layers=2)
-STRUCTURE = ("tensors", "towers", "pixels", "tokens")  # what can be checked of weights that mean nothing
+STRUCTURE = ("tensors", "towers", "pixels", "tokens")  # what can be checked with random weights
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def save_torchscript(tensors, path):
     for name, tensor in tensors.items():
         module.register_buffer(name, tensor)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # OpenAI publishes such files all the same
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns about such files, but OpenAI publishes them
         torch.jit.script(module).save(path)
 
 

@@ -23,7 +23,7 @@ pytest.importorskip("pip", reason="needs pip")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """Built from a copy, as setuptools leaves a folder build/ behind and packs what an older one still holds."""
+    """Built from a copy, because setuptools leaves a folder build/ behind and packs leftovers from older ones."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     shutil.copytree(ROOT / "kdpl", source / "kdpl", ignore=shutil.ignore_patterns("__pycache__"))

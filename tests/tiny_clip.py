@@ -30,7 +30,7 @@ def tiny_clip(kind: str = "vit", seed: int = 0) -> CLIP:
             embed_dim=32, **SIZES[kind], context_length=77, vocab_size=49408,
             transformer_width=64, transformer_heads=1, transformer_layers=4,
         )  # fmt: skip
-        for parameter in model.parameters():  # CLIP initialises its text tower too small for differences to show
+        for parameter in model.parameters():  # CLIP's initial text weights are too small for differences to show
             if parameter.dim() > 1:
                 nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
     return model.eval().requires_grad_(False)

@@ -44,7 +44,7 @@ def tiny_split(n_classes: int = 5, n_train: int = 6, n_val: int = 5, n_test: int
 
 
 def make_tiny(root: Path, split: dict[str, list] | None = None) -> Path:
-    """Write the dataset Tiny below ``root``; its folder."""
+    """Write the dataset Tiny below ``root``; returns its folder."""
     split = split or tiny_split()
     for n, (path, *_) in enumerate(split["train"] + split["val"] + split["test"]):
         write_jpeg(root / "tiny" / "images" / path, n)

@@ -1,4 +1,4 @@
-"""Runs before a CoOp checkout's own train.py, with this folder on PYTHONPATH: what the machine of a test lacks.
+"""Runs before a CoOp checkout's own train.py, with this folder on PYTHONPATH: supplies what a test machine lacks.
 
 No file of CoOp, Dassl or KDPL is changed by it; a user's environment has these things.
 """

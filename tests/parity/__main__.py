@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def run_cases(golden: dict, names: list[str], inputs: Inputs) -> Iterator[tuple[str, Errors]]:
-    """Run these cases; one that breaks has failed, and the others continue."""
+    """Run these cases; a case that raises counts as failed, and the others continue."""
     for name in names:
         try:
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

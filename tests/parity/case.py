@@ -36,7 +36,7 @@ def _subject(trainer: PromptTrainer, folder: Path) -> Subject:
     trainer.epoch = trainer.batch_idx = 0
 
     def load(state: dict[str, torch.Tensor]) -> None:
-        """As a published checkpoint."""
+        """Load tensors from a published checkpoint."""
         checkpoint = folder / "published" / trainer.method.registered_name / "model.pth.tar-1"
         checkpoint.parent.mkdir(parents=True)
         torch.save({"state_dict": state, "epoch": 1}, checkpoint)
