@@ -53,7 +53,7 @@ def distill(
     >>> images = [PIL.Image.new("RGB", (64, 64), colour) for colour in ("red", "green", "blue", "black")]
     >>> demo = {"student": "demo:student", "teacher": "demo:teacher", "device": "cpu", "progress": False}
     >>> classifier = kdpl.distill(images, ["red circle", "blue square"], epochs=1, batch_size=2, **demo)
-    Loading CLIP (teacher: demo:teacher); its texts: a photo of a {}.
+    Loading CLIP (teacher: demo:teacher); template: a photo of a {}.
     >>> classifier.predict(images[0])[0].classname in ("red circle", "blue square")
     True
 

@@ -79,7 +79,7 @@ def test_teachers_are_loaded_by_their_names(monkeypatch, capsys):
     batch = images(3, loaded().model)
     expected = Teacher([teacher(seed=0, logit_scale=40.0), teacher(seed=1, logit_scale=40.0)])(batch)
     torch.testing.assert_close(built(batch), expected, rtol=0, atol=0)
-    assert "Loading CLIP (teacher: 1); its texts: a photo of a {}." in capsys.readouterr().out
+    assert "Loading CLIP (teacher: 1); template: a photo of a {}." in capsys.readouterr().out
 
 
 def test_a_frozen_model_stays_in_evaluation_mode_and_gives_no_gradient():

@@ -25,7 +25,7 @@ class ZeroshotCLIP(RecordedTrainer):
 
     def build_model(self) -> None:
         cfg = self.cfg
-        print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME}); its texts: {', '.join(self.templates())}")
+        print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME}); templates: {', '.join(self.templates())}")
         clip = load_clip(cfg.MODEL.BACKBONE.NAME)
         self.model = ZeroShotClassifier(
             clip, self.classnames, self.templates(), device=self.device,

@@ -68,7 +68,7 @@ def resume(file: Path, training: Training, state: dict[str, Any], *extra: str) -
     except (RuntimeError, LookupError, TypeError, AttributeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"{file} is damaged, or belongs to another training ({reason}). Remove it to start over."
+            f"{file} is damaged, or belongs to another run ({reason}). Remove it to start over."
         ) from error
 
 

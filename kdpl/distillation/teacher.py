@@ -154,11 +154,11 @@ def _classifier(
         space = cache.space(depends_on)
         rows = space.lookup(keys)
         if space.notes and all(row is not None for row in rows):
-            print(f"CLIP (teacher: {name}) will be loaded only if the cache lacks features; its texts: {template}")
+            print(f"CLIP (teacher: {name}) will be loaded only if the cache lacks features; template: {template}")
             facts = {k: tuple(v) if isinstance(v, list) else v for k, v in space.notes["preprocessing"].items()}
             clip = DeferredCLIP(name, sha256, Preprocessing(**facts), space.notes["logit_scale"])
             return ZeroShotClassifier(clip, classnames, [template], text_features=torch.stack(rows), **settings)
-    print(f"Loading CLIP (teacher: {name}); its texts: {template}")
+    print(f"Loading CLIP (teacher: {name}); template: {template}")
     classifier = ZeroShotClassifier(load_clip(name), classnames, [template], **settings)
     if space is not None:
         clip = classifier.source
