@@ -187,7 +187,7 @@ def _architecture(config: Mapping[str, Any]) -> dict[str, Any]:
     activations = {text["hidden_act"], vision["hidden_act"]}
     if len(activations) > 1 or not activations <= ACTIVATIONS.keys():
         raise ValueError(
-            f"The activations of this CLIPModel are {sorted(activations)}; both towers must use the same one of "
+            f"This CLIPModel's activations are {sorted(activations)}; both towers must use the same one of "
             f"{sorted(ACTIVATIONS)}."
         )
     # transformers uses 2 to mean the largest token id, a legacy of the first converted checkpoints.
