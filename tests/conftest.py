@@ -23,7 +23,7 @@ unpacks = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of published splits and draws beside this repository; the test is skipped if it is absent."""
+    """The folder of published splits and draws next to this repository; the test is skipped if it is absent."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("needs ../shared (published splits and draws), which is not part of the repository")

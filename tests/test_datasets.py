@@ -54,7 +54,7 @@ def test_what_is_missing_is_named_with_the_expected_layout_and_the_setting(tmp_p
 
 @pytest.fixture(scope="module")
 def caltech_root(shared, tmp_path_factory):
-    """The complete published split beside the real images at hand; its test list is cut down to these."""
+    """The complete published split with the few real images in the shared folder; its test list is cut to these."""
     folder = tmp_path_factory.mktemp("data") / "caltech-101"
     folder.mkdir()
     mini = shared / "data" / "mini" / "caltech-101"

@@ -109,7 +109,7 @@ def test_a_training_that_starts_from_words_ends_with_the_stored_prompts(edition,
 
 
 def check_training(folder: Path, store: Path, exact: bool) -> None:
-    """Compare what a training wrote with the stored prompts, record and facts beside the prompts."""
+    """Compare the files of a training run with the stored prompts, record and facts about the prompts."""
     check_tensors(runs.read_prompts(folder, EPOCHS), runs.read_prompts(store, EPOCHS), exact)
     check_record(folder / "results.json", store / "results.json")
     written, expected = (torch.load(runs.prompt_file(place, EPOCHS), weights_only=True) for place in (folder, store))

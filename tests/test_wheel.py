@@ -70,7 +70,7 @@ def test_the_version_is_that_of_the_code(wheel, metadata):
 
 
 def test_requirements_files_and_extras_name_the_same_packages(metadata):
-    """What the scripts install is what the extras bring, with the same bounds."""
+    """The scripts install the packages of the extras, with the same bounds."""
     extras = metadata.get_all("Provides-Extra")
     assert sorted(extras) == [
         "export",

@@ -15,7 +15,7 @@ class Findings:
     """The state of one dataset.
 
     Attributes:
-        counts: for train, val and test: the images published, in the split at hand, and on disk.
+        counts: for train, val and test: the images published, in the split read, and on disk.
         problems: one sentence each; empty if the dataset is complete.
         split: the split, if it could be read.
         missing: paths of images that are not on disk.

@@ -1,6 +1,6 @@
 """Recognising benchmarks that were unpacked or repackaged in another layout, and moving them into CoOp's layout.
 
-Folders are recognised by their content, whatever they are called: the published split says which files to look for.
+Folders are recognised by their content and not by their names: the published split says which files to look for.
 Nothing is deleted, and only ``classnames.txt`` is copied.
 """
 

@@ -126,7 +126,7 @@ class _RunsOfBlock:
             model = (f"{trainer}/{chosen.cfg}", trainer, chosen.student)
             return self.part(title, folder, on, classes, shots, seed, *model, flags, chosen.pairs + pairs)
 
-        no_test = ("TEST.NO_TEST", "True")  # the evaluations are parts of their own
+        no_test = ("TEST.NO_TEST", "True")  # the evaluations are separate parts
         if self.block.protocol == "base2new":
             title = f"training {trainer} on base classes"
             training = part(title, protocols.TRAIN_BASE, dataset, "base", pairs=no_test)

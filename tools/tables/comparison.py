@@ -199,14 +199,15 @@ def _tell_apart(rows: Sequence[Row]) -> None:
     for group in alike.values():
         facts = [_facts(row) for row in group]
         for row, own in zip(group, facts, strict=True):
-            told = {
+            differing = {
                 key: value
                 for key, value in own.items()
                 if any(key in other and other[key] != value for other in facts)
                 or key.isupper()
                 and any(key not in other for other in facts)
             }
-            texts = [row.setting.origin] * bool(row.setting.origin) + [f"{key} {value}" for key, value in told.items()]
+            texts = [row.setting.origin] * bool(row.setting.origin)
+            texts += [f"{key} {value}" for key, value in differing.items()]
             row.differs = "; ".join(texts[:4] + [f"and {len(texts) - 4} more"] * (len(texts) > 4))
 
 
