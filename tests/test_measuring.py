@@ -19,7 +19,7 @@ TINY = ("--device", "cpu", "--student", "tiny", "--teacher", "tiny", "--steps", 
 
 @pytest.fixture
 def compiled(monkeypatch):
-    """torch.compile without its last stage, which takes a minute; what it changes in the loss is returned."""
+    """torch.compile without its slow last stage; returns a dict whose "factor" scales the compiled loss."""
     change, compile_ = {"factor": 1.0}, torch.compile
 
     def fake(function, fullgraph, dynamic, mode):
@@ -93,15 +93,15 @@ def test_the_benchmark_measures_everything_and_its_page_is_that_of_its_file(smal
     page = capsys.readouterr().out
     measures = json.loads(file.read_text())["measures"]
     assert list(measures) == list(MEASURES)
-    whole = [row for row in measures["CoOp_KDPL beside the plain computation"] if "cache empty" in row["what"]]
+    whole = [row for row in measures["CoOp_KDPL against the plain implementation"] if "empty" in row["measured"]]
     assert [row["classes"] for row in whole] == [3, 6]
-    assert all(row["difference of the loss"] < 1e-4 and row["difference of the gradient"] < 1e-4 for row in whole)
+    assert all(row["loss difference"] < 1e-4 and row["gradient difference"] < 1e-4 for row in whole)
     (chosen,) = measures["Class-agnostic training"]
-    assert chosen["tokens, here"] <= chosen["tokens, plain"]
-    # Each view goes through the teacher once in all: 16 small images as one group of 32, filled up with zeros.
+    assert chosen["tokens, ours"] <= chosen["tokens, plain"]
+    # With the cache, each view goes through the teacher once: 16 small images form one group of 32, padded with zeros.
     (sweep,) = measures["A sweep over all methods"]
-    assert (sweep["images through the teacher, plain"], sweep["images through the teacher, here"]) == (64, 32)
-    assert [row["classes"] for row in measures["Numbers of classes"]] == [10, 100, 1000, 2000, 5000]
+    assert (sweep["images through the teacher, plain"], sweep["images through the teacher, ours"]) == (64, 32)
+    assert [row["classes"] for row in measures["Scaling with the number of classes"]] == [10, 100, 1000, 2000, 5000]
     assert benchmark(["--render", str(file)]) == 0
     assert capsys.readouterr().out == page and "step, both cached" in page
 
@@ -116,6 +116,6 @@ def test_an_interrupted_benchmark_continues_and_another_setting_starts_afresh(sm
     told, first = measured("--only", "start")
     assert told == ["Start-up"] and list(first) == ["Start-up"]
     told, both = measured("--only", "share")
-    assert told == ["Share of the ceiling"] and both == {**both, **first} and list(both)[-1] == "Start-up"
+    assert told == ["Share of peak throughput"] and both == {**both, **first} and list(both)[-1] == "Start-up"
     told, other = measured("--only", "start", "--max-tokens", "100")
     assert told == ["Start-up"] and list(other) == ["Start-up"]

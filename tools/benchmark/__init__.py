@@ -1,1 +1,1 @@
-"""Times of training steps and of all around them, beside the plain computation."""
+"""Benchmark of training steps and everything around them against a plain implementation."""

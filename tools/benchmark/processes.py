@@ -1,4 +1,4 @@
-"""What the benchmark measures of whole trainings and processes."""
+"""Measurements of whole training runs and of start-up time."""
 
 import contextlib
 import io
@@ -19,22 +19,22 @@ from kdpl.distillation.training import Training
 from kdpl.measuring.pictures import SIZE
 from kdpl.measuring.random_clips import kept_clip
 
-from .setting import Row, Setting, against
+from .setting import Row, Setting, comparison
 
 ROOT = Path(__file__).parents[2]
-METHODS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")  # of the paper's tables
+METHODS = ("CoOp", "CoCoOp", "VPT", "MaPLe", "PromptSRC")  # those in the paper's tables
 N_IMAGES, N_CHOSEN = 16, 10
 NAMES = [f"class number {i}" for i in range(4 * N_CHOSEN)]
 
 
 def sweep(setting: Setting) -> list[Row]:
-    """Each method with and without class names, one short training after the other, without a feature cache and with.
+    """Short training runs of each method, with and without class names, each without and with a feature cache.
 
-    Both start with nothing on disk. Trainings without a cache and with one take turns.
+    Nothing is cached at the start. Runs without and with the feature cache alternate.
     """
     if setting.quick:
         return []
-    seconds, seen = {False: 0.0, True: 0.0}, {False: 0, True: 0}
+    seconds, n_images = {False: 0.0, True: 0.0}, {False: 0, True: 0}  # by whether there is a cache
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         folder = Path(folder)
         _write_clips_and_images(setting, folder)
@@ -42,10 +42,11 @@ def sweep(setting: Setting) -> list[Row]:
             for names in (NAMES[:N_CHOSEN], None):
                 for cached in seconds:
                     start = setting.clock()
-                    seen[cached] += _train(setting, folder, method, names, cached)
+                    n_images[cached] += _train(setting, folder, method, names, cached)
                     seconds[cached] += setting.clock() - start
-    row = {"what": f"{2 * len(METHODS)} trainings on {N_IMAGES} images", **against(seconds[False], seconds[True])}
-    return [row | {"images through the teacher, plain": seen[False], "images through the teacher, here": seen[True]}]
+    row = {"measured": f"{2 * len(METHODS)} training runs on {N_IMAGES} images", **comparison(*seconds.values())}
+    row |= {"images through the teacher, plain": n_images[False], "images through the teacher, ours": n_images[True]}
+    return [row]
 
 
 def _write_clips_and_images(setting: Setting, folder: Path) -> None:
@@ -58,7 +59,7 @@ def _write_clips_and_images(setting: Setting, folder: Path) -> None:
 
 
 def _train(setting: Setting, folder: Path, method: str, names: list[str] | None, cached: bool) -> int:
-    """Train for one epoch; how many images the teacher computed."""
+    """Train for one epoch; returns the number of images that went through the teacher."""
     seen = []
 
     def count(training: Training) -> None:
@@ -76,7 +77,7 @@ def _train(setting: Setting, folder: Path, method: str, names: list[str] | None,
 
 
 def start_up(setting: Setting) -> list[Row]:
-    """Processor seconds until a training on the demo could start, beside those of importing its libraries."""
+    """CPU time until training on the demo data could start, and of importing its libraries alone."""
     guards = "from kdpl.import_guards import import_clip, import_torchvision"
     imports = f"import torch; {guards}; import_torchvision(); import_clip()"
     with tempfile.TemporaryDirectory() as output:
@@ -85,11 +86,11 @@ def start_up(setting: Setting) -> list[Row]:
             "--config-file", "tests/regression/settings.yaml", "--output-dir", output,
         ]  # fmt: skip
         rows = {"import torch, torchvision, clip": ["-c", imports], "train.py --no-train on the demo": train}
-        return [{"what": name, "processor, s": processor_seconds(command)} for name, command in rows.items()]
+        return [{"measured": name, "CPU time, s": processor_seconds(command)} for name, command in rows.items()]
 
 
 def processor_seconds(command: list[str], n: int = 3) -> float:
-    """The fewest processor seconds of a Python process in several attempts."""
+    """CPU seconds of a Python process, the lowest of ``n`` runs."""
     found = []
     for _ in range(n):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""What the benchmark measures of many classes."""
+"""Measurements with many classes."""
 
 import torch
 from torch import Tensor
@@ -8,13 +8,13 @@ from kdpl.measuring.random_clips import kept_clip
 from kdpl.prompts import CoOpPromptLearner
 from kdpl.prompts.prompted_clip import PromptedCLIP
 
-from .setting import Row, Setting, beside
+from .setting import Row, Setting, compared
 
-# Names of Open Images V7 by the number of their tokens, from one token on, as CLIP's tokenizer counts them.
+# How many class names of Open Images V7 have one, two, three, ... tokens of CLIP's tokenizer.
 NAMES_BY_LENGTH = (3054, 8306, 4876, 2438, 1158, 555, 310, 120, 58, 29, 11, 5, 2, 2, 3, 1, 2)
-CHOSEN = 1000
-REFERENCE = 1000  # classes that larger numbers are compared with
-FEW_STEPS = 3  # of what takes many seconds
+CHOSEN = 1000  # classes kept for a batch
+REFERENCE = 1000  # number of classes that larger numbers are compared with
+FEW_STEPS = 3  # repetitions of slow measurements
 
 
 def numbers_of_classes(setting: Setting) -> list[Row]:
@@ -27,18 +27,18 @@ def numbers_of_classes(setting: Setting) -> list[Row]:
     for n in counts:
         model = coop(setting, [f"class number {i:04}" for i in range(n)], setting.max_tokens)
         runs.append(lambda model=model: model.encode_text(model.prompt_learner()).mean().backward())
-        memory.append(peak_bytes(runs[-1], setting.device))  # which warms up as well
+        memory.append(peak_bytes(runs[-1], setting.device))  # also a warm-up
     seconds = setting.seconds(runs, warm_up=0, most=FEW_STEPS)
     reference = seconds[counts.index(REFERENCE)]
     return [
         {"classes": n, "text, s": s, "memory, GB": m / 1e9}
-        | ({f"times {REFERENCE}": s / reference} if n >= REFERENCE else {})
+        | ({f"relative to {REFERENCE} classes": s / reference} if n >= REFERENCE else {})
         for n, s, m in zip(counts, seconds, memory, strict=True)
     ]
 
 
 def chosen_classes(setting: Setting) -> list[Row]:
-    """Text forward and backward of 1,000 names of 20,930, padded to what any of them could need and to their own."""
+    """Text tower on 1,000 of 20,930 names, padded for the longest that could have been chosen, and for those chosen."""
     names = [
         " ".join(["cat"] * (length - 1) + [word])
         for length, count in enumerate(NAMES_BY_LENGTH, start=1)
@@ -48,19 +48,19 @@ def chosen_classes(setting: Setting) -> list[Row]:
     chosen = torch.randperm(len(names), generator=torch.Generator().manual_seed(0))[:CHOSEN].sort().values
     chosen, words = chosen.to(setting.device), model.class_tokens
     longest = sorted((int(end) + 1 for end in words.ends), reverse=True)[:CHOSEN]
-    at_most = [(longest[0], CHOSEN // 16), (longest[CHOSEN // 16], CHOSEN // 4 - CHOSEN // 16)]
-    at_most.append((longest[CHOSEN // 4], CHOSEN - CHOSEN // 4))
-    own = words.subset_by_length(words.count_by_bucket(chosen))
+    largest = [(longest[0], CHOSEN // 16), (longest[CHOSEN // 16], CHOSEN // 4 - CHOSEN // 16)]
+    largest.append((longest[CHOSEN // 4], CHOSEN - CHOSEN // 4))
+    actual = words.subset_by_length(words.count_by_bucket(chosen))
 
     def padded() -> Tensor:
         assembled = words.assemble(model.prompt_learner().ctx, model.text_encoder.embed, chosen)
-        return model.text_encoder(*assembled, (), at_most)
+        return model.text_encoder(*assembled, (), largest)
 
     def encoded() -> Tensor:
         return model.encode_text(model.prompt_learner(), chosen)
 
-    row = beside(
-        {"what": f"{CHOSEN} of {len(names)} names"},
+    row = compared(
+        {"measured": f"{CHOSEN} of {len(names)} names"},
         [lambda: padded().mean().backward(), lambda: encoded().mean().backward()],
         setting,
         most=FEW_STEPS,
@@ -68,12 +68,12 @@ def chosen_classes(setting: Setting) -> list[Row]:
     n_prefix = words.n_start + words.n_ctx
     tokens = {
         name: sum((length - n_prefix) * n for length, n in groups)
-        for name, groups in {"plain": at_most, "here": own}.items()
+        for name, groups in {"plain": largest, "ours": actual}.items()
     }
     return [row | {f"tokens, {name}": n for name, n in tokens.items()}]
 
 
 def coop(setting: Setting, names: list[str], max_tokens: int | None = None) -> PromptedCLIP:
-    """A student with CoOp's prompts."""
+    """A student with CoOp prompts for these class names."""
     clip = kept_clip(setting.student)
     return PromptedCLIP(clip, CoOpPromptLearner(clip), names, device=setting.device, max_tokens=max_tokens)

@@ -1,4 +1,4 @@
-"""The size of what is measured, and how its time is taken."""
+"""Sizes of the benchmark, and timing with them."""
 
 import time
 from collections.abc import Callable
@@ -17,10 +17,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Setting:
-    """What the command line asks for.
+    """The options of the command line.
 
     Attributes:
-        max_tokens: of the text tower at once, where numbers of classes are measured.
+        max_tokens: text tokens per pass when the number of classes varies.
     """
 
     device: torch.device
@@ -34,26 +34,26 @@ class Setting:
     clock: Callable[[], float] = time.perf_counter
 
     def seconds(self, functions: list[Callable[[], Any]], warm_up: int = 1, most: int | None = None) -> list[float]:
-        """Median seconds of each function, called in turn.
+        """Median seconds of each function; the functions are called in turn.
 
         Args:
-            most: steps, where these take long.
+            most: upper limit on the repetitions, for slow functions.
         """
         n = min(self.steps, most or self.steps)
         return interleaved_seconds(functions, n, self.device, warm_up, self.clock)
 
     def case(self, method: str = "CoOp", classes: int | None = None) -> tuple[DistillationObjective, dict[str, Any]]:
-        """An objective and a batch with its features."""
+        """An objective with random CLIPs, and a batch with its frozen features."""
         fp32 = resolve_precision("fp32", self.device)
         n_classes = classes or self.classes
         return step_case(method, self.student, self.teacher, n_classes, self.batch, self.device, fp32)
 
 
-def beside(what: Row, functions: list[Callable[[], Any]], setting: Setting, **limits: int) -> Row:
-    """Seconds of the plain computation and of ours."""
-    return what | against(*setting.seconds(functions, **limits))
+def compared(label: Row, functions: list[Callable[[], Any]], setting: Setting, **limits: int) -> Row:
+    """Time two functions, the plain implementation and ours."""
+    return label | comparison(*setting.seconds(functions, **limits))
 
 
-def against(plain: float, ours: float) -> Row:
-    """Seconds of both, and their ratio."""
-    return {"plain, s": plain, "here, s": ours, "times as fast": plain / ours}
+def comparison(plain: float, ours: float) -> Row:
+    """Columns for the seconds of both implementations, and the speed-up."""
+    return {"plain, s": plain, "ours, s": ours, "speed-up": plain / ours}
