@@ -1,4 +1,4 @@
-"""A small member of every family of CLIPs: the features of its own library, and every method that applies to it."""
+"""A small member of every family of CLIPs, compared with its own library and trained with every method that applies."""
 
 from functools import cache
 
@@ -36,7 +36,7 @@ QUICK = {"epochs": 2, "batch_size": 2, "device": "cpu", "progress": False}
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """Comparisons by member; each is made once, and what it loaded stays in memory."""
+    """A function from a member to its comparison and its CLIP; each is made once and stays in memory."""
 
     kept = [load_clip(name) for name in ("demo:teacher", "demo:student")]  # loaded once for all
 

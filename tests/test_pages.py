@@ -1,4 +1,4 @@
-"""The style that all HTML pages share."""
+"""The base template shared by all HTML pages."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The golden numbers of the published implementation, and a runner that notices when they are missed."""
+"""Golden numbers of the published implementation, and the runner, which must notice any deviation from them."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def test_nan_and_wrong_shapes_fail():
 
 @pytest.fixture
 def golden() -> dict:
-    """The public golden file, to be changed and written to a file of the test's own."""
+    """The content of the public golden file, for tests to change and write elsewhere."""
     return json.loads((GOLDEN / "golden_public.json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""Levels 0 and 1 of verification: what is right passes, and each broken tower is found and named."""
+"""Levels 0 and 1 of verification: correct CLIPs pass, and the cause of each broken tower is found and named."""
 
 import copy
 import hashlib
@@ -28,7 +28,7 @@ from .loopback_server import LoopbackServer
 
 CPU = torch.device("cpu")
 NARROW = dict(kind="vit", width=128, layers=2, patch=8, resolution=32, embed=64, text_width=64, text_layers=2)
-STRUCTURE = ("tensors", "towers", "pixels", "tokens")  # what can be checked with random weights
+STRUCTURE = ("tensors", "towers", "pixels", "tokens")  # checks that random weights pass
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def float_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def torchscript_file(float_file) -> Path:
-    """The same in the format of OpenAI's files: TorchScript in half precision."""
+    """The same CLIP in the format of OpenAI's files: TorchScript in half precision."""
     file = float_file.with_name("random.pt")
     model = load_clip(str(float_file)).model
     tokens = import_clip().tokenize(["a dog"])
@@ -57,7 +57,7 @@ def level_1(file: Path, clip: LoadedCLIP | None = None) -> dict[str, tuple[str, 
 
 
 def copy_of(file: Path) -> LoadedCLIP:
-    """A CLIP of its own, to be broken."""
+    """A separate copy of a CLIP, to be broken."""
     clip = load_clip(str(file))
     return replace(clip, name="broken", model=copy.deepcopy(clip.model))
 
@@ -134,8 +134,8 @@ def test_towers_of_another_library_are_not_compared(float_file):
     assert found == {"file": PASS, "towers": SKIPPED, "pixels": PASS, "neighbours": FAIL}  # random weights
 
 
-def test_what_the_file_itself_has_wrong_is_only_found_by_published_outputs_or_accuracies(float_file, tmp_path):
-    """Weights that were trained with another activation, or rounded before they were saved, are right as they are."""
+def test_mistakes_in_the_file_itself_are_found_only_by_published_outputs_or_accuracies(float_file, tmp_path):
+    """Weights trained with another activation, or rounded before they were saved, are what the file contains."""
     state = weights.torch_state_dict(NARROW, 7)
     file = tmp_path / "rounded.safetensors"
     save_file({name: t.half().float().contiguous() if t.is_floating_point() else t for name, t in state.items()}, file)
@@ -175,12 +175,12 @@ def test_a_failed_check_is_exit_code_1(tmp_path, float_file, capsys):
     )
 
 
-# Published outputs: stand-ins for the pictures and for the weights
+# Published outputs, with stand-ins for pictures and weights
 
 
 @pytest.fixture
 def stand_in(monkeypatch, tmp_path, float_file):
-    """An output of our own, whose picture a server on this machine has; the model is called ViT-B/32."""
+    """An output whose picture comes from a local server; the narrow CLIP takes the place of ViT-B/32."""
     Image.new("RGB", (40, 30), "orange").save(tmp_path / "served.png")
     content = (tmp_path / "served.png").read_bytes()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -17,7 +17,7 @@ COLUMNS = "model,dataset,template,accuracy,source\n"
 
 @pytest.fixture
 def clip_benchmark(tmp_path, monkeypatch):
-    """A package of that name with a file of templates, as the real one has it."""
+    """A stand-in for the package clip_benchmark, with a file of templates like the real one's."""
     folder = tmp_path / "site" / "clip_benchmark" / "datasets"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()
@@ -34,7 +34,7 @@ def verify(tmp_path: Path, *arguments: object) -> tuple[int, dict[str, dict]]:
     return code, {check["name"]: check for check in json.loads(report.read_text())["checks"]}
 
 
-def test_level_2_puts_zero_shot_accuracies_beside_published_ones(tmp_path, data, clip_benchmark, monkeypatch):
+def test_level_2_compares_zero_shot_accuracies_with_published_ones(tmp_path, data, clip_benchmark, monkeypatch):
     correct, total = zero_shot.evaluate("demo:student", "Caltech101", ["a photo of a {}.", "a {}."], True, *CPU(data))
     rows = [
         f"demo:student,Caltech101,CLIP_benchmark ensemble ({correct}/{total}),{100 * correct / total:.3f},right",
@@ -61,11 +61,11 @@ def test_level_2_puts_zero_shot_accuracies_beside_published_ones(tmp_path, data,
     other_images = f"demo:student,Caltech101,CLIP_benchmark ensemble (1/{total + 1}),50.0,more images"
     (tmp_path / "published.csv").write_text(COLUMNS + other_images + "\n")
     (check,) = verify(tmp_path, *level)[1].values()
-    assert check["status"] == "fail" and "the test images are different ones" in check["message"]
+    assert check["status"] == "fail" and "these are not the same test images" in check["message"]
 
 
 def CPU(data: Path) -> tuple:
-    """What :func:`zero_shot.evaluate` needs to know about a machine."""
+    """Device, data root and precision for :func:`zero_shot.evaluate`."""
     import torch
 
     return torch.device("cpu"), data, "fp32"
@@ -95,7 +95,7 @@ def cells_of_one_table(monkeypatch):
 def test_level_3_runs_the_cheapest_cell_and_compares_it(tmp_path, cells_of_one_table):
     value, _ = published()
     correct = {seed: round(100 * value) + seed for seed in (1, 2, 3)}
-    write_records(tmp_path / "out", tmp_path / "data", correct)  # finished, so nothing is cheaper
+    write_records(tmp_path / "out", tmp_path / "data", correct)  # these runs are finished, so the cell is the cheapest
     where = ("--root", tmp_path / "data", "--output", tmp_path / "out", "--student", "ViT-B/32")
     code, checks = verify(tmp_path, "--level", 3, "--cells", 2, *where)
     check = checks["domain_generalization CoOp_KDPL imagenet_a, ViT-B/32"]

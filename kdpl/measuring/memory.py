@@ -1,4 +1,4 @@
-"""Measuring the memory of a computation."""
+"""Measuring the peak memory of a computation."""
 
 import contextlib
 import ctypes
@@ -24,6 +24,6 @@ def _in_use(device: torch.device) -> int:
     """Bytes in use, on the GPU or by the process, after returning freed memory to the system."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    with contextlib.suppress(OSError, AttributeError):  # only glibc has it
+    with contextlib.suppress(OSError, AttributeError):  # malloc_trim exists only in glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     return memory_status("VmRSS")

@@ -1,4 +1,4 @@
-"""Full-size CLIPs with random weights, to measure times without downloading anything."""
+"""CLIPs with random weights in their real sizes, to measure times without downloading anything."""
 
 import importlib
 from functools import lru_cache
@@ -10,8 +10,8 @@ from ..clip.openai import openai_clip
 from ..import_guards import import_clip
 from ..names import check_known
 
-# Arguments of clip.model.CLIP: embed_dim; image size, layers, width and patch size; context length, vocabulary size,
-# width, heads and layers of the text tower.
+# Arguments of clip.model.CLIP: embed_dim; image size, layers, width and patch size; then, for the text tower, context
+# length, vocabulary size, width, heads and layers.
 ARCHITECTURES = {
     "ViT-B/32": (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12),
     "ViT-B/16": (512, 224, 12, 768, 16, 77, 49408, 512, 8, 12),
@@ -34,15 +34,14 @@ def random_clip(name: str, seed: int = 0) -> LoadedCLIP:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = model_class(*ARCHITECTURES[name]).eval()
-        for (
-            parameter
-        ) in model.parameters():  # CLIP's own initialisation gives nearly identical texts, which hide differences
+        # With CLIP's own initialisation all texts get nearly the same features, which would hide differences.
+        for parameter in model.parameters():
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
     return openai_clip(model, name, weights_sha256=f"random {name} {seed}")
 
 
-kept_clip = lru_cache(2)(random_clip)  # a student and a teacher stay in memory
+kept_clip = lru_cache(2)(random_clip)  # keeps a student and a teacher in memory
 
 
 def image_flops(name: str) -> float:

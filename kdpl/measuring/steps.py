@@ -19,7 +19,7 @@ from ..prompts.prompted_clip import PromptedCLIP
 from .random_clips import kept_clip
 from .timing import interleaved_seconds
 
-SAME_STEPS = 3  # steps after which prompts are compared
+SAME_STEPS = 3  # number of steps after which prompts are compared
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 5e-2}  # relative to the change of the prompts
 LR = 0.01
 
@@ -30,7 +30,7 @@ class StepMeasure:
 
     Attributes:
         seconds: median time of a step with given frozen features; None if it failed.
-        difference: difference of the prompts from those of plain steps after a few steps, relative to their change.
+        difference: difference from the prompts learned in as many plain steps, relative to the change of those prompts.
         failure: error message, if it failed.
     """
 
@@ -72,7 +72,11 @@ def step_case(
 def compare_steps(
     objective: DistillationObjective, batch: dict[str, Any], n: int, kinds: Sequence[str] = STEPS
 ) -> list[StepMeasure]:
-    """Take a few steps of each kind from the same prompts, then time more steps; the prompts are restored."""
+    """Take a few steps of each kind, all starting from the same prompts, then time more; the prompts are restored.
+
+    Args:
+        n: number of timed steps.
+    """
     learner, device = objective.model.prompt_learner, objective.model.device
     start = copy.deepcopy(learner.state_dict())
     plain, measures = None, []
@@ -85,12 +89,12 @@ def compare_steps(
                 training.step(batch)
             prompts = torch.cat([parameter.detach().flatten() for parameter in learner.parameters()])
             (seconds,) = interleaved_seconds([lambda training=training: training.step(batch)], n, device)
-        except Exception as error:  # finding out what the compiler or driver cannot do is the purpose
+        except Exception as error:  # the purpose is to find out what the compiler or driver cannot do
             measures.append(StepMeasure(kind, failure=f"{type(error).__name__}: {str(error).strip()[:300]}"))
             continue
         plain = prompts if plain is None else plain
-        came = plain - torch.cat([start[name].flatten() for name, _ in learner.named_parameters()])
-        measures.append(StepMeasure(kind, seconds, float((prompts - plain).norm() / came.norm())))
+        change = plain - torch.cat([start[name].flatten() for name, _ in learner.named_parameters()])
+        measures.append(StepMeasure(kind, seconds, float((prompts - plain).norm() / change.norm())))
     learner.load_state_dict(start)
     learner.zero_grad()
     return measures
@@ -107,14 +111,14 @@ def verdict(measures: Sequence[StepMeasure], precision: Precision) -> str:
     plain = measures[0]
     wrong = [m for m in measures if not m.is_right(precision)]
     faults = {m.kind: "failed" if m.failure else "give different prompts" for m in wrong}
-    told = "".join(f" {kind} steps {fault}: do not use them." for kind, fault in faults.items())
+    warnings = "".join(f" {kind} steps {fault}: do not use them." for kind, fault in faults.items())
     if plain.failure:
-        return f"Plain steps failed: training is not possible on this machine.{told}"
+        return f"Plain steps failed: training is not possible on this machine.{warnings}"
     fastest = min((m for m in measures if m not in wrong), key=lambda m: m.seconds)
     if fastest.seconds > 0.95 * plain.seconds:
-        return f"No other kind of step is faster: leave TRAINER.KDPL.STEP plain.{told}"
+        return f"No other kind of step is faster: leave TRAINER.KDPL.STEP plain.{warnings}"
     share = 100 * fastest.seconds / plain.seconds
     return (
         f"{fastest.kind} steps are correct and take {share:.0f} % of the time of plain ones: "
-        f"set TRAINER.KDPL.STEP {fastest.kind}.{told}"
+        f"set TRAINER.KDPL.STEP {fastest.kind}.{warnings}"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-CEILING_SIDE = {"cuda": 8192, "cpu": 1536}  # size of square matrices that keep the device busy
+CEILING_SIDE = {"cuda": 8192, "cpu": 1536}  # size of square matrices large enough to keep the device busy
 
 
 def synchronise(device: torch.device) -> None:
@@ -23,7 +23,7 @@ def interleaved_seconds(
     warm_up: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
-    """Median seconds of each function; they are called in turn, so that disturbances affect all of them equally.
+    """Median seconds of each function; they are called in turn, so that disturbances affect all alike.
 
     >>> one, two = interleaved_seconds([lambda: sum(range(10)), lambda: sum(range(10**6))], 3, torch.device("cpu"))
     >>> one < two

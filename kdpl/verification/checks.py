@@ -45,7 +45,7 @@ class Report:
 
     Attributes:
         device: name of the device.
-        tell: called with each check when it is done.
+        tell: called with each check as soon as it is done.
     """
 
     device: str
@@ -61,7 +61,7 @@ class Report:
         """Turn an error within the block into a failed check, so that the remaining checks still run."""
         try:
             yield
-        except Exception as error:  # anything can be wrong with an installation, and finding it is the purpose
+        except Exception as error:  # the purpose is to find whatever is wrong with an installation
             self.add(Check(level, name, FAIL, f"{type(error).__name__}: {error}"))
 
     def verdict(self, level: int | None = None) -> str:

@@ -31,7 +31,7 @@ from .errors import Errors
 from .golden_file import Inputs
 
 TIE = 1e-5  # relative gap of probabilities below which either order of classes is accepted
-# Float32 logits determine a divergence between nearly equal distributions to about 1e-6 nats per image; errors of
+# In float32, a divergence between nearly equal distributions is exact only to about 1e-6 nats per image, so errors of
 # divergences below this many nats are taken relative to it.
 LEAST_DIVERGENCE = 0.05
 
@@ -42,10 +42,10 @@ class Subject:
 
     Attributes:
         settings: complete settings of the method.
-        student: the CLIP without prompts, on the device and in the precision of the training.
+        student: the CLIP without prompts, on the device and in the precision used for training.
         template: the teacher's template.
         classnames: classes of the dataset.
-        training_classnames: classes of the training: the dataset's, or a vocabulary.
+        training_classnames: classes used in training: the dataset's, or a vocabulary.
         load: loads tensors by their published names.
         step: takes one training step and returns the loss terms.
         end_epoch: steps the learning rate, and adds the prompts to an average.
@@ -80,7 +80,7 @@ class Subject:
         return [(learner.official_names.get(name, name), parameter) for name, parameter in learner.named_parameters()]
 
     def names(self, n: int) -> list[str]:
-        """The class names for an array with ``n`` rows or columns: the dataset's or those of the training."""
+        """The class names for an array with ``n`` rows or columns: the dataset's or those used in training."""
         return self.classnames if n == len(self.classnames) else self.training_classnames
 
     def autocast(self) -> AbstractContextManager:
@@ -151,7 +151,7 @@ def _compare_prompts(errors: Errors, subject: Subject, case: dict, start: dict[s
         largest, norm = float(parameter.detach().abs().max()), float(parameter.detach().norm())
         if name in case.get("params_after3", {}):
             errors.compare_described("params", f"{name} after step 3", parameter, case["params_after3"][name])
-        if name in case.get("change_after3", {}):  # a difference of two tensors, and only as exact as these
+        if name in case.get("change_after3", {}):  # a difference of two tensors is only as exact as the tensors
             change = parameter.detach().double() - start[name].double()
             errors.compare_described(
                 "params", f"change of {name}", change, case["change_after3"][name], scale=largest, norm=norm
@@ -168,7 +168,7 @@ def _batch(errors: Errors, case: dict, step: dict, k: int, inputs: Inputs, subje
         n = len(case.get("teacher_logits_step1", [])) or (2 if case["trainer"].startswith("CoCoOp") else 4)
     label = inputs.labels(f"train{k}", n)
     if label.tolist() != step.get("labels", label.tolist()):
-        errors.faults.append(f"labels of step {k} differ, so the generator is a different one")
+        errors.faults.append(f"labels of step {k} differ, so weights.py differs from the one used for the golden file")
     device = subject.model.device
     return {"img": inputs.images(f"train{k}", n).to(device), "label": label.to(device)}
 
@@ -199,7 +199,7 @@ def _train_step(errors: Errors, subject: Subject, case: dict, step: dict, batch:
 def _distilled_classes(
     errors: Errors, subject: Subject, case: dict, step: dict, image: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
-    """Teacher logits and the classes of the step, which must be the golden ones, except for ties."""
+    """Teacher logits and the classes selected in this step, which must match the golden ones except for ties."""
     objective = subject.training.objective
     teacher_logits = objective.teacher(image)
     selected = most_likely_classes(teacher_logits, objective.max_classes or len(objective.model.classnames))
@@ -208,9 +208,9 @@ def _distilled_classes(
         expected = np.asarray(case["teacher_logits_step1"])
         ours = teacher_logits if expected.shape[1] == teacher_logits.shape[1] else teacher_logits[:, golden]
         errors.compare("logits", "teacher_logits_step1", ours, expected)
-    if differ := set(selected.tolist()) ^ set(golden):
+    if differing := set(selected.tolist()) ^ set(golden):
         if step.get("selection_gap", case.get("selection_gap", math.inf)) >= TIE:
-            errors.faults.append(f"classes of step {k} differ: {sorted(differ)}")
+            errors.faults.append(f"classes of step {k} differ: {sorted(differing)}")
         else:
             selected = torch.tensor(golden, device=image.device)
     return teacher_logits, selected

@@ -1,4 +1,4 @@
-"""Building the subject of a golden case from the library alone: its prompts, steps and losses."""
+"""Building the subject of a golden case, its prompts, steps and losses, from the library alone."""
 
 from collections.abc import Callable
 
@@ -29,7 +29,7 @@ def build_subject(
     """Set up the training of a golden case, with CLIPs from files in OpenAI's layout.
 
     Args:
-        load: file name -> CLIP.
+        load: loads a CLIP from a file.
         kind_of_step: see :class:`Training`.
 
     Raises:

@@ -33,7 +33,7 @@ def run_level_0(
 
     Args:
         compiled: also run the cases with compiled steps.
-        load: file name -> CLIP.
+        load: loads a CLIP from a file.
         only: run only these golden cases.
     """
     with tempfile.TemporaryDirectory() as folder, report.guarded(0, "golden numbers"):

@@ -1,4 +1,4 @@
-"""Level 1: whether a CLIP's weights are loaded unchanged, give meaningful features, and give published outputs."""
+"""Level 1: whether a CLIP's weights are loaded unchanged, and give meaningful features and published outputs."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -39,8 +39,8 @@ def run_level_1(
     """Check CLIPs; the first two are also compared, as student and teacher.
 
     Args:
-        models: as :func:`kdpl.load_clip` takes them.
-        precision: for published outputs and the agreement.
+        models: names as accepted by :func:`kdpl.load_clip`.
+        precision: precision for published outputs and for the agreement of student and teacher.
         pictures: folder with CLIP.png and 000000039769.jpg.
         fetch: whether to download missing pictures.
         clips: CLIPs to use instead of loading these names.
@@ -67,8 +67,8 @@ def run_level_1(
 def _check_clip(report: Report, name: str, clip: LoadedCLIP) -> None:
     known = OPENAI_WEIGHTS.get(name, (None,))[0]
     facts = {"sha256": clip.weights_sha256, "fingerprint": clip.fingerprint}
-    said = "as published by OpenAI" if clip.weights_sha256 == known else "no published hash to compare with"
-    report.add(Check(1, f"{name}: file", PASS, f"SHA-256 {clip.weights_sha256[:12]}..., {said}", facts=facts))
+    source = "as published by OpenAI" if clip.weights_sha256 == known else "no published hash to compare with"
+    report.add(Check(1, f"{name}: file", PASS, f"SHA-256 {clip.weights_sha256[:12]}..., {source}", facts=facts))
     weights = _openai_weights(name)
     if weights is None:
         message = "loaded by its own library; only pixels, texts and outputs are checked"
@@ -83,7 +83,7 @@ def _check_clip(report: Report, name: str, clip: LoadedCLIP) -> None:
 
 
 def _openai_weights(name: str) -> Mapping[str, Tensor] | None:
-    """The tensors of a file in OpenAI's layout; None for other CLIPs."""
+    """The tensors in the file of a CLIP with OpenAI's layout; None for other CLIPs."""
     if name in DEMO_WEIGHTS:
         from ..clip.demo_weights import load_demo_state_dict
 
@@ -104,7 +104,7 @@ def _tokens(name: str, clip: LoadedCLIP) -> Check:
     for text, ids in TOKENS.items():
         ours = clip.tokenize([text])[0].tolist()
         if ours[: len(ids)] != ids or any(ours[len(ids) :]):
-            wrong.append(f"{text!r} is {ours[: len(ids)]}, not {ids}")
+            wrong.append(f"{text!r} is encoded as {ours[: len(ids)]}, not {ids}")
     message = "; ".join(wrong) or f"token ids of {len(TOKENS)} known texts are correct"
     return Check(1, f"{name}: tokens", FAIL if wrong else PASS, message)
 
@@ -138,7 +138,7 @@ def _check_output(
     with report.guarded(1, title):
         path = find_picture(output, pictures, fetch)
         if path is None:
-            message = f"{output.picture.name} is missing; pass --pictures FOLDER with it, or --fetch"
+            message = f"{output.picture.name} is missing; pass --fetch, or --pictures with its folder"
             report.add(Check(1, title, SKIPPED, message))
             return
         classifier = ZeroShotClassifier(clip, output.texts, ["{}"], device=device, precision=precision)

@@ -1,4 +1,4 @@
-"""Published outputs of OpenAI's ViT-B/32, with their pictures."""
+"""Published outputs of OpenAI's ViT-B/32, with the pictures that they belong to."""
 
 import os
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def find_picture(output: Output, folder: str | os.PathLike | None, fetch: bool) 
     """The picture for an output: from a folder, from the cache, or downloaded; None if it is missing.
 
     Args:
-        folder: contains pictures under their original names.
+        folder: folder with pictures under their original names.
         fetch: whether to download a missing picture.
 
     Raises:

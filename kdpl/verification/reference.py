@@ -1,6 +1,6 @@
-"""A reference implementation of CLIP, as plain as possible: expected features and pixels, given only the weights.
+"""A reference implementation of CLIP, kept as plain as possible: computes features and pixels from the weights alone.
 
-It is slow, and shares no code with the towers used for training. Each function can also reproduce common mistakes in
+It is slow and shares no code with the towers used for training. Its functions can also reproduce common mistakes in
 CLIP implementations, so that the cause of a wrong number can be named.
 """
 
@@ -16,13 +16,13 @@ from torch import Tensor
 from ..clip.towers import OPENAI_MEAN, OPENAI_STD, Preprocessing
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-HEAD_WIDTH = 64  # of all of OpenAI's CLIPs
+HEAD_WIDTH = 64  # in all of OpenAI's CLIPs
 Weights = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in an implementation of CLIP; by default none.
+    """A mistake in an implementation of CLIP; the defaults are correct.
 
     Attributes:
         name: description for messages.
@@ -128,7 +128,7 @@ PIXEL_MISTAKES = {  # description for messages -> arguments of :func:`pixels`
 
 
 def test_picture() -> Image.Image:
-    """A synthetic picture that is twice as wide as high, with different channels and with edges."""
+    """A synthetic picture with edges and with different channels, twice as wide as high."""
     y, x = np.mgrid[0:150, 0:300]
     red, green, blue = x * 255 // 299, y * 255 // 149, ((x // 25 + y // 25) % 2) * 200
     return Image.fromarray(np.stack([red, green, blue], axis=-1).astype(np.uint8), "RGB")

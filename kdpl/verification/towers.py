@@ -1,4 +1,4 @@
-"""Checks that a CLIP's towers compute the right features from its weights, and get the right pixels; else, why not."""
+"""Checks that a CLIP's towers compute the right features and get the right pixels, naming the probable cause if not."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -49,8 +49,8 @@ def check_features(level: int, clip: LoadedCLIP, weights: Mapping[str, Tensor], 
     if all(value <= FEATURES for value in found.values()):
         return Check(level, "towers", PASS, f"{what} match the weights", found, tolerance)
     not_square = {key for key, t in weights.items() if t.dim() != 2 or t.shape[0] != t.shape[1]}
-    named = _cause(found, differences, not_square)
-    return Check(level, "towers", FAIL, f"{what} do not match the weights; {named}", found, tolerance)
+    cause = _cause(found, differences, not_square)
+    return Check(level, "towers", FAIL, f"{what} do not match the weights; {cause}", found, tolerance)
 
 
 def _cause(
@@ -71,21 +71,21 @@ def check_tensors(level: int, clip: LoadedCLIP, weights: Mapping[str, Tensor], n
     """Compare the tensors of a loaded CLIP with those of its file."""
     loaded = clip.model.state_dict()
     ours = {key: tensor for key, tensor in weights.items() if key in loaded and tensor.is_floating_point()}
-    differ = [key for key, tensor in ours.items() if not _same(loaded[key], tensor)]
-    if not differ:
+    differing = [key for key, tensor in ours.items() if not _same(loaded[key], tensor)]
+    if not differing:
         return Check(level, "tensors", PASS, f"all {len(ours)} tensors of {name or clip.name} match its file")
     causes = [
         cause
         for cause, change in TENSOR_MISTAKES.items()
-        if all(_same(loaded[key], change(ours[key].float())) for key in differ)
+        if all(_same(loaded[key], change(ours[key].float())) for key in differing)
     ]
     cause = causes[0] if causes else "no known mistake explains it"
     if cause == "transposed":
-        cause = f"transposed projection: {differ[0]}"
+        cause = f"transposed projection: {differing[0]}"
     if cause == "swapped channels":
         cause += ": the first convolution reads blue, green, red"
-    message = f"{len(differ)} of {len(ours)} tensors differ from the file, first {differ[0]}; {cause}"
-    return Check(level, "tensors", FAIL, message, facts={"differ": differ[:20]})
+    message = f"{len(differing)} of {len(ours)} tensors differ from the file, first {differing[0]}; {cause}"
+    return Check(level, "tensors", FAIL, message, facts={"differ": differing[:20]})
 
 
 def check_pixels(

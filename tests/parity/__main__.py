@@ -3,8 +3,8 @@
     python -m tests.parity [FILE.json] [--case REGEX]
 
 Each case runs through the real trainer: configuration, CLIPs read from files, learned tensors read from a checkpoint
-under the published names, evaluation, three training steps. The generator of the weights, ``weights.py``, is taken from
-the folder of the file or from kdpl/golden. Without a file the public one there is compared.
+under their published names, evaluation, and three training steps. ``weights.py``, which generates the weights, is taken
+from the folder of the file or else from kdpl/golden. Without FILE.json, the public file in kdpl/golden is used.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def run_cases(golden: dict, names: list[str], inputs: Inputs) -> Iterator[tuple[
         try:
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
                 errors = run_case(golden["cases"][name], inputs, Path(folder))
-        except Exception as error:  # whatever is wrong with one case says nothing about the next
+        except Exception as error:  # one broken case must not stop the others
             errors = Errors()
             errors.faults.append(f"{type(error).__name__}: {error}")
         yield name, errors

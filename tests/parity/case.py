@@ -15,10 +15,10 @@ from .golden_trainer import build_golden_trainer
 
 
 def run_case(case: dict, inputs: Inputs, folder: Path) -> Errors:
-    """Run one case and compare every number that it gives.
+    """Run one case and compare every number.
 
     Args:
-        folder: an empty one, for checkpoints.
+        folder: an empty folder for checkpoints.
     """
     errors = Errors()
     trainer, unknown = build_golden_trainer(case, inputs, folder)
@@ -36,7 +36,7 @@ def _subject(trainer: PromptTrainer, folder: Path) -> Subject:
     trainer.epoch = trainer.batch_idx = 0
 
     def load(state: dict[str, torch.Tensor]) -> None:
-        """Load tensors from a published checkpoint."""
+        """Load tensors through a checkpoint like the published ones."""
         checkpoint = folder / "published" / trainer.method.registered_name / "model.pth.tar-1"
         checkpoint.parent.mkdir(parents=True)
         torch.save({"state_dict": state, "epoch": 1}, checkpoint)

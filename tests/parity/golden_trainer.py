@@ -1,4 +1,4 @@
-"""The real trainer of a golden case, over generated CLIPs and without a dataset."""
+"""The real trainer of a golden case, on generated CLIPs and without a dataset."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any, list[str]]:
-    """The case's trainer, and those of the case's settings that it does not have."""
+    """The trainer of a case, and the keys among the case's settings that this repository does not have."""
     golden = inputs.golden
     student, teacher = case["arch"], case.get("teacher_arch", "vit_t")
     cfg = get_cfg_default()
@@ -29,7 +29,7 @@ def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any,
     if method in METHODS:
         entry = METHODS[method]
         cfg.merge_from_file(_config_file(case["trainer"], entry.config.format("vit_b32")))
-        if "ctx" in case["learnable"]:  # the number of vectors, if the case does not name it
+        if "ctx" in case["learnable"]:  # for cases that give the number of vectors only by their shape
             cfg.TRAINER[entry.node].N_CTX = case["learnable"]["ctx"]["shape"][-2]
     cfg.TRAINER.KDPL.K_MAX = case.get("k_max", golden.get("k_max", cfg.TRAINER.KDPL.K_MAX))
     cfg.TRAINER.KDPL.CLASS_AGNOSTIC = case["class_agnostic"]
@@ -39,7 +39,7 @@ def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any,
         cfg.TRAINER[node].PREC = "fp32"
     cfg.MODEL.BACKBONE.NAME = str(inputs.clip_file("student", student, fingerprinted=True))
     cfg.TRAINER.KDPL.TEACHER = str(inputs.clip_file("teacher", teacher, fingerprinted=teacher != student))
-    cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD = OPENAI_MEAN, OPENAI_STD  # images are taken as normalised
+    cfg.INPUT.PIXEL_MEAN, cfg.INPUT.PIXEL_STD = OPENAI_MEAN, OPENAI_STD  # the generated images are already normalised
     cfg.INPUT.SIZE = (inputs.resolution,) * 2
     cfg.USE_CUDA, cfg.SEED, cfg.OUTPUT_DIR = False, 1, str(folder / "out")
     cfg.DATASET.NAME, cfg.TRAINER.NAME = case["dataset"], case["trainer"]
@@ -55,7 +55,7 @@ def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any,
             self.train_loader_x = self.val_loader = self.test_loader = None
 
         def look_at_agreement(self) -> None:
-            """There are no image files to look at."""
+            """Do nothing, as there are no image files."""
 
         def training_classnames(self) -> list[str]:
             return vocabulary if cfg.TRAINER.KDPL.CLASS_AGNOSTIC else classnames
@@ -64,7 +64,7 @@ def build_golden_trainer(case: dict, inputs: Inputs, folder: Path) -> tuple[Any,
 
 
 def merge_opts(cfg: CfgNode, opts: list) -> list[str]:
-    """Merge KEY, VALUE, KEY, VALUE ..., accepting int for float and the reverse; returns the unknown keys."""
+    """Merge KEY, VALUE, KEY, VALUE, ... without distinguishing int from float; returns the unknown keys."""
     known, unknown = set(flat(cfg)), []
     for key, value in zip(opts[::2], opts[1::2], strict=True):
         if key not in known:
@@ -83,7 +83,7 @@ def merge_opts(cfg: CfgNode, opts: list) -> list[str]:
 
 
 def _config_file(trainer: str, name: str) -> Path:
-    """The shipped configuration; a supervised method without one uses that of its KDPL variant."""
+    """The shipped configuration of a trainer; supervised methods without their own use that of their KDPL variant."""
     method = trainer.removesuffix("_KDPL")
     candidates = [ROOT / "configs" / "trainers" / folder / f"{name}.yaml" for folder in (trainer, f"{method}_KDPL")]
     return next(file for file in candidates if file.is_file())

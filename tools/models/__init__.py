@@ -1,1 +1,1 @@
-"""Check every family of CLIPs against its own library; writes the table of docs/models.md."""
+"""Comparison of every family of CLIPs with its own library, and the table in docs/models.md."""

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if a difference is too large."""
+    """Run the comparisons; the exit code is 1 if a difference is too large."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

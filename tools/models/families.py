@@ -1,4 +1,4 @@
-"""One model per family of CLIPs, with random weights, in its real size or with a few narrow layers."""
+"""One model per family of CLIPs, with random weights, in its real size or reduced to a few narrow layers."""
 
 import json
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Family:
     """Models with the same architecture.
 
     Attributes:
-        name: as in the table.
+        name: name in the table.
         member: open_clip's name of the model that is measured.
-        others: further models with its architecture.
+        others: other models with its architecture.
     """
 
     name: str
@@ -77,7 +77,10 @@ def random_member(family: Family, folder: Path, small: bool, seed: int = 0) -> t
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = open_clip.create_model(name).eval().requires_grad_(False)
-        for key, parameter in model.named_parameters():  # text towers are initialised too small for differences to show
+        for (
+            key,
+            parameter,
+        ) in model.named_parameters():  # by default, weights of text towers are too small to show differences
             if parameter.dim() > 1 and not key.startswith(("visual.", "token_embedding", "text.token_embedding")):
                 parameter.normal_(std=parameter.shape[-1] ** -0.5)
             elif key.endswith((".gamma", ".bias")):

@@ -17,14 +17,14 @@ KINDS = {  # repository on the hub: special tokens in order of their ids, start,
 
 
 def kind_of(repository: str) -> str:
-    """The entry of KINDS that is like a repository's tokenizer."""
+    """The key in KINDS of the tokenizer that most resembles a repository's."""
     if repository in KINDS:
         return repository
     return "timm/ViT-B-16-SigLIP2" if "SigLIP2" in repository else "timm/ViT-B-16-SigLIP"
 
 
 def write_tokenizer(folder: Path, repository: str) -> Path:
-    """Save a tokenizer of a few hundred tokens, in transformers' format, that marks texts as ``repository``'s does."""
+    """Save a tokenizer of a few hundred tokens, in transformers' format, marking texts as ``repository``'s does."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
     special, start, end, padding = KINDS[kind_of(repository)]

@@ -1,12 +1,13 @@
 """Check in four levels that this clone computes what was published; writes verification.json.
 
-    python -m tools.verify                                  # level 0, and others as far as this machine has the files
+    python -m tools.verify                                  # level 0, and 1 and 2 if their files are on this machine
     python -m tools.verify --level 1 --models ViT-B/32 ViT-L/14 --fetch
     python -m tools.verify --level 2 --models ViT-B/32 --root data
     python -m tools.verify --level 3 --cells 2 --root data
 
-0: golden numbers of the published implementation. 1: weights of CLIPs, and published outputs. 2: zero-shot accuracies
-beside published ones. 3: cells of the paper's tables, cheapest first, as listed by `python -m tools.reproduce --list`.
+Level 0 compares with golden numbers of the published implementation, level 1 checks the weights and outputs of CLIPs,
+level 2 compares zero-shot accuracies with published ones, and level 3 runs cells of the paper's tables, cheapest first
+(see `python -m tools.reproduce --list`).
 """
 
 import argparse
@@ -28,9 +29,9 @@ from tools.sweep.local_engine import ROOT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if a check failed."""
+    """Run the command described above; the exit code is 1 if a check failed."""
     args = parse(arguments)
-    return guarded(lambda: verify(args), "The same command continues with what is missing.")
+    return guarded(lambda: verify(args), "Run the same command again to continue.")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -43,11 +44,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         type=int,
         choices=range(4),
         nargs="+",
-        help="levels to run (default: 0 to 2, as far as files are here)",
+        help="levels to run (default: 0 to 2, as far as their files are on this machine)",
     )
     add_level_arguments(parser)
     add("--cells", type=int, default=1, help="level 3: how many cells to run (default: 1)")
-    add("--student", default="", help="level 3: only cells of this CLIP")
+    add("--student", default="", help="level 3: only cells with this student")
     add("--report", type=Path, default=Path("verification.json"), help="report to write (default: verification.json)")
     add_device(parser)
     add_where_and_how(parser)
@@ -56,12 +57,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def verify(args: argparse.Namespace) -> int:
     """Run the levels; those not asked for run only if this machine has the files."""
-    root, output, file = Path(args.root).absolute(), Path(args.output or "output").absolute(), args.report.absolute()
+    root, output, report_file = (
+        Path(args.root).absolute(),
+        Path(args.output or "output").absolute(),
+        args.report.absolute(),
+    )
     check_numbers(args)
     whole(1).check("--cells", args.cells)
-    check_place(file)
+    check_place(report_file)
     pictures = args.pictures and args.pictures.absolute()
-    os.chdir(ROOT)  # paths in configurations are relative to it
+    os.chdir(ROOT)  # configurations contain paths relative to it
     args.pictures = pictures
     device = resolve_device(args.device)
     report = Report(device_name(device), lambda check: print(line_of(check), flush=True))
@@ -77,7 +82,7 @@ def verify(args: argparse.Namespace) -> int:
         from .cells import run_level_3
 
         run_level_3(report, args, root, output)
-    return finish(report, file)
+    return finish(report, report_file)
 
 
 if __name__ == "__main__":

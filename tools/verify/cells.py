@@ -1,4 +1,4 @@
-"""Level 3: cells of the paper's tables, with their published values and the time that they will take."""
+"""Level 3: cells of the paper's tables, with their published values and predicted times."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -23,12 +23,12 @@ METRICS["domain_generalization"] = METRICS["cross_dataset"]
 
 @dataclass(frozen=True)
 class PublishedCell:
-    """A cell as named by ``tools.reproduce``.
+    """A cell with a published value, named as in ``tools.reproduce``.
 
     Attributes:
         values: the published values by metric: accuracy, or base, new and harmonic mean.
-        seconds: how long its missing runs will take; None if no finished run tells.
-        images: how many images still have to go through the models, counted once per epoch.
+        seconds: predicted time of its missing runs; None if there are no finished runs to predict it from.
+        images: number of images still to go through the models, counted once per epoch.
     """
 
     name: str
@@ -42,7 +42,11 @@ class PublishedCell:
 
 
 def published_cells(root: Path, output: Path, student: str = "") -> list[PublishedCell]:
-    """All cells with a published value, or only those of a ``student``, cheapest first; finished runs cost nothing."""
+    """All cells with a published value, cheapest first; finished runs cost nothing.
+
+    Args:
+        student: only cells of this student; all if empty.
+    """
     found = []
     for protocol in METRICS:
         spec = read_spec(paper_cells.SPECS[protocol])
@@ -64,7 +68,7 @@ def _cells_of(
         for dataset in datasets:
             cell = paper_cells.parse_cell(f"{protocol} {method} {dataset}")
             narrow = paper_cells.narrowed(spec, cell, student)
-            if setting is None:  # the same for all datasets of a method, and slow to compute
+            if setting is None:  # slow to compute, and the same for all datasets of a method
                 one = replace(narrow, datasets=narrow.datasets[:1], seeds=narrow.seeds[:1])
                 setting = paper_cells.setting_of_cell(plan(Spec((one,)), root, output))
             lines, _ = paper_cells.compare(cell, narrow, [], setting)
@@ -80,7 +84,7 @@ def _cells_of(
 
 
 def listing_of_cells(cells: Sequence[PublishedCell]) -> str:
-    """A table of cells, and how to run one."""
+    """A table of cells, followed by how to run one."""
     lines = [
         [
             f'"{cell.name}"', cell.student, ", ".join(f"{what} {value:.2f}" for what, value in cell.values.items()),
@@ -91,13 +95,13 @@ def listing_of_cells(cells: Sequence[PublishedCell]) -> str:
     table = tabulate(lines, headers=["cell", "student", "published, %", "time left", "images"], disable_numparse=True)
     return (
         f"{table}\n\n{len(cells)} cells, cheapest first. Times are predicted from finished runs in the output folder; "
-        "cells without a prediction are ordered by the number of images that have to go through the models.\n"
+        "cells without a prediction are sorted by the number of images still to go through the models.\n"
         'To run one: python -m tools.reproduce "<cell>" --student STUDENT'
     )
 
 
 def run_level_3(report: Report, args: argparse.Namespace, root: Path, output: Path) -> None:
-    """Run the ``args.cells`` cheapest cells for which this machine has everything."""
+    """Run the ``args.cells`` cheapest cells whose datasets and CLIPs are on this machine."""
     left = args.cells
     for cell in published_cells(root, output, args.student):
         if not left:
@@ -121,6 +125,6 @@ def _check(cell: PublishedCell, args: argparse.Namespace, title: str, output: Pa
             3, title, FAIL, f"{len(failures)} of {len(cell.runs)} runs failed; the first is {failures[0].run.name}"
         )
     lines, verdicts = paper_cells.compare(cell.cell, cell.block, cell.runs, paper_cells.setting_of_cell(cell.runs))
-    said = "; ".join(f"{line[0]}: {line[1]:.2f} % here, published {line[3]} {line[5]} {line[4]}" for line in lines)
+    values = "; ".join(f"{line[0]}: {line[1]:.2f} % here, published {line[3]} {line[5]} {line[4]}" for line in lines)
     status = FAIL if "outside" in verdicts else PASS if "inside" in verdicts else SKIPPED
-    return Check(3, title, status, said, facts={"runs": [run.name for run in cell.runs]})
+    return Check(3, title, status, values, facts={"runs": [run.name for run in cell.runs]})

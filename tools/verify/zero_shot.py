@@ -1,4 +1,4 @@
-"""Level 2: zero-shot accuracies beside published ones, starting with those that have exact counts."""
+"""Level 2: zero-shot accuracies compared with published ones, starting with those that have exact counts."""
 
 import csv
 import re
@@ -29,11 +29,11 @@ BATCH = 100  # images
 
 @dataclass(frozen=True)
 class PublishedAccuracy:
-    """One line of the file.
+    """One line of ``zero_shot.csv``.
 
     Attributes:
-        templates: the name of a template set, as taken by :func:`template_set`.
-        counts: correct and total images, if published.
+        templates: name of a template set, as accepted by :func:`template_set`.
+        counts: numbers of correct and of all images, if published.
         certain: whether the source states its template.
     """
 
@@ -51,9 +51,9 @@ class PublishedAccuracy:
 
 
 def published_accuracies() -> list[PublishedAccuracy]:
-    """Those that can be measured here, exact counts first.
+    """The published accuracies that can be measured here, exact counts first.
 
-    Lines measured on other test images or averaged over classes (marked * in the file) are left out, and so is all of
+    It leaves out lines measured on other test images or averaged over classes (marked * in the file), and all lines of
     DataComp's ensemble, whose templates are not stated.
     """
     found = []
@@ -77,7 +77,7 @@ def published_accuracies() -> list[PublishedAccuracy]:
 
 
 def run_level_2(report: Report, device: torch.device, models: Sequence[str], root: Path, precision: str) -> None:
-    """Evaluate CLIPs on every dataset that is below the data root."""
+    """Evaluate CLIPs on every dataset under the data root that has a published accuracy."""
     for model in models:
         rows = [row for row in published_accuracies() if row.model == model]
         if not rows:
@@ -102,7 +102,7 @@ def _check(row: PublishedAccuracy, device: torch.device, root: Path, precision: 
         message += f" ({row.counts[0]} of {row.counts[1]})"
         facts["published_counts"] = list(row.counts)
         if total != row.counts[1]:
-            return Check(2, row.title, FAIL, f"{message}; the test images are different ones", facts=facts)
+            return Check(2, row.title, FAIL, f"{message}; these are not the same test images", facts=facts)
     status = PASS if difference <= TOLERANCE else FAIL
     if status == FAIL and not row.certain:
         status, message = SKIPPED, message + "; the source does not state its template, so this is not conclusive"
@@ -114,7 +114,7 @@ def evaluate(
     model: str, dataset: str, templates: Sequence[str], names_of_clip_benchmark: bool, device: torch.device, root: Path,
     precision: str,
 ) -> tuple[int, int]:  # fmt: skip
-    """The number of correctly classified test images, and of all."""
+    """Numbers of correctly classified and of all test images."""
     name = next(file for file, registered in NAMES.items() if registered == dataset)
     cfg = build_cfg([f"configs/datasets/{name}.yaml"], {"DATASET.ROOT": str(root), "DATASET.NUM_SHOTS": -1})
     data = DATASET_REGISTRY.get(dataset)(cfg)
