@@ -1,1 +1,1 @@
-"""What this project does when everything goes wrong: kills, damaged files, full disks and wrong input."""
+"""Stress tests: killed commands, damaged files, full disks and bad input."""

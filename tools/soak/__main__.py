@@ -1,8 +1,8 @@
-"""Kill commands and feed readers at random, and print a table of what came of it. Usage: bash scripts/soak.sh [SECONDS]
+"""Kill commands and damage files at random, and print a table of the results. Usage: bash scripts/soak.sh [SECONDS]
 
-Each command runs once undisturbed; then again and again with kills at random moments, each time followed by the same
-command, until it ends: its result must have the same bits. Between the kills, files are damaged at random and read: the
-answer is a value or one error of ours, never another exception.
+Each command first runs undisturbed. Then it is killed at random moments and run again until it finishes, over and over;
+the result must be bit-identical each time. In between, randomly damaged files are read: that must give a value or a
+ValueError that names the file, never another exception.
 """
 
 import argparse
@@ -24,18 +24,18 @@ from .kills import one_round, reference
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if anything was lost, or an error was not ours."""
+    """Run the command; the exit code is 1 if a result differed, a command hung or an unexpected exception occurred."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=3600.0, help="how long at most (default: an hour)")
-    parser.add_argument("--kills", type=int, default=10**9, help="how many at most (default: as time permits)")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="maximum duration (default: one hour)")
+    parser.add_argument("--kills", type=int, default=10**9, help="maximum number of kills (default: no limit)")
     parser.add_argument("--only", default="", metavar="NAME", help="only the commands whose name contains this")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args(arguments)
     return guarded(lambda: soak(args.seconds, args.kills, args.only, random.Random(args.seed)))
 
 
-def soak(seconds: float, most_kills: int, only: str, generator: random.Random) -> int:
-    """All of it, in a temporary folder; Ctrl-C ends it with the table of what was done."""
+def soak(seconds: float, max_kills: int, only: str, generator: random.Random) -> int:
+    """Run everything in a temporary folder; Ctrl-C stops it and prints the table so far."""
     with tempfile.TemporaryDirectory(prefix="kdpl-soak-") as folder, served_in(Path(folder) / "served") as address:
         place = Path(folder)
         jobs, found = jobs_in(place, address), Counter()
@@ -46,7 +46,7 @@ def soak(seconds: float, most_kills: int, only: str, generator: random.Random) -
         killed = [job for job in needed if only in job.name]
         end = time.monotonic() + seconds
         with suppress(KeyboardInterrupt):
-            while time.monotonic() < end and sum(job.counts["kills"] for job in killed) < most_kills:
+            while time.monotonic() < end and sum(job.counts["kills"] for job in killed) < max_kills:
                 one_round(min(killed, key=effort), place / "round", generator)
                 for name in originals:
                     feed(name, originals[name], place / name, found, generator)
@@ -60,7 +60,7 @@ def soak(seconds: float, most_kills: int, only: str, generator: random.Random) -
 
 
 def effort(job: Job) -> float:
-    """What a job has cost so far: slow ones are killed less often than others, and not never."""
+    """Measure of the time spent on a job so far; the square root gives slow jobs fewer kills, but not too few."""
     return job.counts["kills"] * job.seconds**0.5
 
 

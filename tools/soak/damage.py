@@ -1,4 +1,4 @@
-"""Damage files at random and read them: what comes is a value or an error of ours."""
+"""Damage files at random and read them: that must give a value or a ValueError that names the file."""
 
 import random
 import shutil
@@ -16,7 +16,7 @@ from .jobs import ROOT
 
 
 def originals_in(place: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]]:
-    """Files as they should be, each with its reader."""
+    """Intact files, each with the function that reads it."""
     run = place / "reference" / "CoOp_KDPL"
     csv = "path,label\nred/1.jpg,red\nblue/0.jpg,blue\n"
     return {
@@ -30,12 +30,14 @@ def originals_in(place: Path) -> dict[str, tuple[bytes, Callable[[Path], object]
 
 
 def feed(name: str, original: tuple, file: Path, found: Counter, generator: random.Random) -> None:
-    """Damage a file in a hundred ways and read each."""
-    whole, read = original
+    """Damage a file in a hundred ways and read each version."""
+    intact, read = original
     for _ in range(100):
-        content = bytearray(whole)
+        content = bytearray(intact)
         for _ in range(generator.randint(1, 8)):
-            byte = generator.choice((generator.randrange(256), generator.randrange(32, 127)))  # texts stay texts
+            byte = generator.choice(
+                (generator.randrange(256), generator.randrange(32, 127))
+            )  # often printable, so that text files stay text
             content[generator.randrange(len(content))] = byte
         file.write_bytes(content[: generator.randint(1, len(content))] if generator.random() < 0.3 else content)
         try:

@@ -1,4 +1,4 @@
-"""The commands that are killed, or run on a full disk, and what tells whether their result has the same bits."""
+"""The commands that are killed or run on a full disk, each with a fingerprint of its result."""
 
 import functools
 import http.server
@@ -28,27 +28,35 @@ DOWNLOAD = (
     "from kdpl.downloads import RemoteFile, download;"
     "run_command(lambda: download(RemoteFile('file', (sys.argv[1],), sys.argv[2]), Path(sys.argv[3])))"
 )
-NEEDED = ("CoOp_KDPL", "kdpl train")  # jobs whose files others read
-LAST_LOG = ".last.log"  # what a command said the last time
-BENCHMARK = "fgvc_aircraft/fgvc-aircraft-2013b.tar.gz"  # no hash of it is published, so that it can be a small one
-NOT_COUNTED = (".fetching", LAST_LOG)
-N_PICTURES = 2000  # in that archive
+NEEDED = ("CoOp_KDPL", "kdpl train")  # jobs whose results other jobs read
+LAST_LOG = ".last.log"  # output of a command's last run
+BENCHMARK = "fgvc_aircraft/fgvc-aircraft-2013b.tar.gz"  # has no published hash, so a small stand-in is accepted
+NOT_COUNTED = (".fetching", LAST_LOG)  # files that are not part of a result
+N_PICTURES = 2000  # images in the stand-in
 
 
 @dataclass
 class Job:
-    """A command line of Python, and what tells whether its result is the same."""
+    """A Python command, and how to compare its results.
+
+    Attributes:
+        command: arguments of Python, given the folder to write to.
+        result: fingerprint of what the command left in its folder.
+        code: exit code of success.
+        expected: fingerprint after an undisturbed run.
+        seconds: duration of that run.
+    """
 
     name: str
-    command: Callable[[Path], list[str]]  # from the folder that it writes into
+    command: Callable[[Path], list[str]]
     result: Callable[[Path], str]
-    code: int = 0  # that it ends with
+    code: int = 0
     expected: str = ""
     seconds: float = 0.0
     counts: Counter = field(default_factory=Counter)
 
     def start(self, folder: Path, **options) -> subprocess.Popen:
-        """Start the command; by default it prints nothing."""
+        """Start the command; by default its output is discarded."""
         folder.mkdir(parents=True, exist_ok=True)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -56,7 +64,7 @@ class Job:
         return subprocess.Popen(command, cwd=ROOT, env=environment, **quiet | options)
 
     def is_right(self, folder: Path, code: int) -> bool:
-        """Whether a command that ended with this exit code left what it should."""
+        """Whether a command that ended with this exit code left the expected result."""
         try:
             return code == self.code and self.result(folder) == self.expected
         except (ValueError, OSError):
@@ -64,10 +72,11 @@ class Job:
 
 
 def jobs_in(place: Path, address: str) -> list[Job]:
-    """Every method's training, the library's, with and without a cache, and what reads, fetches and writes else.
+    """Training of every method, `kdpl train` with and without a cache, and other commands that read and write files.
 
     Args:
-        address: of a server of :func:`served_in`.
+        place: folder with input files and results.
+        address: URL of a server from :func:`served_in`.
     """
     photos, dataset, names = place / "photos", place / "folder.yaml", place / "names.txt"
     for i in range(24):
@@ -104,7 +113,7 @@ def jobs_in(place: Path, address: str) -> list[Job]:
         Job("sweep", lambda out: ["-m", "tools.sweep", "base2new", "shapes", "1", "--epochs", "1", "--root",
             str(place / "data"), "--output", str(out)], sweep_of),
         Job("data get", lambda out: ["-m", "tools.data", "get", "fgvc_aircraft", "--root", str(out), "--mirror",
-            address], tree_of, code=1),  # some of the published images are missing
+            address], tree_of, code=1),  # fails, because the archive does not have all of the published images
         Job("download", lambda out: ["-c", DOWNLOAD, f"{address}/file", served, str(out / "file")],
             partial(file_in, "file")),
     ]  # fmt: skip
@@ -123,13 +132,13 @@ def sweep_of(folder: Path) -> str:
 
 
 def tree_of(folder: Path) -> str:
-    """All files with their content, but for locks."""
+    """Paths and hashes of all files except locks and logs."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name not in NOT_COUNTED)
     return "\n".join(f"{file.relative_to(folder)} {sha256_of(file)}" for file in files)
 
 
 def served_in(folder: Path) -> "Server":
-    """A server of a file of random bytes and of a small benchmark's archive."""
+    """A server for a file of random bytes and the archive of a small benchmark."""
     (folder / BENCHMARK).parent.mkdir(parents=True)
     (folder / "file").write_bytes(random.Random(0).randbytes(2**25))
     with tarfile.open(folder / BENCHMARK, "w:gz") as archive:
@@ -142,7 +151,7 @@ def served_in(folder: Path) -> "Server":
 
 @functools.cache
 def benchmark() -> dict[str, bytes]:
-    """FGVC-Aircraft with two classes, whose images are noise: names and contents."""
+    """The files of a small FGVC-Aircraft, by name, with two classes and noise for images."""
     generator, per_part = random.Random(0), N_PICTURES // 6
     content = {"variants.txt": b"707\nA 310\n"}
     for k, part in enumerate(("train", "val", "test")):
@@ -154,14 +163,14 @@ def benchmark() -> dict[str, bytes]:
 
 
 class Server:
-    """A server of one folder on this machine, while the block lasts; gives its address."""
+    """A context manager that serves a folder on this machine, and returns the URL."""
 
     def __init__(self, folder: Path):
         class Quiet(http.server.SimpleHTTPRequestHandler):
             def log_message(self, *args): ...
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-        self.server.handle_error = lambda *arguments: None  # clients that are killed hang up
+        self.server.handle_error = lambda *arguments: None  # killed clients drop their connections
 
     def __enter__(self) -> str:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Kill commands at random moments, run them again until they end, and compare their results bit by bit."""
+"""Kill commands at random moments, run them again until they finish, and compare the results bit for bit."""
 
 import random
 import shutil
@@ -10,27 +10,27 @@ from pathlib import Path
 
 from .jobs import LAST_LOG, Job
 
-MOST_KILLS = 4  # of one round, so that it ends
-LONGEST = 600  # seconds of a command
+MOST_KILLS = 4  # per round
+LONGEST = 600  # seconds that a command may take
 
 
 def reference(job: Job, folder: Path) -> None:
-    """Run a command undisturbed.
+    """Run a command undisturbed, and keep its result and duration in the job.
 
     Raises:
-        ValueError: if that fails by itself.
+        ValueError: if the command fails.
     """
     begun = time.monotonic()
     code = job.start(folder).wait(LONGEST)
     job.seconds = time.monotonic() - begun
     if code != job.code:
-        raise ValueError(f"{job.name} ends with {code} undisturbed: {' '.join(job.command(folder))}")
+        raise ValueError(f"{job.name} fails undisturbed, with exit code {code}: {' '.join(job.command(folder))}")
     job.expected = job.result(folder)
     print(f"{job.name}: {job.seconds:.1f} seconds undisturbed", flush=True)
 
 
 def one_round(job: Job, folder: Path, generator: random.Random) -> None:
-    """Kill a command a few times, let it end, and compare; what differs is kept."""
+    """Kill a command a few times, let it finish, and compare; keep the folder if the result is wrong."""
     shutil.rmtree(folder, ignore_errors=True)
     job.counts["rounds"] += 1
     for _ in range(generator.randint(1, MOST_KILLS)):
@@ -53,4 +53,4 @@ def one_round(job: Job, folder: Path, generator: random.Random) -> None:
     if verdict != "same":
         kept = Path(tempfile.mkdtemp(prefix="kdpl-soak-fault-"), job.name)
         shutil.move(folder, kept)
-        print(f"{job.name}: {verdict}; all of it is in {kept}", flush=True)
+        print(f"{job.name}: {verdict}; its folder is kept as {kept}", flush=True)

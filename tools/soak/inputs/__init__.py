@@ -1,1 +1,1 @@
-"""Bad inputs of every command line, each with what a good message about it names."""
+"""Bad inputs for every command, each with words that a good error message contains."""

@@ -1,6 +1,6 @@
-"""Run every command line on bad inputs, and print what came of them.
+"""Run every command on bad inputs, and print how it handled them.
 
-Each runs in a process of its own, with limits on time and memory; --messages keeps all answers in a file to read.
+Each input runs in a separate process with limits on time and memory. All output is saved to the file of --messages.
 """
 
 import argparse
@@ -23,28 +23,28 @@ TABLES = ("settings", "configurations", "photos", "labels", "runs", "prompts", "
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """See the module; the exit code is 1 if an input is not dealt with well."""
+    """Run the command; the exit code is 1 if an input is handled badly."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak.inputs", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", default="", metavar="TEXT", help="those whose table and name contain this")
-    add("--messages", type=Path, default=Path("bad_inputs.txt"), help="file of all answers (default: bad_inputs.txt)")
-    add("--every", type=int, default=1, metavar="N", help="only every Nth of them")
-    add("--forked", action="store_true", help="import everything once, for all: quicker, and nearly the same")
+    add("--only", default="", metavar="TEXT", help="only inputs whose table and name contain this")
+    add("--messages", type=Path, default=Path("bad_inputs.txt"), help="file for all output (default: bad_inputs.txt)")
+    add("--every", type=int, default=1, metavar="N", help="run only every Nth input")
+    add("--forked", action="store_true", help="import everything once and fork: faster, and nearly equivalent")
     args = parser.parse_args(arguments)
     return guarded(lambda: judge_all(chosen(args.only)[:: max(1, args.every)], args.messages, args.forked))
 
 
 def chosen(text: str) -> list[tuple[str, Case]]:
-    """The cases whose table and name contain a text, each with its table."""
+    """The cases whose "table: name" contains a text, each with its table."""
     cases = [(table, case) for table in TABLES for case in import_module(f".{table}", __package__).CASES]
     found = [(table, case) for table, case in cases if text in f"{table}: {case.name}"]
     if not found:
-        raise ValueError(f"No input is called {text!r}; a name begins with one of {', '.join(TABLES)} and a colon.")
+        raise ValueError(f"No input matches {text!r}; names start with one of {', '.join(TABLES)} and a colon.")
     return found
 
 
 def judge_all(cases: Sequence[tuple[str, Case]], messages: Path, forked: bool) -> int:
-    """Run and judge all, and print the table."""
+    """Run and judge all cases, and print a table of the verdicts."""
     counts: dict[str, Counter] = {table: Counter() for table, _ in cases}
     worst: dict[str, tuple[float, str]] = {}
     with tempfile.TemporaryDirectory(prefix="kdpl-inputs-") as place, open(messages, "w", encoding="utf-8") as kept:
@@ -67,15 +67,15 @@ def judge_all(cases: Sequence[tuple[str, Case]], messages: Path, forked: bool) -
     rows = [(table, sum(count.values()), *(count[verdict] for verdict in VERDICTS)) for table, count in counts.items()]
     rows.append(("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
     print(tabulate(rows, headers=("table", "inputs", *VERDICTS)))
-    print(f"An ordinary training: {ordinary.seconds:.1f} seconds, {ordinary.memory / 2**20:,.0f} MB.")
+    print(f"A run on good input: {ordinary.seconds:.1f} seconds, {ordinary.memory / 2**20:,.0f} MB.")
     print(f"Slowest: {worst['seconds'][0]:.1f} seconds, {worst['seconds'][1]}")
     print(f"Most memory: {worst['bytes'][0] / 2**20:,.0f} MB, {worst['bytes'][1]}")
-    print(f"All answers: {messages}")
+    print(f"All output: {messages}")
     return int(rows[-1][1] != rows[-1][-1])
 
 
 def shown(table: str, case: Case, verdict: str, found: Answer, places: Sequence[str | Path]) -> str:
-    """An answer as it is kept."""
+    """The entry of a case in the file of --messages."""
     text = found.text.replace(str(places[1]), "GOOD").replace(str(places[0]), "PLACE")
     text = text if len(text) < MOST_SHOWN else text[:MOST_SHOWN] + f" ... {len(text):,} characters"
     command = case.command.replace(TRAIN, "TRAIN")
@@ -86,7 +86,7 @@ def shown(table: str, case: Case, verdict: str, found: Answer, places: Sequence[
 
 
 def make_good(good: Path) -> Answer:
-    """Photos, a training with its record and prompts, and a list of names; what that training took."""
+    """Write good photos, class names, and a training run with record and prompts; returns the result of that run."""
     from PIL import Image
 
     for i in range(8):
@@ -98,13 +98,13 @@ def make_good(good: Path) -> Answer:
     begun = time.monotonic()
     done = answer(f"{command} OPTIM.MAX_EPOCH 2 DATALOADER.NUM_WORKERS 0 DATASET.FOLDER.DIVIDE True".split(), good)
     if done.code:
-        raise ValueError(f"A training without any fault fails:\n{done.text}")
+        raise ValueError(f"Training on good input failed:\n{done.text}")
     shutil.copyfile(good / "run" / "prompts.safetensors", good / "prompts.safetensors")
     return done._replace(seconds=time.monotonic() - begun)
 
 
 def import_everything() -> None:
-    """What the commands import, so that their copies of this process need not."""
+    """Import what the commands need, so that forks of this process do not have to."""
     for name in ("train", "kdpl.__main__", "tools.sweep.__main__", "tools.tables.__main__", "tools.data.__main__"):
         import_module(name)
     for name in ("trainers", "datasets", "kdpl.distill", "tools.reproduce", "tools.verify.__main__"):

@@ -1,4 +1,4 @@
-"""A bad input: files, a command line, and what a good answer has."""
+"""A bad input: files, a command line, and what a good error message contains."""
 
 import json
 import os
@@ -16,7 +16,7 @@ TRAIN = (
     "train.py --root $photos --trainer CoOp_KDPL --dataset-config-file configs/datasets/folder.yaml --config-file "
     "configs/trainers/CoOp_KDPL/demo.yaml --output-dir $here/out"
 )
-Maker = Callable[[Path, Path], None]  # writes to a path; the second is the folder of good files
+Maker = Callable[[Path, Path], None]  # writes to the first path; the second is the folder of good files
 Content = str | bytes | Maker
 
 
@@ -25,12 +25,12 @@ class Case:
     """A bad input.
 
     Attributes:
-        name: in tables.
-        command: words for a shell; $here is a folder of its own, $photos, $run, $prompts and $names are good files.
-        says: what the message names, whatever else it says; separated by | if several will do.
-        files: what is written below $here before, in this order.
-        codes: exit codes that are right; 0: a result is right.
-        stdin: what is fed to the command.
+        name: unique within its table.
+        command: shell words; $here is the case's own folder, and $photos, $run, $prompts and $names are good files.
+        says: text that the message must contain; alternatives are separated by |.
+        files: files to create in $here beforehand, in this order.
+        codes: acceptable exit codes; 0 if the command may succeed.
+        stdin: standard input of the command.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Case:
     stdin: str = ""
 
     def write(self, here: Path, good: Path) -> None:
-        """Write the files."""
+        """Create the files."""
         for name, content in self.files.items():
             path = here / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class Case:
 
 
 def fifo(path: Path, good: Path) -> None:
-    """A pipe that nobody writes to."""
+    """A named pipe without a writer."""
     os.mkfifo(path)
 
 
@@ -62,10 +62,10 @@ def folder(path: Path, good: Path) -> None:
 
 
 def unix_socket(path: Path, good: Path) -> None:
-    """A socket that nobody listens to."""
+    """A socket without a listener."""
     with socket.socket(socket.AF_UNIX) as sock:
         before = os.getcwd()
-        os.chdir(path.parent)  # addresses are short
+        os.chdir(path.parent)  # socket addresses must be short
         try:
             sock.bind(path.name)
         finally:
@@ -73,12 +73,12 @@ def unix_socket(path: Path, good: Path) -> None:
 
 
 def link(target: str) -> Maker:
-    """A link, to nothing perhaps."""
+    """A symbolic link, whose target may not exist."""
     return lambda path, good: path.symlink_to(target)
 
 
 def sparse(n_bytes: int) -> Maker:
-    """A file of zeros that takes no place."""
+    """A file of zeros that takes no space on disk."""
 
     def make(path: Path, good: Path) -> None:
         path.touch()
@@ -88,7 +88,7 @@ def sparse(n_bytes: int) -> Maker:
 
 
 def copy(name: str) -> Maker:
-    """A good file or folder."""
+    """A copy of a good file or folder."""
 
     def make(path: Path, good: Path) -> None:
         (shutil.copytree if (good / name).is_dir() else shutil.copyfile)(good / name, path)
@@ -97,17 +97,17 @@ def copy(name: str) -> Maker:
 
 
 def changed(change: Callable[[bytes], bytes], name: str = "") -> Maker:
-    """A good file (or what is there already) with other bytes."""
+    """A good file (by default the one already at the path) after a change of its bytes."""
     return lambda path, good: path.write_bytes(change((good / name if name else path).read_bytes())) and None
 
 
 def cut(share: float, name: str = "") -> Maker:
-    """The beginning of a file."""
+    """The first part of a file."""
     return changed(lambda content: content[: int(share * len(content))], name)
 
 
 def garbled(name: str = "", n_bytes: int = 40) -> Maker:
-    """A file with bytes of noise in it."""
+    """A file with random bytes overwritten."""
 
     def change(content: bytes) -> bytes:
         generator, content = random.Random(0), bytearray(content)
@@ -129,7 +129,7 @@ def edited(change: Callable[[dict], Any], name: str = "") -> Maker:
 
 
 def torch_file(content: Callable[[], Any]) -> Maker:
-    """What ``torch.save`` makes of an object."""
+    """A file written by ``torch.save``."""
 
     def make(path: Path, good: Path) -> None:
         import torch

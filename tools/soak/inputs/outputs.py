@@ -1,23 +1,23 @@
-"""Places that cannot be written to, standard output among them, and processes that cannot have what they need."""
+"""Outputs that cannot be written, including standard output, and processes with too few resources."""
 
 from .case import DEMO, TRAIN, Case, Content, copy, fifo, folder, link
 
 SHORT = "OPTIM.MAX_EPOCH 1 DATALOADER.NUM_WORKERS 0"
-PLACES = {  # of an output folder
+PLACES = {  # name: path of an output folder
     "a file": "$names",
-    "below a file": "$names/out",
+    "a folder in a file": "$names/out",
     "a device": "/dev/null",
-    "below a device": "/dev/null/out",
+    "a folder in a device": "/dev/null/out",
     "/proc": "/proc/out",
     "/sys": "/sys/out",
     "a pipe": "$here/pipe",
-    "a link to nothing": "$here/nothing/out",
+    "a broken link": "$here/nothing/out",
     "a link to itself": "$here/circle/out",
     "a name of 300 letters": f"$here/{'a' * 300}",
     "5,000 letters": f"$here/{'/'.join(['a' * 100] * 50)}",
 }
 FILES: dict[str, Content] = {"pipe": fifo, "nothing": link("/proc/none"), "circle": link("circle")}
-WRITTEN: dict[str, Content] = {  # in an output folder, what a training writes is taken
+WRITTEN: dict[str, Content] = {  # things in the way of files and folders that training writes
     "log.txt": folder,
     "results.json": folder,
     "resume.pth": folder,
@@ -29,7 +29,7 @@ WRITTEN: dict[str, Content] = {  # in an output folder, what a training writes i
 
 
 def named_in(place: str) -> str:
-    """What a message about a place has: its last part, or one that is in the way."""
+    """What a message about this path must contain: any one of its parts."""
     return "|".join(part.strip("$")[:30] for part in place.split("/")[1:] or [place])
 
 
@@ -48,7 +48,7 @@ CASES += [
     for name, place in PLACES.items()
 ]  # fmt: skip
 CASES += [
-    Case(f"train.py, {name} is taken", f"{TRAIN} {SHORT}", name, {f"out/{name}": content}, codes=(0, 2))
+    Case(f"train.py, {name} of the wrong kind", f"{TRAIN} {SHORT}", name, {f"out/{name}": content}, codes=(0, 2))
     for name, content in WRITTEN.items()
 ]
 for name, command in {
@@ -65,7 +65,7 @@ for name, command in {
     for what, redirection, codes in (
         ("full", "> /dev/full", (2,)),
         ("closed", ">&-", (0, 1, 2)),
-        ("read by nobody", "| true", (0, 1, 2)),
+        ("without a reader", "| true", (0, 1, 2)),
     ):
         CASES.append(
             Case(f"standard output of {name}, {what}", f'bash -c "set -o pipefail; $PYTHON {command} {redirection}"',
@@ -74,8 +74,8 @@ for name, command in {
 for name, limit, says in (
     ("files of 2 kB", "ulimit -f 2", "File too large|limit"),
     ("16 open files", "ulimit -n 16", ""),
-    ("1 GB of addresses", "ulimit -v 1000000", "memory|allocate|limits"),
+    ("1 GB of address space", "ulimit -v 1000000", "memory|allocate|limits"),
 ):
     CASES.append(Case(f"train.py with {name}", f'bash -c "{limit}; $PYTHON {TRAIN} {SHORT}"', says, codes=(0, 1, 2)))
-CASES.append(Case("a run that another writes to", f"{TRAIN.replace('$here/out', '$here/run')} {SHORT}",
+CASES.append(Case("the folder of another run", f"{TRAIN.replace('$here/out', '$here/run')} {SHORT}",
                   "other settings|results.json", {"run": copy("run")}))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Folders of images, and images, that cannot be used."""
+"""Unusable image folders and images."""
 
 import struct
 import zlib
@@ -14,14 +14,14 @@ JPEG = "photos/red_square/1.jpg"
 
 
 def png(n_pixels: int) -> bytes:
-    """A PNG of so many pixels in height and width, cut off."""
+    """A truncated PNG with this height and width in pixels."""
     parts = b"\x89PNG\r\n\x1a\n"
     for name, content in ((b"IHDR", struct.pack(">2I5B", n_pixels, n_pixels, 8, 2, 0, 0, 0)), (b"IDAT", b"x\xda\0")):
         parts += struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
     return parts
 
 
-FOLDERS: dict[str, tuple[dict[str, Content], str]] = {  # none of them has one image that can be used
+FOLDERS: dict[str, tuple[dict[str, Content], str]] = {  # folders without a single usable image
     "missing": ({}, "photos"),
     "empty": ({"photos": folder}, "photos"),
     "without images": ({"photos/a/readme.txt": "x"}, "photos"),
@@ -29,37 +29,37 @@ FOLDERS: dict[str, tuple[dict[str, Content], str]] = {  # none of them has one i
     "a pipe": ({"photos": fifo}, "photos"),
     "a socket": ({"photos": unix_socket}, "photos"),
     "a device": ({"photos": link("/dev/null")}, "photos"),
-    "a link to nothing": ({"photos": link("nothing")}, "photos"),
+    "a broken link": ({"photos": link("nothing")}, "photos"),
     "a link to itself": ({"photos": link("photos")}, "photos"),
-    "a link within to itself": ({"photos/a/b": "", "photos/a/c": link("../a")}, "photos"),
+    "a link to its own parent": ({"photos/a/b": "", "photos/a/c": link("../a")}, "photos"),
     "hidden images": ({"photos/.a/1.jpg": image()}, "photos"),
     "empty images": ({"photos/red_square/1.jpg": "", "photos/blue_circle/2.jpg": ""}, "1.jpg|2.jpg"),
-    "folders called like images": ({"photos/red_square.jpg": folder, "photos/blue_circle.jpg": folder}, "photos"),
-    "pipes called like images": ({"photos/red_square/1.jpg": fifo, "photos/blue_circle/2.jpg": fifo}, "1.jpg|2.jpg"),
-    "links to nothing": (
+    "folders named like images": ({"photos/red_square.jpg": folder, "photos/blue_circle.jpg": folder}, "photos"),
+    "pipes named like images": ({"photos/red_square/1.jpg": fifo, "photos/blue_circle/2.jpg": fifo}, "1.jpg|2.jpg"),
+    "broken links": (
         {"photos/red_square/1.jpg": link("none"), "photos/blue_circle/2.jpg": link("none")},
         "1.jpg|2.jpg",
     ),
-    "devices called like images": ({"photos/red_square/1.jpg": link("/dev/zero")}, "1.jpg"),
-    "texts called like images": ({"photos/red_square/1.jpg": "hello\n"}, "1.jpg"),
+    "devices named like images": ({"photos/red_square/1.jpg": link("/dev/zero")}, "1.jpg"),
+    "text files named like images": ({"photos/red_square/1.jpg": "hello\n"}, "1.jpg"),
     "web pages": ({"photos/red_square/1.jpg": "<html>404</html>"}, "1.jpg"),
 }
-IMAGES: dict[str, tuple[Content, str]] = {  # beside good ones; each is left out and named
-    "cut off": (cut(0.5, JPEG), "1.jpg"),
-    "noise in it": (garbled(JPEG, 300), "1.jpg"),
+IMAGES: dict[str, tuple[Content, str]] = {  # one bad image among good ones, which is skipped and named
+    "truncated": (cut(0.5, JPEG), "1.jpg"),
+    "some noise": (garbled(JPEG, 300), "1.jpg"),
     "noise": (bytes(range(256)) * 40, "1.jpg"),
     "empty": ("", "1.jpg"),
-    "a text": ("hello", "1.jpg"),
+    "text": ("hello", "1.jpg"),
     "a pipe": (fifo, "1.jpg"),
     "a socket": (unix_socket, "1.jpg"),
     "a device": (link("/dev/zero"), "1.jpg"),
-    "a link to nothing": (link("nothing"), "1.jpg"),
+    "a broken link": (link("nothing"), "1.jpg"),
     "a link to itself": (link("1.jpg"), "1.jpg"),
-    "a gigabyte of nothing": (sparse(2**30), "1.jpg"),
+    "a gigabyte of zeros": (sparse(2**30), "1.jpg"),
     "a terminal": (link("/dev/tty"), "1.jpg"),
     "a PNG of 2 billion pixels": (png(50_000), "1.jpg"),
-    "a PNG of 150 million pixels without any": (png(12_000), "1.jpg"),
-    "a JPEG header alone": (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xd9", "1.jpg"),
+    "a PNG of 150 million pixels without data": (png(12_000), "1.jpg"),
+    "only a JPEG header": (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xd9", "1.jpg"),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n", "1.jpg"),
     "an SVG": ('<svg xmlns="http://www.w3.org/2000/svg"/>', "1.jpg"),
 }  # fmt: skip
@@ -72,7 +72,7 @@ CASES = [
 
 
 def replaced(content: Content) -> Maker:
-    """Another file in place of an image."""
+    """Replace an image with something else."""
 
     def make(path: Path, good: Path) -> None:
         path.unlink()
@@ -87,15 +87,17 @@ def replaced(content: Content) -> Maker:
 for what, command in (("train.py", RUN), ("kdpl train", LEARN), ("predict", PREDICT), ("evaluate", EVALUATE)):
     for name, (content, says) in IMAGES.items():
         files = {"photos": copy("photos"), JPEG: replaced(content)}
-        CASES.append(Case(f"{what}: {name}", command, "unreadable" if what == "predict" else says, files, codes=(0,)))
+        CASES.append(
+            Case(f"{what}, one image: {name}", command, "unreadable" if what == "predict" else says, files, codes=(0,))
+        )
 CASES += [
     Case("images beside folders", RUN, "outside of them", {"photos": copy("photos"), "photos/9.jpg": image()}),
     Case("folders that differ in case", RUN, "'Red_Square'",
          {"photos": copy("photos"), "photos/Red_Square/1.jpg": image()}),
-    Case("one folder further down", RUN.replace("$here/photos", "$here"), "Use that", {"photos": copy("photos")}),
-    Case("unlabelled images without names", RUN, "classnames.txt", {"photos/1.jpg": image(), "photos/2.jpg": image()}),
+    Case("the parent folder", RUN.replace("$here/photos", "$here"), "Use that", {"photos": copy("photos")}),
+    Case("neither labels nor class names", RUN, "classnames.txt", {"photos/1.jpg": image(), "photos/2.jpg": image()}),
     Case("evaluate: images beside folders", EVALUATE, "outside class folders",
          {"photos": copy("photos"), "photos/9.jpg": image()}),
-    Case("evaluate: a folder of no class", EVALUATE, "'red_sqare'",
+    Case("evaluate: a folder that is not a class", EVALUATE, "'red_sqare'",
          {"photos": copy("photos"), "photos/red_sqare/1.jpg": image()}),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Runs a command on a bad input, in a process of its own, and judges what it says."""
+"""Running a command on a bad input in a separate process, and judging its output."""
 
 import os
 import re
@@ -19,16 +19,16 @@ from ..jobs import ROOT
 from .case import Case
 
 LONGEST = 60  # seconds
-MOST_MEMORY = 2**31  # bytes above those of an ordinary run
-ADDRESSES = 24 * 2**30  # bytes that a process may reserve, so that none takes the machine down
-MOST_SHOWN = 2500  # characters of one answer
+MOST_MEMORY = 2**31  # bytes more than an ordinary run
+ADDRESSES = 24 * 2**30  # bytes of address space per process, to protect the machine
+MOST_SHOWN = 2500  # characters per answer in the file of --messages
 TRACEBACK = re.compile(r"Traceback \(most recent call last\)|this is a bug in KDPL|^Exception in thread", re.M)
 RAW = re.compile(r"list index out of range|NoneType|object has no attribute|Errno|KeyError|invalid literal|__\w+__")
-VERDICTS = ("traceback", "over time", "over memory", "accepted", "unclear", "good")
+VERDICTS = ("traceback", "timeout", "too much memory", "accepted", "unclear", "good")
 
 
 class Answer(NamedTuple):
-    """What came of a command: its exit code (None: it was ended), all that it printed, seconds and peak memory."""
+    """Result of a command: exit code (None after a timeout), output, seconds, and peak memory in bytes."""
 
     code: int | None
     text: str
@@ -37,10 +37,10 @@ class Answer(NamedTuple):
 
 
 def run(case: Case, here: Path, good: Path, forked: bool = False) -> Answer:
-    """Write the files and run the command.
+    """Create the files and run the command.
 
     Args:
-        forked: take this process, which has everything imported, as the start, rather than an empty Python.
+        forked: fork this process, which has imported everything, instead of starting a new Python.
     """
     here.mkdir()
     case.write(here, good)
@@ -48,7 +48,7 @@ def run(case: Case, here: Path, good: Path, forked: bool = False) -> Answer:
 
 
 def words_of(case: Case, here: Path, good: Path) -> list[str]:
-    """The words of the command line."""
+    """The words of the command line, with variables replaced."""
     known = {"$PYTHON": sys.executable, "$here": here, **{f"${path.stem}": path for path in good.iterdir()}}
     words = []
     for word in shlex.split(case.command):
@@ -73,16 +73,16 @@ def answer(words: Sequence[str], here: Path, stdin: str = "", forked: bool = Fal
 
 
 def _wait(pid: int, end: float) -> tuple[int | None, int]:
-    """The exit code, None for one that had to be ended, and the peak memory in bytes."""
-    ended = False
+    """Exit code, or None if the process had to be killed, and peak memory in bytes."""
+    killed = False
     while True:
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
-            return None if ended else os.waitstatus_to_exitcode(status), 1024 * usage.ru_maxrss
-        if time.monotonic() > end and not ended:
+            return None if killed else os.waitstatus_to_exitcode(status), 1024 * usage.ru_maxrss
+        if time.monotonic() > end and not killed:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-            ended = True
+            killed = True
         time.sleep(0.02)
 
 
@@ -94,7 +94,7 @@ def _prepare(here: Path) -> None:
 
 
 def environment(here: Path) -> dict[str, str]:
-    """One thread, and caches of its own."""
+    """Environment variables for one thread, offline, with caches and temporary files in the case's folder."""
     return {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(here / ".cache"), "HF_HUB_OFFLINE": "1", "TMPDIR": str(here)}
 
 
@@ -110,7 +110,7 @@ def _spawn(words: Sequence[str], here: Path, source, output) -> int:
 
 
 def _fork(words: Sequence[str], here: Path, source, output) -> int:
-    """Start the command's ``main`` in a copy of this process."""
+    """Start the command's ``main`` in a fork of this process."""
     if pid := os.fork():
         return pid
     for number, stream in enumerate((source, output, output)):
@@ -147,7 +147,7 @@ def main_of(program: str) -> Callable[[list[str]], int | None]:
     for name in {"kdpl": ["kdpl.__main__"], "train.py": ["train"]}.get(program, [f"{program}.__main__", program]):
         with suppress(ModuleNotFoundError):
             return import_module(name).main
-    raise ValueError(f"{program} is no command of this repository.")
+    raise ValueError(f"{program} is not a command of this repository.")
 
 
 def judge(case: Case, answer: Answer, ordinary: int) -> str:
@@ -155,12 +155,12 @@ def judge(case: Case, answer: Answer, ordinary: int) -> str:
     if TRACEBACK.search(answer.text) or answer.code in (70, 99):
         return "traceback"
     if answer.code is None:
-        return "over time"
+        return "timeout"
     if answer.code < 0 or answer.memory > ordinary + MOST_MEMORY:
-        return "over memory"
+        return "too much memory"
     if answer.code not in case.codes:
         return "accepted" if answer.code == 0 else "unclear"
-    told = any(words.lower() in answer.text.lower() for words in case.says.split("|"))
-    if not case.says:  # such as where nothing can be said
+    if not case.says:  # for example, because standard output is closed
         return "good"
-    return "good" if told and not RAW.search(answer.text) and answer.text.strip() else "unclear"
+    named = any(words.lower() in answer.text.lower() for words in case.says.split("|"))
+    return "good" if named and not RAW.search(answer.text) and answer.text.strip() else "unclear"

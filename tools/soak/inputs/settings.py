@@ -1,4 +1,4 @@
-"""Settings that cannot be, as KEY VALUE pairs of train.py."""
+"""Invalid settings of train.py, as KEY VALUE pairs."""
 
 from .case import TRAIN, Case
 
@@ -187,22 +187,28 @@ OPTIM.LR 'exit(0)'
 OPTIM.LR '{1:2}'
 OPTIM.LR '9**9**9'
 """.strip().splitlines()
-MORE = {  # what else is needed for a setting to count, and what the message names
+MORE = {  # name: KEY VALUE pairs, and what the message names
     "K_MAX 0": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.K_MAX 0", "K_MAX is 0"),
     "K_MAX -1": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.K_MAX -1", "K_MAX is -1"),
-    "no vocabulary": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /no/such", "VOCABULARY is '/no/such'"),
+    "a missing vocabulary": (
+        "TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /no/such",
+        "VOCABULARY is '/no/such'",
+    ),
     "an empty vocabulary": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /dev/null", "/dev/null is"),
     "an endless vocabulary": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY /dev/zero", "is a device"),
-    "a folder of words": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY $photos", "photos is a folder"),
-    "the vocabulary offline": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY ''", "vocabulary"),
-    "two wrong ones": ("DATASET.SUBSAMPLE_CLASSES new DATASET.NUM_SHOTS 0", "NUM_SHOTS is 0"),
+    "a folder as vocabulary": (
+        "TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY $photos",
+        "photos is a folder",
+    ),
+    "the default vocabulary offline": ("TRAINER.KDPL.CLASS_AGNOSTIC True TRAINER.KDPL.VOCABULARY ''", "vocabulary"),
+    "two invalid settings": ("DATASET.SUBSAMPLE_CLASSES new DATASET.NUM_SHOTS 0", "NUM_SHOTS is 0"),
     "a seed of 5,000 digits": (f"SEED {'9' * 5000}", "SEED cannot be"),
     "a root of 5,000 letters": (f"DATASET.ROOT {'a' * 5000}", "DATASET.ROOT is"),
     "a name with a line break": ("DATASET.FOLDER.NAME 'a\nb'", "control characters"),
     "an escape sequence": ("DATASET.FOLDER.NAME '\x1b[31m'", "control characters"),
-    "brackets without end": (f"OPTIM.STEPSIZE '{'[' * 3000}'", "OPTIM.STEPSIZE cannot be"),
-    "no value": ("OPTIM.MAX_EPOCH", "OPTIM.MAX_EPOCH has no value"),
-    "a flag among them": ("OPTIM.MAX_EPOCH 1 --seed 1", "--seed is among"),
+    "unclosed brackets": (f"OPTIM.STEPSIZE '{'[' * 3000}'", "OPTIM.STEPSIZE cannot be"),
+    "a key without value": ("OPTIM.MAX_EPOCH", "OPTIM.MAX_EPOCH has no value"),
+    "a flag among the pairs": ("OPTIM.MAX_EPOCH 1 --seed 1", "--seed is among"),
 }
 CASES = []
 for line in PAIRS:
