@@ -130,7 +130,7 @@ def test_a_train_py_that_does_not_train_does_not_pass(fake):
 
 def test_wrong_features_do_not_pass(fake):
     model = fake / "clip" / "model.py"
-    model.write_text(model.read_text() + "\n\nQuickGELU.forward = lambda self, x: -x\n")
+    model.write_text(model.read_text() + "\n\nLayerNorm.forward = lambda self, x: -x\n")
     said = install(fake, "--apply", "--with-dassl", "--smoke-test", fails=True, PYTHONPATH="")
     assert "at least 50% of 48 were expected" in said
 
