@@ -209,9 +209,10 @@ def _feed_forward(mlp: nn.Module, x: Tensor) -> Tensor:
     QuickGELU, y * sigmoid(1.702 y), is silu(1.702 y) / 1.702, and matrix products can take both factors. That leaves
     one pass forward and one backward, of three and five.
     """
-    if type(getattr(mlp, "gelu", None)).__name__ != "QuickGELU":
-        return mlp(x)
-    a, c_fc, c_proj = QUICK_GELU_FACTOR, mlp.c_fc, mlp.c_proj
+    c_fc, c_proj = getattr(mlp, "c_fc", None), getattr(mlp, "c_proj", None)
+    if not (type(c_fc) is type(c_proj) is nn.Linear and type(getattr(mlp, "gelu", None)).__name__ == "QuickGELU"):
+        return mlp(x)  # another activation, or layers with something added to them
+    a = QUICK_GELU_FACTOR
     hidden = F.silu(torch.addmm(c_fc.bias, x.flatten(0, -2), c_fc.weight.t(), beta=a, alpha=a))
     return torch.addmm(c_proj.bias, hidden, c_proj.weight.t(), alpha=1 / a).view_as(x)
 
