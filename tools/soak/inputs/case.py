@@ -87,6 +87,12 @@ def sparse(n_bytes: int) -> Maker:
     return make
 
 
+def not_files(name: str) -> dict[str, tuple[Content, str]]:
+    """A pipe, a folder and a device in place of the file ``name``, each with what its message says."""
+    kinds = {"a pipe": fifo, "a folder": folder, "a device": link("/dev/zero")}
+    return {kind: (content, f"{name} is {kind}") for kind, content in kinds.items()}
+
+
 def copy(name: str) -> Maker:
     """A copy of a good file or folder."""
 

@@ -1,6 +1,6 @@
 """Invalid arguments of other commands: models, fetch, verify, cache, doctor, benchmark, docs, soak, and scripts."""
 
-from .case import DEMO, Case, Content, copy, fifo, folder, garbled, link
+from .case import DEMO, Case, Content, copy, fifo, folder, garbled, link, not_files
 
 SCRIPT = "bash scripts/kdpl"
 INSTALL = "bash scripts/install_into_coop.sh"
@@ -98,9 +98,7 @@ VOCABULARY: dict[str, tuple[Content, str]] = {
     "empty": ("", "contains no class names"),
     "spaces": (" \n\n", "contains no class names"),
     "a single name": ("cat\n", "only 'cat'"),
-    "a pipe": (fifo, "v.txt is a pipe"),
-    "a folder": (folder, "v.txt is a folder"),
-    "a device": (link("/dev/zero"), "v.txt is a device"),
+    **not_files("v.txt"),
     "a broken link": (link("nothing"), "v.txt"),
     "Latin-1": ("K\xe4se\nBrot\n".encode("latin-1"), "UTF-8"),
     "zero bytes": (b"cat\0dog\n", "zero byte"),

@@ -1,6 +1,6 @@
 """Invalid configuration files and flags of train.py."""
 
-from .case import TRAIN, Case, Content, fifo, folder, garbled, link, sparse, unix_socket
+from .case import TRAIN, Case, Content, garbled, link, not_files, sparse, unix_socket
 
 BASE = "OPTIM: {MAX_EPOCH: 1}\nTRAINER: {COOP: {CTX_INIT: a photo of a}}\n"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -48,12 +48,10 @@ FILES: dict[str, tuple[Content, str]] = {  # name: content of a method's file, a
     "a web page": ("<!doctype html><html><body>Sign in</body></html>\n", "method.yaml"),
     "settings of another method": ("TRAINER: {MAPLE: {N_CTX: 2}}\n", "is for MaPLe"),
     "a shell script": ("#!/bin/sh\nexit 0\n", "method.yaml"),
-    "a pipe": (fifo, "method.yaml is a pipe"),
-    "a folder": (folder, "method.yaml is a folder"),
+    **not_files("method.yaml"),
     "a socket": (unix_socket, "method.yaml is a socket"),
     "a link to nothing": (link("nothing"), "method.yaml"),
     "a link to itself": (link("method.yaml"), "method.yaml"),
-    "a device": (link("/dev/zero"), "method.yaml is a device"),
     "a terabyte of zeros": (sparse(2**40), "1,099,511,627,776 bytes"),
     "300 kB": ("# " + "x" * 300_000 + "\n", "300,003 bytes"),
     "20,000 keys": ("".join(f"k{n}: {n}\n" for n in range(20_000)), "k0|too many"),

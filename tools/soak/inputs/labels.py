@@ -2,7 +2,7 @@
 
 import json
 
-from .case import TRAIN, Case, Content, copy, fifo, folder, link, sparse
+from .case import TRAIN, Case, Content, copy, fifo, folder, link, not_files, sparse
 
 RUN = f"{TRAIN.replace('$photos', '$here/photos')} OPTIM.MAX_EPOCH 1 DATALOADER.NUM_WORKERS 0"
 A, B = "red_square/1.jpg", "blue_circle/0.jpg"
@@ -34,9 +34,7 @@ CSV: dict[str, tuple[Content, str]] = {
     "a web page": ("<html><body>Sign in</body></html>\n", "labels.csv"),
     "noise": (bytes(range(256)) * 20, "labels.csv"),
     "an Excel workbook": (b"PK\x03\x04" + bytes(range(200)) * 9, "labels.csv"),
-    "a pipe": (fifo, "labels.csv is a pipe"),
-    "a folder": (folder, "labels.csv is a folder"),
-    "a device": (link("/dev/zero"), "labels.csv is a device"),
+    **not_files("labels.csv"),
     "300 MB of zeros": (sparse(300 * 2**20), "314,572,800 bytes"),
     "paths outside the folder": ("path,label\n../../../../etc/hostname,red\n/etc/passwd,blue\n", "etc"),
     "the path of a pipe": (f"path,label\npipe.jpg,red\n{B},blue\n", "pipe.jpg"),

@@ -4,7 +4,22 @@ import json
 import struct
 from collections.abc import Sequence
 
-from .case import DEMO, Case, Content, copy, cut, fifo, folder, garbled, image, link, sparse, torch_file, unix_socket
+from .case import (
+    DEMO,
+    Case,
+    Content,
+    copy,
+    cut,
+    fifo,
+    folder,
+    garbled,
+    image,
+    link,
+    not_files,
+    sparse,
+    torch_file,
+    unix_socket,
+)
 
 
 def safetensors(header: object, data: bytes = bytes(64), length: int | None = None) -> bytes:
@@ -50,10 +65,8 @@ PROMPTS: dict[str, tuple[Content, str]] = {
     "a student that is not a CLIP": (described({"method": "CoOp", "student": {"name": "x"}}), "p.safetensors"),
     "numbers as class names": (described({"method": "CoOp", "classnames": [1, 2]}), "classnames"),
     "a picture": (image(format="JPEG"), "p.safetensors"),
-    "a pipe": (fifo, "p.safetensors is a pipe"),
-    "a folder": (folder, "p.safetensors is a folder"),
+    **not_files("p.safetensors"),
     "a socket": (unix_socket, "p.safetensors is a socket"),
-    "a device": (link("/dev/zero"), "p.safetensors is a device"),
     "a broken link": (link("nothing"), "p.safetensors is a broken link"),
     "a link to itself": (link("p.safetensors"), "is a circular link"),
     "a terabyte of zeros": (sparse(2**40), "p.safetensors"),
@@ -67,9 +80,7 @@ NAMES: dict[str, tuple[Content, str]] = {
     "a duplicate name": ("cat\nCat\n", "'cat' twice"),
     "Latin-1": ("K\xe4se\n".encode("latin-1"), "UTF-8"),
     "zero bytes": (b"cat\0\n", "zero byte"),
-    "a pipe": (fifo, "names.txt is a pipe"),
-    "a folder": (folder, "names.txt is a folder"),
-    "a device": (link("/dev/zero"), "names.txt is a device"),
+    **not_files("names.txt"),
     "a name of 10,000 letters": ("x" * 10_000 + "\ndog\n", "names.txt|xxx"),
     "a CSV without names": ("LabelName,DisplayName\n", "names.txt"),
     "a ragged CSV": ("LabelName,DisplayName\n/m/1\n", "line 2"),
