@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+COST_OF_PASS = 1_200_000  # measured on a CPU: tokens times squared width that take as long as the calls of a pass
+
 
 def ranges_of_like_length(lengths: Sequence[int]) -> list[tuple[int, int]]:
     """Group classes by prompt length; at most three groups, because each costs kernel launches.
@@ -23,6 +25,30 @@ def ranges_of_like_length(lengths: Sequence[int]) -> list[tuple[int, int]]:
         if lengths[start] < lengths[starts[-1]]:
             starts.append(start)
     return [(lengths[i], stop - i) for i, stop in zip(starts, [*starts[1:], len(lengths)], strict=True)]
+
+
+def worthwhile_ranges(ranges: Sequence[tuple[int, int]], width: int, n_groups: int = 1) -> list[tuple[int, int]]:
+    """Join ranges that are too small to be worth a pass of their own.
+
+    >>> worthwhile_ranges([(24, 2), (18, 6), (9, 24)], width=512)
+    [(24, 2), (18, 6), (9, 24)]
+    >>> worthwhile_ranges([(24, 2), (18, 6), (9, 24)], width=64)
+    [(24, 8), (9, 24)]
+
+    Args:
+        ranges: from :func:`ranges_of_like_length`.
+        width: of the text tower.
+        n_groups: how many times each class is encoded.
+    """
+    joined = list(ranges[:1])
+    for length, n_classes in ranges[1:]:
+        longest, n_longer = joined[-1]
+        n_padding = (longest - length) * n_classes * n_groups
+        if n_padding * width**2 < COST_OF_PASS:
+            joined[-1] = longest, n_longer + n_classes
+        else:
+            joined.append((length, n_classes))
+    return joined
 
 
 def length_buckets(lengths: Sequence[int], n_shared: int, most: int) -> list[int]:

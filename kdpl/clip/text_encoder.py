@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .device import total_memory
-from .prompt_lengths import ranges_of_like_length
+from .prefix_attention import attend_after_prefix
+from .prompt_lengths import ranges_of_like_length, worthwhile_ranges
 from .towers import TextTower, finish, project
 
 SHARE_OF_MEMORY = 0.3  # fraction of device memory for activations of prompts
@@ -71,7 +72,7 @@ class TextEncoder(nn.Module):
         Returns:
             (groups, n_cls, embed_dim), not normalised.
         """
-        n_prefix, n_suffix = prefix.shape[1], suffix.shape[1]
+        n_groups, n_prefix, n_suffix = *prefix.shape[:2], suffix.shape[1]
         prefix = prefix + self.tower.positions[:n_prefix]
         suffix = suffix + self.tower.positions[n_prefix : n_prefix + n_suffix]
         if not self.tower.can_cut:
@@ -81,7 +82,7 @@ class TextEncoder(nn.Module):
         if by_length is None:
             return self._in_chunks(keys_values, suffix, ends, [(n_suffix, len(suffix))])
         order = ends.argsort(descending=True, stable=True)
-        by_length = [(length - n_prefix, n_classes) for length, n_classes in by_length]
+        by_length = [(length - n_prefix, n) for length, n in worthwhile_ranges(by_length, self.tower.width, n_groups)]
         return self._in_chunks(keys_values, suffix[order], ends[order], by_length)[:, order.argsort()]
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
@@ -167,30 +168,22 @@ class TextEncoder(nn.Module):
 
     def _suffix_features(self, keys_values: Tensor, suffix: Tensor, ends: Tensor) -> Tensor:
         """(n_cls, n_suffix, width), positions added -> (groups, n_cls, embed_dim)."""
-        n_groups, n_prefix = keys_values.shape[2], keys_values.shape[4]
         n_cls, n_suffix = suffix.shape[:2]
-        x = suffix.expand(n_groups, -1, -1, -1).flatten(0, 1)  # (groups * n_cls, n_suffix, width)
-        ends = ends.repeat(n_groups)
-        index = torch.arange(n_suffix, device=x.device)
-        sees_prefix = torch.ones(n_suffix, n_prefix, dtype=torch.bool, device=x.device)
-        visible = torch.cat([sees_prefix, index <= index[:, None]], dim=1)  # (n_suffix, n_prefix + n_suffix)
+        x = suffix[None]  # (1, n_cls, n_suffix, width), and one for each group after the first block
+        n_prefix = keys_values.shape[4]
+        visible = torch.ones(n_suffix, n_prefix + n_suffix, dtype=torch.bool, device=x.device).tril(n_prefix)
 
         *blocks, last = self.tower.blocks
         *prefixes, last_prefix = keys_values.unbind()
-        for block, (prefix_k, prefix_v) in zip(blocks, prefixes, strict=True):
-            q, k, v = project(block, x, "qkv")
-            k, v = _after_prefix(prefix_k, k, n_cls), _after_prefix(prefix_v, v, n_cls)
-            x = finish(block, x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible))
+        for block, prefix in zip(blocks, prefixes, strict=True):
+            x = finish(block, x, attend_after_prefix(*project(block, x, "qkv"), prefix, visible))
 
         # In the last block only the end-of-text token is needed.
-        rows = torch.arange(x.shape[0], device=x.device)
         k, v = project(last, x, "kv")
-        k, v = _after_prefix(last_prefix[0], k, n_cls), _after_prefix(last_prefix[1], v, n_cls)
-        x = x[rows, ends][:, None]
+        x = x[:, torch.arange(n_cls, device=x.device), ends][:, :, None]
         (q,) = project(last, x, "q")
-        x = finish(last, x, F.scaled_dot_product_attention(q, k, v, attn_mask=visible[ends][:, None, None]))
-        features = self.tower.features(x[:, 0])
-        return features.unflatten(0, (n_groups, n_cls))
+        x = finish(last, x, attend_after_prefix(q, k, v, last_prefix, visible[ends][:, None, None]))
+        return self.tower.features(x[:, :, 0])
 
 
 def _common_prefix(tokens: Tensor, shortest: int) -> int:
@@ -235,12 +228,6 @@ class _Recomputed(torch.autograd.Function):
 
 def _joined(parts: list[Tensor], dim: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
-
-
-def _after_prefix(prefix: Tensor, own: Tensor, n_cls: int) -> Tensor:
-    """Prepend a group's prefix keys (groups, heads, p, .) to those of its classes (groups * n_cls, heads, s, .)."""
-    shared = prefix[:, None].expand(-1, n_cls, -1, -1, -1).flatten(0, 1)
-    return torch.cat([shared, own], dim=2)
 
 
 def tokens_that_fit(tower: TextTower, memory: int) -> int:

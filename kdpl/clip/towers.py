@@ -200,21 +200,22 @@ def project(block: nn.Module, x: Tensor, which: str) -> tuple[Tensor, ...]:
 def finish(block: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
     """The rest of a residual block, given the attention output (..., heads, tokens, head_dim)."""
     x = x + _scaled(block, "ls_1", block.attn.out_proj(attended.transpose(-3, -2).flatten(-2)))
-    return x + _scaled(block, "ls_2", _feed_forward(block.mlp, block.ln_2(x)))
+    added, factor = _feed_forward(block.mlp, block.ln_2(x))
+    return torch.add(x, _scaled(block, "ls_2", added), alpha=1 / factor)
 
 
-def _feed_forward(mlp: nn.Module, x: Tensor) -> Tensor:
-    """mlp(x), with fewer passes over the hidden activations, the widest of a block.
+def _feed_forward(mlp: nn.Module, x: Tensor) -> tuple[Tensor, float]:
+    """mlp(x) times a factor, and that factor, with fewer passes over the hidden activations, the widest of a block.
 
-    QuickGELU, y * sigmoid(1.702 y), is silu(1.702 y) / 1.702, and matrix products can take both factors. That leaves
-    one pass forward and one backward, of three and five.
+    QuickGELU, y * sigmoid(1.702 y), is silu(1.702 y) / 1.702. A matrix product takes the first factor and the residual
+    sum the second. That leaves one pass forward and one backward, of three and five.
     """
     c_fc, c_proj = getattr(mlp, "c_fc", None), getattr(mlp, "c_proj", None)
     if not (type(c_fc) is type(c_proj) is nn.Linear and type(getattr(mlp, "gelu", None)).__name__ == "QuickGELU"):
-        return mlp(x)  # another activation, or layers with something added to them
+        return mlp(x), 1  # another activation, or layers with something added to them
     a = QUICK_GELU_FACTOR
     hidden = F.silu(torch.addmm(c_fc.bias, x.flatten(0, -2), c_fc.weight.t(), beta=a, alpha=a))
-    return torch.addmm(c_proj.bias, hidden, c_proj.weight.t(), alpha=1 / a).view_as(x)
+    return torch.addmm(c_proj.bias, hidden, c_proj.weight.t(), beta=a).view_as(x), a
 
 
 def _scaled(block: nn.Module, name: str, x: Tensor) -> Tensor:
