@@ -1,5 +1,6 @@
 """The base class of all datasets: a split of labelled images, few-shot draws, and base and new classes."""
 
+import os
 import random
 import shlex
 from collections import Counter
@@ -160,7 +161,7 @@ class FewShotDataset(DatasetBase):
 
     def as_data(self, items: list[Item]) -> list[Datum]:
         """The items in Dassl's form."""
-        return [Datum(str(self.images / item.path), item.label, classname=item.classname) for item in items]
+        return [Datum(os.path.join(self.images, item.path), item.label, classname=item.classname) for item in items]
 
 
 def _read_draw(path: Path, split: Split, shots: int) -> Split:

@@ -3,6 +3,7 @@
 Good images are remembered by relative path, size and modification time, so that they are checked only once.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -67,22 +68,26 @@ def unusable_images(
         unopened: other images, which only have to be regular files.
     """
     index_file = index_of(dataset_folder)
-    index = _read_index(dataset_folder / INDEX_FILE) | _read_index(index_file)  # the first may be read-only
-    found = {path: _size_and_time(image_dir / path) for path in paths}
-    faults = {path: fault_of_kind(image_dir / path) for path, stamp in found.items() if stamp is None}
+    index = {}
+    for file in dict.fromkeys([dataset_folder / INDEX_FILE, index_file]):  # the first may be read-only
+        index |= _read_index(file)
+    place = functools.partial(os.path.join, image_dir)  # in large datasets, pathlib would take longer than the rest
+    found = {path: _size_and_time(place(path)) for path in paths}
+    faults = {path: fault_of_kind(place(path)) for path, stamp in found.items() if stamp is None}
     faults |= {path: "its name is not UTF-8: rename it" for path in paths if not _is_text(path)}
     unknown = [path for path, stamp in found.items() if path not in faults and index.get(path) != stamp]
-    with warnings.catch_warnings(), ThreadPool(min(MOST_THREADS, 2 * (os.cpu_count() or 1))) as pool:
-        warnings.simplefilter("ignore")  # about metadata and large images: all that matters here is whether it decodes
-        results = pool.imap(lambda path: image_fault(image_dir / path), unknown)
-        progress = tqdm(results, desc="Checking images", total=len(unknown), unit="image", delay=1, leave=False)
-        faults |= {path: fault for path, fault in zip(unknown, progress, strict=True) if fault}
+    if unknown:
+        with warnings.catch_warnings(), ThreadPool(min(MOST_THREADS, 2 * (os.cpu_count() or 1))) as pool:
+            warnings.simplefilter("ignore")  # about metadata and large images: all that matters is whether it decodes
+            results = pool.imap(lambda path: image_fault(image_dir / path), unknown)
+            progress = tqdm(results, desc="Checking images", total=len(unknown), unit="image", delay=1, leave=False)
+            faults |= {path: fault for path, fault in zip(unknown, progress, strict=True) if fault}
     good = {path: found[path] for path in unknown if path not in faults}
     if good:
         keep_json(index_file, _read_index(index_file) | good)  # read again, because another run may have added to it
     others = [path for path in unopened if path not in found]
     return {path: faults[path] for path in paths if path in faults} | {
-        path: kind for path in others if (kind := fault_of_kind(image_dir / path))
+        path: kind for path in others if (kind := fault_of_kind(place(path)))
     }
 
 
@@ -96,12 +101,16 @@ def index_of(dataset_folder: Path) -> Path:
 
 def _is_text(path: str) -> bool:
     """Whether a file's name is valid UTF-8; undecodable bytes appear as lone surrogates."""
-    return not any("\udc80" <= letter <= "\udcff" for letter in path)
-
-
-def _size_and_time(path: Path) -> list[int] | None:
     try:
-        status = path.stat()
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _size_and_time(path: str) -> list[int] | None:
+    try:
+        status = os.stat(path)
     except OSError:
         return None
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would block

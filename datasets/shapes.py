@@ -113,8 +113,9 @@ def _split() -> dict[str, list[Item]]:
 def _is_complete(images: Path, split_file: Path, split: dict[str, list[Item]]) -> bool:
     if not split_file.is_file():
         return False
-    found = {os.path.join(os.path.basename(folder), name) for folder, _, names in os.walk(images) for name in names}
-    return all(item.path in found for items in split.values() for item in items)
+    names_by_folder = {os.path.basename(folder): names for folder, _, names in os.walk(images)}
+    found = {f"{folder}/{name}" for folder, names in names_by_folder.items() for name in names}
+    return found.issuperset(item.path for items in split.values() for item in items)
 
 
 def _draw(images: Path, split: dict[str, list[Item]], condition: str) -> None:
