@@ -9,6 +9,8 @@ Later settings win: defaults, dataset file, method file, flags, KEY VALUE pairs.
 """
 
 import argparse
+import contextlib
+import io
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from yacs.config import CfgNode
 
+    from kdpl.evaluation import Outputs
     from kdpl.methods import Method
     from kdpl.planning import Workload
     from trainers.kdpl.recorded_trainer import RecordedTrainer
@@ -68,6 +71,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--eval-only", action="store_true", help="evaluate the prompts in --model-dir, or untrained prompts")
     add("--model-dir", default="", help="output folder of the training run to evaluate")
     add("--load-epoch", type=int, help="evaluate the checkpoint of this epoch (default: the best, or else the last)")
+    add("--from-all-classes", action="store_true", help="take logits from those for all classes, computed only once")
     add("--no-train", action="store_true", help="build everything and stop")
     add("--plan", action="store_true", help="predict time, memory and disk space from a short calibration, and stop")
     add("--deterministic", action="store_true", help="bit-identical results on GPUs as well; slower")
@@ -95,19 +99,17 @@ def run(args: argparse.Namespace) -> None:
         from kdpl.distillation.vocabulary import load_vocabulary
         from kdpl.locks import sole_writer
         from kdpl.names import check_known
-        from trainers.kdpl.configuration import build_cfg
+        from trainers.kdpl.finished import is_finished
 
-    files = [file for file in (args.dataset_config_file, args.config_file) if file]
-    flags = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
-    cfg = build_cfg(files, flags, args.opts)
+    if args.from_all_classes and not args.eval_only:
+        raise ValueError("--from-all-classes is for evaluations. Add --eval-only, or leave it out.")
+    cfg = configuration(args)
     check_known(cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names(), "trainer", "--trainer")
     where = "DATASET.NAME (in configs/datasets/<name>.yaml)"
     check_known(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", where)
     trainer_class = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
     trainer_class.check_cfg(object.__new__(trainer_class), cfg)  # the trainer repeats it, but only after opening a log
     if args.skip_finished:
-        from trainers.kdpl.finished import is_finished
-
         if is_finished(cfg, args.eval_only, args.model_dir):
             print(f"{cfg.OUTPUT_DIR} already contains the results of this run")
             return
@@ -121,6 +123,15 @@ def run(args: argparse.Namespace) -> None:
     output = Path(cfg.OUTPUT_DIR)
     with sole_writer(output, output / ".writer"):
         work(args, cfg, trainer_class)
+
+
+def configuration(args: argparse.Namespace, *pairs: str) -> "CfgNode":
+    """The configuration of a command line, with further KEY VALUE pairs."""
+    from trainers.kdpl.configuration import build_cfg
+
+    files = [file for file in (args.dataset_config_file, args.config_file) if file]
+    flags = {key: getattr(args, flag) for flag, key in FLAGS.items() if getattr(args, flag) is not None}
+    return build_cfg(files, flags, [*args.opts, *pairs])
 
 
 def work(args: argparse.Namespace, cfg: "CfgNode", trainer_class: type) -> None:
@@ -147,6 +158,8 @@ def work(args: argparse.Namespace, cfg: "CfgNode", trainer_class: type) -> None:
     trainer = build_trainer(cfg)
     if args.eval_only:
         trainer.load_model(args.model_dir, epoch=args.load_epoch)
+        if args.from_all_classes:
+            trainer.outputs = lambda: outputs_for_all_classes(args, trainer)
         trainer.test()
     elif not args.no_train:
         try:
@@ -155,6 +168,27 @@ def work(args: argparse.Namespace, cfg: "CfgNode", trainer_class: type) -> None:
             trainer.close_writer()  # otherwise its thread would still write while Python shuts down
     if not args.no_train or args.eval_only:
         print(what_next(trainer, trained=not args.eval_only))
+
+
+def outputs_for_all_classes(args: argparse.Namespace, trainer: "RecordedTrainer") -> "Outputs":
+    """The outputs for all classes of the dataset with the same prompts; those computed last are kept."""
+    from dassl.engine import build_trainer
+
+    from kdpl.evaluation import shared_outputs
+    from trainers.kdpl.config import of_evaluation, settings_of
+
+    cfg = configuration(args, "DATASET.SUBSAMPLE_CLASSES", "all")
+
+    def predict() -> tuple:
+        with contextlib.redirect_stdout(io.StringIO()):  # the same as for some of the classes
+            whole = build_trainer(cfg)
+            whole.load_model(args.model_dir, epoch=args.load_epoch)
+            whole.set_model_mode("eval")
+        print(f"Computing the outputs for all {len(whole.classnames)} classes")
+        return whole.predictions(whole.split_and_loader()[1]), whole.classnames
+
+    depends_on = of_evaluation(settings_of(cfg)), trainer.record.weights_sha256, trainer.prompts_sha256
+    return shared_outputs([cfg.DATASET.ROOT, *depends_on], predict)
 
 
 def forecast(cfg: "CfgNode", trains: bool) -> str:
@@ -229,9 +263,7 @@ def main_settings(args: argparse.Namespace, cfg: "CfgNode", method: "Method | No
         shots = f"{cfg.DATASET.NUM_SHOTS} images per class" if cfg.DATASET.NUM_SHOTS > 0 else "all images"
         lines["Training"] = f"{cfg.OPTIM.MAX_EPOCH} epochs on {shots}"
         if views := cfg.TRAINER.KDPL.VIEWS:
-            lines["Training"] += (
-                f", {views} augmentations per image, reused across epochs (as published: new ones in every epoch)"
-            )
+            lines["Training"] += f", {views} augmentations per image, reused across epochs (published: always new ones)"
     lines["Classes"] = cfg.DATASET.SUBSAMPLE_CLASSES
     if trains and cfg.TRAINER.NAME.endswith("_KDPL") and cfg.TRAINER.KDPL.CLASS_AGNOSTIC:
         lines["Classes"] += "; training does not use their names"
@@ -250,8 +282,7 @@ def what_next(trainer: "RecordedTrainer", trained: bool) -> str:
         lines.append(f"  as a table: python -m tools.tables {quoted}")
     if trained:
         prompts = f"{folder}/prompts.safetensors"
-        named = trainer.record.visible.classnames == "dataset"
-        names = "" if named else " --classnames FILE"
+        names = "" if trainer.record.visible.classnames == "dataset" else " --classnames FILE"
         lines.append(f"Prompts: {prompts}")
         lines.append(f"  classify photos: python -m kdpl predict {shlex.quote(prompts)} PHOTO{names}")
     if trained and trainer.cfg.TEST.NO_TEST:

@@ -1,18 +1,91 @@
-"""Evaluation results: exact counts, confusions between classes, calibration."""
+"""Evaluation results: outputs that several evaluations share, exact counts, confusions between classes, calibration."""
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from .atomic_files import atomic_path
+from .fingerprints import fingerprint
 
 N_BINS = 15  # equal-width confidence bins, the usual number for the calibration error
 TOP = 5  # classes per image in the CSV
+
+
+class Outputs(NamedTuple):
+    """Logits of every image of a test set for every class.
+
+    >>> Outputs.of([(["a.jpg", "b.jpg"], None, torch.zeros(2, 2))], ["cat", "dog"]).rows
+    {'a.jpg': 0, 'b.jpg': 1}
+
+    Attributes:
+        classnames: in label order.
+        rows: the row of each image, by path.
+        logits: (n_images, n_cls).
+    """
+
+    classnames: list[str]
+    rows: dict[str, int]
+    logits: Tensor
+
+    @classmethod
+    def of(cls, predictions: Iterable[tuple[list[str], Any, Tensor]], classnames: Sequence[str]) -> "Outputs":
+        """Collect predictions: for each batch paths, something else, and logits (batch, n_cls)."""
+        paths, logits = [], []
+        for of_batch, _, of_images in predictions:
+            paths += of_batch
+            logits.append(of_images)
+        return cls(list(classnames), {path: row for row, path in enumerate(paths)}, torch.cat(logits))
+
+    def part(
+        self, loader: DataLoader, half: str, classnames: Sequence[str]
+    ) -> Iterator[tuple[list[str], Tensor, Tensor]]:
+        """Paths, labels (batch,) and logits (batch, n_cls) for each batch of an evaluation on some of the classes.
+
+        Args:
+            loader: a Dassl loader, whose images are not read.
+            half: "base" for the first classes, "new" for the last, or "all".
+            classnames: of these classes.
+
+        Raises:
+            ValueError: if they are not the classes of that half.
+        """
+        columns = slice(-len(classnames), None) if half == "new" else slice(len(classnames))
+        if self.classnames[columns] != list(classnames):
+            raise ValueError(f"The {half} classes are {self.classnames[columns]}, not {list(classnames)}.")
+        items, device = loader.dataset.data_source, self.logits.device
+        for batch in ([items[i] for i in indices] for indices in loader.batch_sampler):
+            paths = [item.impath for item in batch]
+            rows, label = torch.tensor([(self.rows[item.impath], item.label) for item in batch], device=device).T
+            yield paths, label, self.logits[rows, columns]
+
+
+_latest: dict[str, Outputs] = {}  # at most one
+
+
+def shared_outputs(depends_on: Any, predict: Callable[[], tuple[Iterable, Sequence[str]]]) -> Outputs:
+    """Outputs that several evaluations share; only the latest are kept.
+
+    Args:
+        depends_on: plain values that identify them.
+        predict: returns predictions and class names for :meth:`Outputs.of`.
+    """
+    key = fingerprint(depends_on)
+    if key not in _latest:
+        forget_outputs()
+        with torch.no_grad():
+            _latest[key] = Outputs.of(*predict())
+    return _latest[key]
+
+
+def forget_outputs() -> None:
+    """Free the memory of the outputs that are kept."""
+    _latest.clear()
 
 
 class Counts:

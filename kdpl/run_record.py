@@ -11,10 +11,12 @@ from typing import Any
 from .atomic_files import write_json_atomically
 from .clip.device import peak_memory, reset_peak_memory
 from .clip.loading import DEMO_WEIGHTS
+from .determinism import numerics
 from .fingerprints import sha256_of
 from .outside import read_json
 from .record_check import check_record
 from .settings import plain_config
+from .versions import versions
 
 FILE_NAME = "results.json"
 FORMAT = 1
@@ -169,6 +171,7 @@ def record_of(cfg: Any) -> RunRecord:
     return RunRecord(
         mode="eval", trainer=cfg.TRAINER.NAME, dataset=cfg.DATASET.NAME, subsample=cfg.DATASET.SUBSAMPLE_CLASSES,
         seed=cfg.SEED, shots=cfg.DATASET.NUM_SHOTS, backbone=cfg.MODEL.BACKBONE.NAME, config=plain_config(cfg),
+        numerics=numerics(), versions=versions(),
     )  # fmt: skip
 
 

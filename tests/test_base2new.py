@@ -273,6 +273,7 @@ def test_without_weights_the_demo_pair_is_used_and_only_what_is_missing_is_run_a
     prompts = train_base / "prompt_learner" / "model.pth.tar-3"
     before, written = prompts.read_bytes(), {file: file.stat().st_mtime_ns for file in tmp_path.rglob("results.json")}
     assert len(written) == 10 and written.keys() >= {test_base / "results.json"}
+    tested = json.loads((test_new / "results.json").read_text())["evaluations"]
 
     (train_base / "results.json").unlink()  # as if interrupted before it was written
     (test_new / "results.json").unlink()
@@ -282,6 +283,7 @@ def test_without_weights_the_demo_pair_is_used_and_only_what_is_missing_is_run_a
     assert "\n== training CoOp_KDPL on base classes (" in said
     again = {file for file, time in written.items() if file.stat().st_mtime_ns != time}
     assert again == {train_base / "results.json", test_new / "results.json"}
+    assert json.loads((test_new / "results.json").read_text())["evaluations"] == tested
 
 
 def test_a_named_model_that_cannot_be_fetched_is_an_error(start, tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from kdpl.evaluation import Counts
+from kdpl.evaluation import Counts, Outputs
 
 # Probabilities 0.9, 0.82 and 0.82 of the first of two classes; of the last two images one belongs to the second.
 LOGITS = torch.tensor([[math.log(9.0), 0.0], [math.log(0.82 / 0.18), 0.0], [math.log(0.82 / 0.18), 0.0]])
@@ -37,6 +37,12 @@ def test_a_confidence_of_1_is_in_the_last_bin_and_half_precision_is_counted_exac
 
 def test_no_images_give_no_error_of_calibration():
     assert Counts(["cat"], torch.device("cpu")).result()["ece"] == 0.0
+
+
+def test_outputs_for_other_classes_are_refused():
+    outputs = Outputs.of([(["1.jpg"], None, torch.zeros(1, 3))], ["cat", "dog", "owl"])
+    with pytest.raises(ValueError, match="The new classes are \\['owl'\\], not \\['dog'\\]"):
+        next(outputs.part(None, "new", ["dog"]))
 
 
 def test_the_file_of_images_has_a_line_for_each(tmp_path):

@@ -12,6 +12,9 @@ from tests.conftest import ROOT
 from tests.tiny_datasets import write_jpeg
 from tools import cards
 from tools.sweep.__main__ import main as sweep
+from tools.sweep.forecast import forecast
+from tools.sweep.plan import plan
+from tools.sweep.spec import parse_spec
 
 WORK = Workload(
     "CoOp", (("n_ctx", 4), ("class_specific", False), ("ctx_init", "a photo of a"), ("class_token_position", "end")),
@@ -73,6 +76,21 @@ def test_the_page_of_cards_says_what_fits(monkeypatch, capsys):
     smallest, small, large = (cell.strip() for cell in imagenet.split("|")[4:7])
     assert smallest == "-" and small.endswith("at once") and float(large) < 0.5
     assert "at once" not in next(line for line in page.splitlines() if "EuroSAT (10)" in line)
+
+
+def test_tests_on_base_new_and_all_classes_are_planned_as_one(monkeypatch, tmp_path):
+    planned = []
+
+    class Planned(Planner):
+        def forecast(self, work):
+            planned.append(work)
+            return super().forecast(work)
+
+    monkeypatch.setattr("tools.sweep.forecast.Planner", Planned)
+    monkeypatch.chdir(ROOT)
+    spec = {"students": {"demo:student": ["CoOp"]}, "protocol": "base2new", "datasets": "shapes", "settings": "kdpl"}
+    forecast(plan(parse_spec({**spec, "seeds": 1}), tmp_path, tmp_path))
+    assert [(work.epochs > 0, work.n_classes, work.n_test) for work in planned] == [(True, 48, 0), (False, 96, 1920)]
 
 
 def test_train_py_the_sweep_and_the_library_plan_and_write_nothing(run_train, tmp_path, capsys):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import train
+from kdpl.evaluation import forget_outputs
 from kdpl.locks import sole_writer
 
 from .conftest import ROOT
@@ -126,6 +127,26 @@ def test_an_evaluation_records_calibration_confusion_and_on_request_every_image(
     for row in rows:
         probabilities = [float(row[f"probability_{rank}"]) for rank in range(1, 5)]
         assert sorted(probabilities, reverse=True) == probabilities and sum(probabilities) == pytest.approx(1, abs=1e-5)
+
+
+def test_evaluations_from_all_classes_share_their_outputs(command, refused, tmp_path, capsys):
+    def evaluated(half: str, *flags: object, trainer: str = "CoOp") -> dict:
+        output = "-".join(map(str, [trainer, half, *flags]))
+        pairs = ("DATASET.SUBSAMPLE_CLASSES", half)
+        assert run_here(command("--eval-only", *flags, trainer=trainer, pairs=pairs, output=output)) == 0
+        (evaluation,) = json.loads((tmp_path / output / "results.json").read_text())["evaluations"]
+        return evaluation | {"ece": pytest.approx(evaluation["ece"], abs=1e-3)}  # differs in the last bits
+
+    forget_outputs()
+    for trainer in ("CoOp", "ZeroshotCLIP"):
+        for half in ("base", "new", "all"):
+            shared, alone = (evaluated(half, *flags, trainer=trainer) for flags in (["--from-all-classes"], []))
+            assert shared.pop("ece") == alone.pop("ece").expected and shared == alone
+        assert capsys.readouterr().out.count("Computing the outputs for all 4 classes\n") == 1
+    evaluated("new", "--from-all-classes")  # those kept last are of other prompts
+    evaluated("new", "--from-all-classes", "--seed", 2)
+    assert capsys.readouterr().out.count("Computing the outputs for all 4 classes\n") == 2
+    assert "Add --eval-only" in refused(command("--from-all-classes"))
 
 
 def test_deterministic_kernels_are_used_on_request_and_recorded(command, run_train, tmp_path):

@@ -4,7 +4,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 
 from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
@@ -61,15 +61,16 @@ def _seconds_with_any_seed(folder: Path) -> float | None:
 
 @functools.lru_cache(maxsize=8)
 def _seconds_per_image(output: Path) -> dict[Kind, float]:
-    """The median over all finished runs of each kind."""
-    rates: dict[Kind, list[float]] = defaultdict(list)
+    """The mean over all images of each kind; of the evaluations of a run, the first may do the work of all."""
+    seconds, images = defaultdict(float), defaultdict(int)
     for file in output.rglob(FILE_NAME):
         record = _record(file)
-        if record and (images := _images_of_record(record)):
+        if record and (n_images := _images_of_record(record)):
             agnostic = record.trains and record.config["TRAINER"]["KDPL"]["CLASS_AGNOSTIC"]
             kind = (record.mode, record.trainer, record.backbone, record.teacher, agnostic)
-            rates[kind].append(_seconds(record) / images)
-    return {kind: median(found) for kind, found in rates.items()}
+            seconds[kind] += _seconds(record)
+            images[kind] += n_images
+    return {kind: seconds[kind] / images[kind] for kind in seconds}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import train
 from kdpl.clip.device import resolve_device
-from kdpl.planning import Forecast, Planner, in_words
+from kdpl.planning import Forecast, Planner, Workload, in_words
 
-from .plan import cfg_of, parts_left
+from .plan import FROM_ALL_CLASSES, cfg_of, parts_left
 from .runs import Run
 
 
@@ -18,10 +18,22 @@ def forecast(runs: Sequence[Run]) -> str:
     planner = Planner(resolve_device("auto"))
     lines: dict[str, list[Forecast]] = {}
     for run in runs:
-        work = [train.workload(cfg_of(part.arguments)[0], trains=part.trains) for part in parts_left(run)]
-        if work:
+        if work := _workloads(run):
             lines.setdefault(_title(run), []).append(_together(map(planner.forecast, work)))
     return in_words((f"{len(found)} x {title}", _together(found)) for title, found in lines.items())
+
+
+def _workloads(run: Run) -> list[Workload]:
+    """What is left to do; evaluations that share the outputs for all classes are one."""
+    work, shared = [], False
+    for part in parts_left(run):
+        arguments = part.arguments
+        if FROM_ALL_CLASSES in arguments:
+            if shared:
+                continue
+            arguments, shared = (*arguments, "DATASET.SUBSAMPLE_CLASSES", "all"), True
+        work.append(train.workload(cfg_of(arguments)[0], trains=part.trains))
+    return work
 
 
 def _title(run: Run) -> str:

@@ -32,6 +32,7 @@ from .runs import CLAIM, LOG, Part, Run
 from .spec import TRAINED, Block, Spec
 
 FEATURES = ".features"  # the cache that all runs of an output folder share
+FROM_ALL_CLASSES = "--from-all-classes"  # evaluations of one run on all, base and new classes share their outputs
 OF_ONE_RUN = ("SEED", "OUTPUT_DIR")  # keys that differ between runs which are otherwise alike
 FINISHED, UNFINISHED, STALE, MISSING = "finished", "unfinished", "stale", "missing"
 
@@ -130,10 +131,12 @@ class _RunsOfBlock:
         if self.block.protocol == "base2new":
             title = f"training {trainer} on base classes"
             training = part(title, protocols.TRAIN_BASE, dataset, "base", pairs=no_test)
+            specific = _is_class_specific(training)
+            shared = () if specific else (FROM_ALL_CLASSES,)
             tests = [
-                (f"{trainer} on {classes} classes", name, dataset, classes)
+                (f"{trainer} on {classes} classes", name, dataset, classes, *shared)
                 for classes, name in protocols.BASE2NEW_TESTS.items()
-                if classes != "all" or not _is_class_specific(training)
+                if classes != "all" or not specific
             ]
         else:
             title = f"training {trainer} on {dataset}, {shots} shots"
@@ -155,7 +158,8 @@ class _RunsOfBlock:
             variant = slug(clip) + "__template_generic" * bool(pairs)
             folder = protocols.run_folder(name, on, shots, "ZeroshotCLIP", variant, seed)
             title, model = f"zero-shot {clip} on {classes} classes", (f"{trainer}/{chosen.cfg}", "ZeroshotCLIP", clip)
-            return self.part(title, folder, on, classes, shots, seed, *model, ("--eval-only",), pairs)
+            flags = ("--eval-only", *[FROM_ALL_CLASSES] * (self.block.protocol == "base2new"))
+            return self.part(title, folder, on, classes, shots, seed, *model, flags, pairs)
 
         for clip in clips_of_teacher(chosen.teacher) if setting == "zeroshot_teacher" else [chosen.student]:
             if self.block.protocol == "base2new":

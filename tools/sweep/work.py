@@ -69,21 +69,24 @@ def work(text: str) -> int:
 def do(run: Run) -> int:
     """Do the unfinished parts; returns the first nonzero exit code of train.py."""
     import train
+    from kdpl.evaluation import forget_outputs
 
     from .plan import FINISHED, STALE, set_aside, state_of_part
 
-    for part in run.parts:
-        print(f"== {part.title} ({part.folder})", file=sys.stderr, flush=True)
-        state, why = state_of_part(part)
-        if state == FINISHED:
-            continue
-        if state == STALE and part.trains:
-            aside = set_aside(Path(part.folder))
-            print(f"Warning: {why}\nThe training is repeated; its old files are kept in {aside}.", flush=True)
-        code = train.main(part.arguments)
-        if code:
-            return code
-    return 0
+    try:
+        for part in run.parts:
+            print(f"== {part.title} ({part.folder})", file=sys.stderr, flush=True)
+            state, why = state_of_part(part)
+            if state == FINISHED:
+                continue
+            if state == STALE and part.trains:
+                aside = set_aside(Path(part.folder))
+                print(f"Warning: {why}\nThe training is repeated; its old files are kept in {aside}.", flush=True)
+            if code := train.main(part.arguments):
+                return code
+        return 0
+    finally:
+        forget_outputs()  # the next run has other prompts
 
 
 def _listen(lines: SimpleQueue) -> None:

@@ -1,7 +1,7 @@
 """A Dassl trainer that evaluates with exact counts and writes a record when it is finished."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,12 @@ from kdpl.clip.device import device_name
 from kdpl.clip.loading import preprocessing_of
 from kdpl.clip.towers import Preprocessing
 from kdpl.console import counts_table, details_in_log_only
-from kdpl.determinism import numerics
 from kdpl.distillation.cached_features import cached_predictions
-from kdpl.evaluation import Counts
+from kdpl.evaluation import Counts, Outputs
 from kdpl.fingerprints import fingerprint, tensors_fingerprint
 from kdpl.guard import at_safe_places, safe_place
 from kdpl.images.transforms import evaluation_transform
 from kdpl.run_record import record_of
-from kdpl.versions import versions
-
-PREDICTIONS = "predictions.csv"  # one line per image, with TEST.PER_IMAGE_FILE
 
 
 class RecordedTrainer(TrainerX):
@@ -35,9 +31,11 @@ class RecordedTrainer(TrainerX):
 
     Attributes:
         uses_labels: whether training reads labels.
+        outputs: returns the outputs for all classes of the dataset, from which an evaluation then takes its logits.
     """
 
     uses_labels: bool = True
+    outputs: Callable[[], Outputs] | None = None
 
     def __init__(self, cfg: CfgNode):
         self.record = record_of(cfg)
@@ -49,7 +47,6 @@ class RecordedTrainer(TrainerX):
         self.record.classnames_sha256 = fingerprint(self.classnames)
         self.record.split_sha256 = getattr(self.dm.dataset, "split_sha256", None)
         self.record.device, self.record.preprocessing = device_name(self.device), vars(self.images)
-        self.record.numerics = numerics()
 
     @property
     def dataset_name(self) -> str:
@@ -116,10 +113,7 @@ class RecordedTrainer(TrainerX):
             ValueError: if the run is an evaluation, but labels are unknown.
         """
         final = split is None
-        split = split or self.cfg.TEST.SPLIT
-        if self.val_loader is None:
-            split = "test"
-        loader = self.val_loader if split == "val" else self.test_loader
+        split, loader = self.split_and_loader(split)
         if not _all_labelled(loader.dataset.data_source):
             if not self.record.trains:
                 hint = " Set DATASET.FOLDER.DIVIDE True to hold some out." if self.cfg.DATASET.NAME == "Folder" else ""
@@ -130,9 +124,8 @@ class RecordedTrainer(TrainerX):
         self.set_model_mode("eval")
         self.evaluator.reset()
         counts = Counts(self.classnames, self.device, per_image=final and self.cfg.TEST.PER_IMAGE_FILE)
-        with at_safe_places(), self.record.phase("test"), self.evaluation():
-            for paths, label, logits in tqdm(self.predictions(loader), total=len(loader)):
-                safe_place()
+        with at_safe_places(), self.record.phase("test"), closing(self.predictions(loader)) as predictions:
+            for paths, label, logits in predictions:
                 self.evaluator.process(logits, label)
                 counts.add(logits, label, paths)
         for name, value in self.evaluator.evaluate().items():
@@ -140,26 +133,42 @@ class RecordedTrainer(TrainerX):
         result = counts.result()
         print(f"* calibration error: {result['ece']:.1f}%")
         if counts.per_image:
-            counts.write_images(Path(self.output_dir) / PREDICTIONS, self.cfg.DATASET.ROOT)
-            print(f"Predictions saved to {Path(self.output_dir) / PREDICTIONS}")
+            counts.write_images(file := Path(self.output_dir) / "predictions.csv", self.cfg.DATASET.ROOT)
+            print(f"Predictions saved to {file}")
         if final:
             self.record.add_evaluation(split, result)
             if not self.record.trains:
                 self.finish_record()
         return result["accuracy"]
 
+    def split_and_loader(self, split: str | None = None) -> tuple[str, DataLoader]:
+        """The split to evaluate on, TEST.SPLIT by default, and its images; "test" if there are none for validation."""
+        split = (split or self.cfg.TEST.SPLIT) if self.val_loader is not None else "test"
+        return split, self.val_loader if split == "val" else self.test_loader
+
     def predictions(self, loader: DataLoader) -> Iterator[tuple[list[str], Tensor, Tensor]]:
-        """Paths, labels (batch,) and logits (batch, n_cls) for each batch."""
-        if self.cache and self.model.evaluation_tower:
-            return cached_predictions(self.model, self.device, self.cache, loader, self.cfg.DATASET.ROOT)
-        batches = ((batch["impath"], *self.parse_batch_test(batch)) for batch in loader)
-        return ((paths, label, self.model_inference(image)) for paths, image, label in batches)
+        """Paths, labels (batch,) and logits (batch, n_cls) for each batch; Ctrl-C takes effect between two batches."""
+        if self.outputs is not None:
+            yield from self.outputs().part(loader, self.cfg.DATASET.SUBSAMPLE_CLASSES, self.classnames)
+            return
+        with self.evaluation():
+            batches = ((batch["impath"], *self.parse_batch_test(batch)) for batch in loader)
+            computed = ((paths, label, self.model_inference(image)) for paths, image, label in batches)
+            if self.cache and self.model.evaluation_tower:
+                computed = cached_predictions(self.model, self.device, self.cache, loader, self.cfg.DATASET.ROOT)
+            for prediction in tqdm(computed, total=len(loader)):
+                safe_place()
+                yield prediction
+
+    @property
+    def prompts_sha256(self) -> str | None:
+        """A hash of the prompts that identifies them wherever they are stored; None without prompts."""
+        learned = {name: self._models[name].state_dict() for name in self.get_model_names()}  # zero-shot: empty
+        return tensors_fingerprint(*learned.values()) if learned else None
 
     def finish_record(self) -> None:
-        """Write the record, with a hash of the prompts that identifies them wherever they are stored."""
-        learned = {name: self._models[name].state_dict() for name in self.get_model_names()}  # zero-shot: empty
-        self.record.prompts_sha256 = tensors_fingerprint(*learned.values()) if learned else None
-        self.record.versions = versions()
+        """Write the record."""
+        self.record.prompts_sha256 = self.prompts_sha256
         self.record.write(self.output_dir)
 
     def evaluation(self) -> AbstractContextManager:
