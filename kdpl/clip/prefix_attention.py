@@ -46,7 +46,8 @@ def attend_after_prefix(q: Tensor, k: Tensor, v: Tensor, prefix: Tensor, mask: T
 
 def _is_plain(x: Tensor) -> bool:
     """Whether an eager CPU computes without autocast; elsewhere torch's own attention is better or needed."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not torch.compiler.is_compiling()
+    compiling = hasattr(torch.compiler, "is_compiling") and torch.compiler.is_compiling()  # torch 2.1 lacks it
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not compiling
 
 
 class _Attention(torch.autograd.Function):
