@@ -109,11 +109,9 @@ def run(args: argparse.Namespace) -> None:
     check_known(cfg.DATASET.NAME, DATASET_REGISTRY.registered_names(), "dataset", where)
     trainer_class = TRAINER_REGISTRY.get(cfg.TRAINER.NAME)
     trainer_class.check_cfg(object.__new__(trainer_class), cfg)  # the trainer repeats it, but only after opening a log
-    if args.skip_finished:
-        if is_finished(cfg, args.eval_only, args.model_dir):
-            print(f"{cfg.OUTPUT_DIR} already contains the results of this run")
-            return
-
+    if args.skip_finished and is_finished(cfg, args.eval_only, args.model_dir):
+        print(f"{cfg.OUTPUT_DIR} already contains the results of this run")
+        return
     if args.plan:
         print(forecast(cfg, trains=not args.eval_only))
         return
@@ -182,8 +180,9 @@ def outputs_for_all_classes(args: argparse.Namespace, trainer: "RecordedTrainer"
     def predict() -> tuple:
         with contextlib.redirect_stdout(io.StringIO()):  # the same as for some of the classes
             whole = build_trainer(cfg)
-            whole.load_model(args.model_dir, epoch=args.load_epoch)
-            whole.set_model_mode("eval")
+        for name, learner in trainer._models.items():  # not read again, as untrained prompts may be random
+            whole._models[name].load_state_dict(learner.state_dict())
+        whole.set_model_mode("eval")
         print(f"Computing the outputs for all {len(whole.classnames)} classes")
         return whole.predictions(whole.split_and_loader()[1]), whole.classnames
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dassl.engine
 import pytest
 
 import train
@@ -147,6 +148,15 @@ def test_evaluations_from_all_classes_share_their_outputs(command, refused, tmp_
     evaluated("new", "--from-all-classes", "--seed", 2)
     assert capsys.readouterr().out.count("Computing the outputs for all 4 classes\n") == 2
     assert "Add --eval-only" in refused(command("--from-all-classes"))
+
+
+def test_outputs_for_all_classes_are_those_of_the_same_prompts_even_if_these_are_random(command, monkeypatch):
+    built, build = [], dassl.engine.build_trainer
+    monkeypatch.setattr(dassl.engine, "build_trainer", lambda cfg: built.append(build(cfg)) or built[-1])
+    pairs = ("DATASET.SUBSAMPLE_CLASSES", "new", "TRAINER.COOP.CTX_INIT", "")
+    assert run_here(command("--eval-only", "--from-all-classes", "--seed", -1, trainer="CoOp", pairs=pairs)) == 0
+    half, whole = built
+    assert len(half.classnames) < len(whole.classnames) and half.prompts_sha256 == whole.prompts_sha256
 
 
 def test_deterministic_kernels_are_used_on_request_and_recorded(command, run_train, tmp_path):
