@@ -10,10 +10,11 @@ import torch
 from PIL import Image
 from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 
+from kdpl.clip import device
 from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
 from kdpl.distillation.feature_source import FeatureSource
 from kdpl.images.decoded import DecodedImages
-from kdpl.images.seeded_loader import EpochBatches, SeededImages, seeded_loader
+from kdpl.images.seeded_loader import EpochBatches, SeededImages, picture, seeded_loader
 
 TRANSFORM = Compose([RandomResizedCrop(16), RandomHorizontalFlip(), ToTensor()])
 
@@ -179,6 +180,37 @@ def test_images_may_be_those_of_a_torch_dataset(items):
 def test_the_images_of_all_workers_take_a_quarter_of_the_memory(items, monkeypatch):
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.get)  # 4 GiB
     assert loader(items, workers=2).dataset.decoded.n_bytes == loader(items).dataset.decoded.n_bytes == 2**30
+
+
+@pytest.mark.parametrize(
+    "membership, file",
+    [
+        ("0::/user/job/step_0", "user/job/memory.max"),
+        ("12:cpu:/job\n4:memory:/job/step_0\n0::/", "memory/job/memory.limit_in_bytes"),
+        ("4:memory:/seen/from/outside", "memory/memory.limit_in_bytes"),  # the file of the container itself
+    ],
+)
+def test_the_limit_of_a_container_or_cluster_job_counts(membership, file, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}.get)  # 4 GiB
+    monkeypatch.setattr(device, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(device, "CONTROL_GROUPS", tmp_path)
+    assert device.machine_memory() == 4 * 2**30  # not on Linux
+    (tmp_path / "membership").write_text(membership)
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "memory.max").write_text("max\n")
+    assert device.machine_memory() == 4 * 2**30
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(f"{2**30}\n")
+    assert device.machine_memory() == 2**30
+
+
+@pytest.mark.parametrize("name, mode", [("grey.png", "<u2"), ("grey.tif", "<u2"), ("swapped.tif", ">u2")])
+def test_grey_levels_of_16_bits_are_scaled(name, mode, tmp_path):
+    levels = np.array([[0, 255, 256, 0x8000, 0xFFFF]], dtype=mode)
+    image = Image.fromarray(levels)
+    image.save(path := tmp_path / name)
+    for source in (path, image, Image.open(path)):
+        assert np.asarray(picture(source))[0].tolist() == [[level] * 3 for level in (0, 0, 1, 128, 255)]
 
 
 def test_no_images_are_refused():

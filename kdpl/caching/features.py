@@ -22,7 +22,7 @@ MAX_GB = 20.0
 MOST_CLAIMS = 256  # up to this many rows are claimed one by one; more share one claim
 # Errors that mean that a folder cannot be used as a cache.
 UNUSABLE = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
-_EDITION = 5  # increased whenever a key changes its meaning
+_EDITION = 6  # increased whenever a key changes its meaning
 
 
 class FeatureCache:

@@ -82,10 +82,17 @@ def read_image(path: str | os.PathLike, content: BinaryIO | None = None) -> Imag
         check_file(path, "image")  # opening a pipe would block
     try:
         with Image.open(content or path) as image:
-            return image.convert("RGB")
+            return as_rgb(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "unknown image format" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(f"{path} cannot be read as an image ({reason}). Repair or remove it.") from error
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB; grey levels of 16 bits are scaled to 8, where Pillow would clip all above 255."""
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PNG"):
+        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    return image.convert("RGB")
 
 
 def unreadable_images(paths: Sequence[str | os.PathLike], whole: bool = False) -> dict[str, str]:

@@ -15,7 +15,7 @@ from ..clip.device import machine_memory
 from ..dassl_ranges import WORKERS
 from ..random_streams import stream_seed
 from .decoded import DecodedImages
-from .files import read_image
+from .files import as_rgb, read_image
 from .pixels import split_transform
 
 CACHE_BYTES = 2 * 2**30  # maximum memory for decoded images per worker
@@ -103,7 +103,7 @@ def picture(item: Any) -> Image.Image:
     if isinstance(item, str | os.PathLike):
         return read_image(item)
     if isinstance(item, Image.Image):
-        return item.convert("RGB")
+        return as_rgb(item)
     raise TypeError(f"Images must be paths or a dataset of PIL images; got a {type(item).__name__}.")
 
 
