@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ except ImportError:  # Windows
 
 MEMORY_WHERE_UNKNOWN = 8 * 2**30
 STATUS = Path("/proc/self/status")
+MEMBERSHIP, CONTROL_GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -80,11 +82,26 @@ def n_cores() -> int:
 
 
 def machine_memory() -> int:
-    """Bytes of this machine's memory, or a conservative guess if the system does not report it."""
+    """Bytes of memory that this process may use, or a conservative guess if the system does not report it."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return MEMORY_WHERE_UNKNOWN
+        memory = MEMORY_WHERE_UNKNOWN
+    return min([memory, *_limits_of_control_groups()])
+
+
+def _limits_of_control_groups() -> Iterator[int]:
+    """Bytes of memory that containers and cluster jobs may use, by their control groups of version 1 or 2."""
+    for line in MEMBERSHIP.read_text().splitlines() if MEMBERSHIP.is_file() else []:
+        _, controllers, path = line.split(":", 2)
+        folder, name = CONTROL_GROUPS, "memory.max"
+        if controllers:
+            folder, name = folder / "memory", "memory.limit_in_bytes"
+        if controllers in ("", "memory"):
+            group = Path(path.strip("/"))
+            for file in (folder / part / name for part in (group, *group.parents)):
+                with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+                    yield int(file.read_text())
 
 
 def total_memory(device: torch.device) -> int:
