@@ -29,7 +29,7 @@ def is_finished(run) -> bool:
     return all((Path(part.folder) / "results.json").is_file() for part in run.parts)
 
 
-def do(run) -> int:
+def do(run, n_processes: int = 0) -> int:
     """Do a run; if another process is doing the same run, leave a file OVERLAP."""
     owner = run.folder / "owner"
     if owner.exists() and _is_alive(int(owner.read_text())):

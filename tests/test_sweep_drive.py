@@ -219,12 +219,12 @@ def test_a_claim_is_exclusive_and_ends_with_its_block(tmp_path):
     assert run.claimed_by() == ""
 
 
-@pytest.mark.parametrize("cards, seen", [(["0", "3"], ["0", "3", "0", "3"]), ([], [""] * 4)], ids=["two", "none"])
-def test_slots_take_the_cards_in_turn(cards, seen, tmp_path, monkeypatch):
+@pytest.mark.parametrize("cards, seen", [(["0", "3"], ["0", "3", "0", "3"]), ([], ["none"] * 4)], ids=["two", "none"])
+def test_slots_take_the_cards_in_turn_and_know_how_many_they_are(cards, seen, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
-    show = "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], file=sys.stderr); sys.stdin.read()"
-    engine = LocalEngine(4, 1, cards, work=(sys.executable, "-c", show))
+    show = "print(os.environ['CUDA_VISIBLE_DEVICES'] or 'none', *sys.argv[1:], file=sys.stderr); sys.stdin.read()"
+    engine = LocalEngine(4, 1, cards, work=(sys.executable, "-c", f"import os, sys; {show}"))
     processes = [engine.start(run) for run in runs_below(tmp_path, 4)]
     for process in processes:
         process.stop()
-    assert [process.said.strip() for process in processes] == seen
+    assert [process.said.strip() for process in processes] == [f"{card} --serve 4" for card in seen]

@@ -12,6 +12,7 @@ from ..caching.features import FeatureCache, FeatureSpace, key_of
 from ..caching.identity import identify_device, identify_images, identify_transform
 from ..clip.image_encoder import FrozenTower
 from ..clip.zero_shot import ZeroShotClassifier
+from ..images.evaluation_images import evaluation_batches
 from ..prompts.prompted_clip import PromptedCLIP
 from .feature_source import FeatureSource
 
@@ -212,8 +213,7 @@ def cached_predictions(
 
     def load(chosen: list[list[int]]) -> Iterator[Tensor]:
         if chosen:
-            workers = {"num_workers": loader.num_workers, "pin_memory": loader.pin_memory}
-            yield from (batch["img"] for batch in DataLoader(dataset, batch_sampler=chosen, **workers))
+            yield from (batch["img"] for batch in evaluation_batches(loader, device, chosen))
 
     paths, tower = [item.impath for item in items], model.evaluation_tower
     features = evaluation_features(tower, device, cache, paths, dataset.transform, batches, load, root)

@@ -75,6 +75,7 @@ class Training:
         if loader is not None:
             self.features.normalise = loader.dataset.normalise
             loader.n_epochs = n_epochs
+            loader.dataset.keep_views(n_epochs)
         self.scaler = grad_scaler() if self.model.precision.needs_loss_scaling else None
         self.terms = terms_function(objective, kind_of_step)
         self.graphed: GraphedStep | None = None

@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..import_guards import import_torchvision
+from ..random_streams import drawing_from
 
 
 class Normalise:
@@ -44,3 +45,9 @@ def split_transform(
     if [type(step) for step in steps[-2:]] != [ToTensor, Normalize] or len(steps[-1].mean) != 3:
         return transform, None
     return Compose([*steps[:-2], PILToTensor()]), Normalise(steps[-1].mean, steps[-1].std)
+
+
+def shape_after(transform: Callable[[Image.Image], Tensor]) -> tuple[int, ...]:
+    """The shape of what a transform makes of a photo, without touching the global random generators."""
+    with drawing_from(0):
+        return tuple(transform(Image.new("RGB", (512, 512))).shape)

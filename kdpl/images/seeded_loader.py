@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,10 +12,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..clip.device import machine_memory
 from ..dassl_ranges import WORKERS
-from ..random_streams import stream_seed
+from ..random_streams import drawing_from, stream_seed
 from .decoded import DecodedImages
 from .files import as_rgb, read_image
-from .pixels import split_transform
+from .kept import TRAINING_VIEWS, ImageMemory, KeptImages, identify
+from .pixels import shape_after, split_transform
 
 CACHE_BYTES = 2 * 2**30  # maximum memory for decoded images per worker
 SHARE_OF_MEMORY = 0.25  # fraction of the machine's memory for decoded images of all workers
@@ -25,8 +25,8 @@ SHARE_OF_MEMORY = 0.25  # fraction of the machine's memory for decoded images of
 class SeededImages(Dataset):
     """Augmented images, indexed by pairs (epoch, image), so that workers need no other state.
 
-    Images are decoded once and kept for all workers as long as they fit in ``cache_bytes``. An index
-    (epoch, image, False) gives only the facts of an image, without pixels.
+    Images are decoded once and kept for all workers as long as they fit in ``cache_bytes``; see also
+    :meth:`keep_views`. An index (epoch, image, False) gives only the facts of an image, without pixels.
 
     Attributes:
         normalise: the part of the transform that runs on the device, see :func:`split_transform`, or None.
@@ -55,6 +55,7 @@ class SeededImages(Dataset):
         self.views = views
         self._augment, self.normalise = split_transform(transform)
         self.decoded = DecodedImages(len(images), cache_bytes)
+        self._kept: dict[int, KeptImages | None] = {}  # by view
 
     def __len__(self) -> int:
         return len(self.images)
@@ -72,16 +73,30 @@ class SeededImages(Dataset):
         facts = {"index": index, **(self.facts[index] if self.facts else {})}
         if without_picture:
             return facts
-        seed = self.augmentation_seed(epoch, index)
-        states = random.getstate(), torch.default_generator.get_state()
-        try:
-            torch.default_generator.manual_seed(seed)  # faster than torch.manual_seed
-            random.seed(seed)
-            image = self._augment(self._read(index))
-        finally:
-            random.setstate(states[0])
-            torch.default_generator.set_state(states[1])
+        kept = self._kept.get(self.view(epoch))
+        image = kept.kept_or(lambda: self._augmented(epoch, index), index) if kept else self._augmented(epoch, index)
         return {"img": image, **facts}
+
+    def keep_views(self, n_epochs: int) -> None:
+        """Keep augmented images in memory if they will be needed again, as many as fit.
+
+        That is, if epochs repeat them, or if :func:`keep_images` says that this process has more runs to come.
+        """
+        if self.normalise is None:  # not bytes
+            return
+        memory, key = TRAINING_VIEWS, None
+        if memory.n_bytes:
+            key = identify(self.images, self.transform, self.seed)
+        if key is None and 0 < self.views < n_epochs:
+            memory, key = ImageMemory(self.decoded.n_bytes), b""
+        if key is not None:
+            n, shape = len(self), shape_after(self._augment)
+            views = range(min(self.views or n_epochs, n_epochs))
+            self._kept = {view: memory.group((key, view), n, shape) for view in views}
+
+    def _augmented(self, epoch: int, index: int) -> Tensor:
+        with drawing_from(self.augmentation_seed(epoch, index)):
+            return self._augment(self._read(index))
 
     def _read(self, index: int) -> Image.Image:
         image = self.decoded.get(index)

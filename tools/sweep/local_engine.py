@@ -15,7 +15,7 @@ from .runs import Run
 from .work import CLAIMED, SERVE
 
 ROOT = Path(__file__).parents[2]
-WORK = (sys.executable, "-m", "tools.sweep.work")  # followed by a run or --serve
+WORK = (sys.executable, "-m", "tools.sweep.work")  # followed by a run or --serve N
 SECONDS_TO_END = 10
 
 
@@ -39,7 +39,7 @@ class LocalEngine:
         if slot not in self.processes or not self.processes[slot].is_ready:
             card = self.cards[slot % len(self.cards)] if self.cards else ""
             environment = {"OMP_NUM_THREADS": str(self.threads), "CUDA_VISIBLE_DEVICES": card}
-            self.processes[slot] = LocalProcess([*self.work, SERVE], environment)
+            self.processes[slot] = LocalProcess([*self.work, SERVE, str(self.slots)], environment)
         self.processes[slot].give(run)
         return self.processes[slot]
 

@@ -22,6 +22,7 @@ from kdpl.distillation.cached_features import cached_predictions
 from kdpl.evaluation import Counts, Outputs
 from kdpl.fingerprints import fingerprint, tensors_fingerprint
 from kdpl.guard import at_safe_places, safe_place
+from kdpl.images.evaluation_images import evaluation_batches
 from kdpl.images.transforms import evaluation_transform
 from kdpl.run_record import record_of
 
@@ -43,8 +44,7 @@ class RecordedTrainer(TrainerX):
         self.cache = open_cache(kdpl.CACHE_DIR, kdpl.CACHE_PRECISION, kdpl.CACHE_GB)
         with self.record.phase("load"):
             super().__init__(cfg)
-        self.record.dataset = self.dataset_name
-        self.record.classnames_sha256 = fingerprint(self.classnames)
+        self.record.dataset, self.record.classnames_sha256 = self.dataset_name, fingerprint(self.classnames)
         self.record.split_sha256 = getattr(self.dm.dataset, "split_sha256", None)
         self.record.device, self.record.preprocessing = device_name(self.device), vars(self.images)
 
@@ -152,7 +152,7 @@ class RecordedTrainer(TrainerX):
             yield from self.outputs().part(loader, self.cfg.DATASET.SUBSAMPLE_CLASSES, self.classnames)
             return
         with self.evaluation():
-            batches = ((batch["impath"], *self.parse_batch_test(batch)) for batch in loader)
+            batches = ((b["impath"], *self.parse_batch_test(b)) for b in evaluation_batches(loader, self.device))
             computed = ((paths, label, self.model_inference(image)) for paths, image, label in batches)
             if self.cache and self.model.evaluation_tower:
                 computed = cached_predictions(self.model, self.device, self.cache, loader, self.cfg.DATASET.ROOT)
