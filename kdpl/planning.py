@@ -97,11 +97,13 @@ class Planner:
 
         n_recomputed = work.n_classes - (1 - 1 / PARTS) * at_once if work.n_classes > at_once else 0
         step = line.seconds[0] + line.seconds[1] * (work.n_classes + FORWARD_SHARE * n_recomputed)
-        steps = max(1, work.n_images // work.batch_size) * step
-        decoding = work.n_images * self.measured.seconds_per_picture(work.student)
+        n_steps = max(1, work.n_images // work.batch_size)
+        n_images = min(work.n_images, n_steps * work.batch_size)  # an incomplete batch is dropped
+        steps = n_steps * step
+        decoding = n_images * self.measured.seconds_per_picture(work.student)
         reads_images = METHODS[work.method].learner.learns_visual
         known = steps + (self._waiting(decoding, steps, work) if reads_images else 0.0)
-        computing = steps + work.n_images * seconds_per_view
+        computing = steps + n_images * seconds_per_view
         new = computing + self._waiting(decoding, computing, work)
         n_new = self._new_views(work)
         return Forecast(
@@ -109,7 +111,7 @@ class Planner:
             later_epoch=known,
             total=n_new * new + (work.epochs - n_new) * known + test,
             memory=memory,
-            disk=n_new * work.n_images * bytes_per_view if work.cache_bytes else 0,
+            disk=n_new * n_images * bytes_per_view if work.cache_bytes else 0,
             in_chunks=n_recomputed > 0,
         )
 

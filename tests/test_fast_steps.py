@@ -122,7 +122,7 @@ def test_the_look_at_teacher_and_student_costs_two_percent_of_the_teachers_work(
     training = [(picture, 0)] * n_images
     look_at_agreement(
         target.teacher, student, lambda image: seen.append(image) or pixels, training, training if labelled else [],
-        labelled, n_epochs=n_epochs,
+        labelled, n_epochs,
     )  # fmt: skip
     assert len(seen) == expected
     assert expected <= max(16, 0.02 * n_images * n_epochs)

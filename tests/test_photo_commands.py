@@ -82,6 +82,15 @@ def test_labels_change_nothing_about_the_prompts(trained, folder, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("views, n_compared", [("0", 16), ("1", 8)])
+def test_teacher_and_student_are_compared_on_few_photos_of_a_short_training(views, n_compared, tmp_path, capsys):
+    for i in range(40):
+        write_jpeg(tmp_path / "photos" / f"{i}.jpg", i, (64, 64))
+    arguments = ["train", str(tmp_path / "photos"), "--classnames", "cat,dog", *DEMO, "--views", views]
+    assert main([*arguments, "--epochs", "20", "--output", str(tmp_path / "prompts.safetensors")]) == 0
+    assert f"% of {n_compared} training images" in capsys.readouterr().out  # 2 % of 40 photos in 20 epochs or 1 view
+
+
 def test_class_agnostic_prompts_are_named_in_the_next_commands(folder, tmp_path, capsys):
     output = tmp_path / "prompts.safetensors"
     (tmp_path / "vocabulary.txt").write_text("lamp\ntree\nboat\nred circle")

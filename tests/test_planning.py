@@ -48,6 +48,14 @@ def test_costs_grow_with_classes_and_images_and_shrink_with_views(planner):
     assert planner.forecast(plain._replace(n_classes=10**7)).in_chunks and not base.in_chunks
 
 
+def test_images_of_an_incomplete_batch_cost_nothing(planner):
+    work = WORK._replace(batch_size=32, n_images=63, cache_bytes=0)
+    whole = planner.forecast(work._replace(n_images=32))
+    assert planner.forecast(work) == whole
+    assert planner.forecast(work._replace(n_images=31)).first_epoch < whole.first_epoch  # the only batch is not dropped
+    assert planner.forecast(work._replace(cache_bytes=4, images="others")).disk == 10 * 32 * (4 * (64 + 64) + 40)
+
+
 @pytest.mark.parametrize("method", ["CoOp", "VPT"])
 def test_an_evaluation_alone_is_one_pass_over_its_images(method, planner):
     work = WORK._replace(method=method, epochs=0, cache_bytes=0)

@@ -101,7 +101,7 @@ def _report_training(
     """Print what is going to be learned, and whether the teacher is better than the student."""
     from ..clip.templates import fill
     from ..clip.zero_shot import ZeroShotClassifier
-    from ..distillation.agreement import measure_agreement, report_agreement
+    from ..distillation.agreement import look_at_agreement
     from ..images.transforms import evaluation_transform
 
     model, teacher = training.model, training.objective.teacher
@@ -111,7 +111,9 @@ def _report_training(
     print(f"Initial prompts: {' | '.join(words)}")
     student = ZeroShotClassifier(model.clip, names, device=model.device, precision=model.precision)
     transform = evaluation_transform(model.clip.preprocessing)
-    report_agreement(measure_agreement(teacher, student, photos, transform, labelled, cache, folder), "training")
+    labels = dict(labelled)
+    images = [(photo, labels.get(photo, -1)) for photo in photos]
+    look_at_agreement(teacher, student, transform, images, (), bool(labels), training.n_views, cache, folder)
 
 
 def _report_accuracy(classifier: "Classifier", labelled: Sequence[tuple[Any, int]]) -> None:

@@ -12,12 +12,12 @@ from ..caching.features import FeatureCache
 from ..clip.zero_shot import ZeroShotClassifier
 from ..images.seeded_loader import picture
 from .cached_features import evaluation_features
+from .feature_source import computing_batch
 from .teacher import Teacher
 
 N_IMAGES = 100  # a quick check, not an evaluation: it must cost little compared with training
 SHARE = 0.02  # at most this fraction of the images that the teacher processes in training
 FEWEST, ALL_OF = 8, 20  # at least 8 images, and all of them if there are at most 20
-BATCH = 50  # images
 
 
 @torch.no_grad()
@@ -49,7 +49,8 @@ def measure_agreement(
 
     def predict(chosen: Sequence) -> tuple[Tensor, Tensor]:
         """Predictions of teacher and student, (n,) each."""
-        batches = [range(start, min(start + BATCH, len(chosen))) for start in range(0, len(chosen), BATCH)]
+        size = computing_batch(student.device, max(teacher.frozen_tower.size, student.frozen_tower.size))
+        batches = [range(start, min(start + size, len(chosen))) for start in range(0, len(chosen), size)]
         load = lru_cache(1)(lambda batch: torch.stack([transform(picture(chosen[i])) for i in batch]))
         towers = (
             evaluation_features(
@@ -81,22 +82,22 @@ def look_at_agreement(
     training: Sequence[tuple[Any, int]],
     validation: Sequence[tuple[Any, int]],
     knows_classes: bool,
+    n_views: int,
     cache: FeatureCache | None = None,
     root: str | None = None,
-    n_epochs: int | None = None,
 ) -> dict[str, Any]:
     """Measure and print the agreement, and whether the teacher is better; see :func:`measure_agreement`.
 
     Args:
         training, validation: images with labels, -1 if unknown.
         knows_classes: whether the classifiers' classes are those of the labels.
-        n_epochs: length of the training, which limits the size of the sample; None: no limit.
+        n_views: passes of each image through the teacher in training, which limit the size of the sample.
     """
     part, labelled = "validation", [item for item in validation if item[1] >= 0]
     if not labelled:  # allowed, because the accuracies are only printed
         part, labelled = "training", [item for item in training if item[1] >= 0]
     labelled, images = labelled if knows_classes else [], [image for image, _ in training]
-    most = N_IMAGES if n_epochs is None else min(N_IMAGES, int(SHARE * n_epochs * len(images) / (1 + bool(labelled))))
+    most = min(N_IMAGES, int(SHARE * n_views * len(images) / (1 + bool(labelled))))
     found = measure_agreement(teacher, student, images, transform, labelled, cache, root, max(FEWEST, most))
     report_agreement(found, part)
     return found

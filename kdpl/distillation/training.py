@@ -81,6 +81,11 @@ class Training:
         self.graphed: GraphedStep | None = None
         self.captures = kind_of_step == "graph" and self._can_capture()
 
+    @property
+    def n_views(self) -> int:
+        """Number of different augmentations of each image over the whole training."""
+        return self.loader.dataset.n_views(self.n_epochs)
+
     def step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One training step on a batch on the device; returns its loss terms, also on the device.
 

@@ -64,6 +64,10 @@ class SeededImages(Dataset):
         """The first epoch that has the same augmentations as this one."""
         return epoch % self.views if self.views else epoch
 
+    def n_views(self, n_epochs: int) -> int:
+        """Number of different augmentations of each image in so many epochs."""
+        return min(self.views, n_epochs) or n_epochs
+
     def augmentation_seed(self, epoch: int, index: int) -> int:
         """The seed for the augmentation of an image."""
         return stream_seed("augmentation", self.seed, self.view(epoch), index)
@@ -91,8 +95,7 @@ class SeededImages(Dataset):
             memory, key = ImageMemory(self.decoded.n_bytes), b""
         if key is not None:
             n, shape = len(self), shape_after(self._augment)
-            views = range(min(self.views or n_epochs, n_epochs))
-            self._kept = {view: memory.group((key, view), n, shape) for view in views}
+            self._kept = {view: memory.group((key, view), n, shape) for view in range(self.n_views(n_epochs))}
 
     def _augmented(self, epoch: int, index: int) -> Tensor:
         with drawing_from(self.augmentation_seed(epoch, index)):

@@ -70,5 +70,5 @@ class KDPLTrainer(PromptTrainer):
         )
         return look_at_agreement(
             self.teacher, student, self.test_loader.dataset.transform, training, validation,
-            self.model.classnames == self.classnames, self.cache, self.cfg.DATASET.ROOT, self.max_epoch,
+            self.model.classnames == self.classnames, self.training.n_views, self.cache, self.cfg.DATASET.ROOT,
         )  # fmt: skip
