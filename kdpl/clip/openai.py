@@ -97,13 +97,10 @@ def clip_from_state_dict(state_dict: Mapping[str, Tensor]) -> "CLIP":
             f"These are not the weights of a CLIP in OpenAI's layout: {missing} are missing. "
             f"The first of its {len(state_dict)} tensors are {list(state_dict)[:5]}."
         )
-    weights = {
-        key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in state_dict.items()
-        if key not in ("input_resolution", "context_length", "vocab_size")
-    }
+    excluded = ("input_resolution", "context_length", "vocab_size")
+    weights = {key: tensor for key, tensor in state_dict.items() if key not in excluded}
     # Sums, because checking every number would be slow.
-    if bad := [key for key, tensor in weights.items() if not tensor.sum().isfinite()]:
+    if bad := [key for key, tensor in weights.items() if not tensor.sum(dtype=torch.float32).isfinite()]:
         raise ValueError(f"These weights are damaged: {bad[:5]} contain NaN or infinity. Download the file again.")
     build_model = _build_model()
     try:
