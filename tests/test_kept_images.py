@@ -169,18 +169,20 @@ def test_test_images_have_the_bits_of_dassls_own_loader(transforms, tmp_path):
     assert second["impath"] == [found[0]["impath"][i] for i in (3, 1)]
 
 
-def test_the_memory_keeps_its_limit_and_frees_what_is_no_longer_used():
-    memory = ImageMemory(3 * kept.size_of(2, SHAPE))
-    groups = {name: memory.group(name, 2, SHAPE) for name in "abcd"}
-    assert groups["d"] is None and None not in (groups["a"], groups["b"], groups["c"])
+def test_the_memory_keeps_its_limit_and_frees_the_images_of_other_folders():
+    memory = ImageMemory(2 * kept.size_of(2, SHAPE))
+
+    def group(folder, seed):
+        return memory.group((folder, seed), 2, SHAPE)
+
+    first, second = group("dtd", 1), group("dtd", 2)
+    assert first and second and group("dtd", 3) is None
     memory.next_run()
-    assert memory.group("a", 2, SHAPE) is groups["a"]  # all were used in that run
+    assert group("dtd", 1) is first and group("dtd", 3) is None  # otherwise seeds in turn would find nothing
     memory.next_run()
-    assert memory.group("b", 2, SHAPE) is groups["b"]  # it was not full
-    assert memory.group("d", 2, SHAPE) is None
+    assert group("eurosat", 1) is None
     memory.next_run()
-    assert memory.group("d", 2, SHAPE) is not None and memory.group("b", 2, SHAPE) is groups["b"]
-    assert memory.group("a", 2, SHAPE) is not groups["a"]
+    assert group("eurosat", 1) and group("dtd", 1) is not first
 
 
 def test_images_of_another_shape_are_not_kept():

@@ -223,7 +223,9 @@ def check_clip_name(name: str) -> None:
         ValueError: listing valid names and what was probably meant.
     """
     if not name:
-        raise ValueError("No CLIP was given. Set the student with --backbone or MODEL.BACKBONE.NAME, such as ViT-B/32.")
+        raise ValueError(
+            "No CLIP was given. Name one, such as ViT-B/32; for train.py, as --backbone or MODEL.BACKBONE.NAME."
+        )
     if name.startswith(OPEN_CLIP_PREFIX):
         check_open_clip_name(name)
     elif name.startswith(HUB_PREFIX):

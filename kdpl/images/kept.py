@@ -3,7 +3,7 @@
 import math
 import mmap
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -56,33 +56,37 @@ class ImageMemory:
     """Groups of images, as many as fit; see :func:`keep_images`.
 
     >>> memory = ImageMemory(n_bytes=10)
-    >>> memory.group("train", 2, (3, 1, 1)) is memory.group("train", 2, (3, 1, 1))
+    >>> memory.group(("data/dtd", "seed 1"), 2, (3, 1, 1)) is memory.group(("data/dtd", "seed 1"), 2, (3, 1, 1))
     True
-    >>> memory.group("test", 1, (3, 1, 1)) is None  # 8 of the 10 bytes are in use
+    >>> memory.group(("data/dtd", "seed 2"), 1, (3, 1, 1)) is None  # 8 of the 10 bytes are in use
     True
     """
 
     def __init__(self, n_bytes: int = 0):
         self.n_bytes = n_bytes
-        self._groups: dict[Hashable, KeptImages] = {}
-        self._used: set[Hashable] = set()  # in the current run
+        self._groups: dict[tuple, KeptImages] = {}
+        self._folders: set[str] = set()  # whose images the current run uses
         self._was_full = False
 
-    def group(self, key: Hashable, n: int, shape: Sequence[int]) -> KeptImages | None:
-        """The group with this key, or a new one for ``n`` images; None if it does not fit."""
+    def group(self, key: tuple, n: int, shape: Sequence[int]) -> KeptImages | None:
+        """The group with this key, or a new one for ``n`` images; None if it does not fit.
+
+        Args:
+            key: the folder of the images, and whatever else distinguishes the group.
+        """
+        self._folders.add(key[0])
         if key not in self._groups:
             if size_of(n, shape) + sum(size_of(group.n, group.shape) for group in self._groups.values()) > self.n_bytes:
                 self._was_full = True
                 return None
             self._groups[key] = KeptImages(n, shape)
-        self._used.add(key)
         return self._groups[key]
 
     def next_run(self) -> None:
-        """If the memory was too small for the last run, free everything that this run did not use."""
+        """If the memory was too small for the last run, free the images from folders that this run did not use."""
         if self._was_full:
-            self._groups = {key: group for key, group in self._groups.items() if key in self._used}
-        self._used, self._was_full = set(), False
+            self._groups = {key: group for key, group in self._groups.items() if key[0] in self._folders}
+        self._folders, self._was_full = set(), False
 
 
 TRAINING_VIEWS, TEST_IMAGES = ImageMemory(), ImageMemory()  # of this process; see keep_images
@@ -99,7 +103,10 @@ def keep_images(n_processes: int = 1) -> None:
         memory.next_run()
 
 
-def identify(images: Sequence[Any], transform: Callable, *others: Any) -> bytes | None:
-    """A key for transformed images; None if they are not files or the transform cannot be identified."""
+def identify(images: Sequence[Any], transform: Callable, *others: Any) -> tuple[str, bytes] | None:
+    """A key for transformed images, starting with their folder; None if they are not files or cannot be identified."""
     files, described = identify_images(images), identify_transform(transform)
-    return None if files is None or described is None else key_of(os.path.abspath(images[0]), files, described, others)
+    if files is None or described is None:
+        return None
+    folder = os.path.commonpath([os.path.abspath(image) for image in images])
+    return folder, key_of(folder, files, described, others)

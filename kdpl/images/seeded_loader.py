@@ -92,10 +92,10 @@ class SeededImages(Dataset):
         if memory.n_bytes:
             key = identify(self.images, self.transform, self.seed)
         if key is None and 0 < self.views < n_epochs:
-            memory, key = ImageMemory(self.decoded.n_bytes), b""
+            memory, key = ImageMemory(self.decoded.n_bytes), ("",)
         if key is not None:
             n, shape = len(self), shape_after(self._augment)
-            self._kept = {view: memory.group((key, view), n, shape) for view in range(self.n_views(n_epochs))}
+            self._kept = {view: memory.group((*key, view), n, shape) for view in range(self.n_views(n_epochs))}
 
     def _augmented(self, epoch: int, index: int) -> Tensor:
         with drawing_from(self.augmentation_seed(epoch, index)):
