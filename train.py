@@ -205,6 +205,7 @@ def workload(cfg: "CfgNode", trains: bool) -> "Workload":
     from dassl.engine import TRAINER_REGISTRY
 
     from kdpl.distillation.vocabulary import load_vocabulary
+    from kdpl.images.seeded_loader import n_views
     from kdpl.planning import Workload
     from trainers.kdpl.config import method_settings
 
@@ -231,7 +232,7 @@ def workload(cfg: "CfgNode", trains: bool) -> "Workload":
         n_images=n_train,
         n_test=0 if trains and cfg.TEST.NO_TEST else n_test,
         epochs=epochs,
-        views=min(kdpl.VIEWS, epochs) or epochs,
+        views=n_views(kdpl.VIEWS, epochs),
         precision=cfg.TRAINER[method.node].PREC if method else "fp32",
         teacher_precision=kdpl.PREC,
         n_workers=cfg.DATALOADER.NUM_WORKERS,

@@ -99,8 +99,9 @@ class Method:
         if why_no_prompts(name, text=True):
             tower, advice = "a text tower", "It can be a teacher (TRAINER.KDPL.TEACHER). Choose ViT-B/32 or another"
         else:
+            others = [method.name for method in METHODS.values() if not method.learner.learns_visual]
             tower = "a ViT"
-            advice = "Choose a method without visual prompts, such as CoOp, or choose ViT-B/32 or another"
+            advice = f"Train {', '.join(others)} on it, or choose ViT-B/32 or another"
         raise ValueError(
             f"{self.name} puts prompts into {tower}, and the student (MODEL.BACKBONE.NAME) is {name!r}: {why}. "
             f"{advice} student; `kdpl models` lists which prompts each takes."
@@ -162,3 +163,6 @@ class Method:
         if not self.averages:
             return None
         return GaussianAverage(n_epochs=n_epochs, **{name: settings[name] for name in self.averaging_settings})
+
+
+METHODS: dict[str, Method] = {}  # by name; methods.py has the entries

@@ -1,9 +1,7 @@
 """One entry per method, from which trainers, configuration keys, command lines, sweeps and tables are derived."""
 
-from collections.abc import Mapping
-
 from .distillation.regularisers import KnowledgeGuidance, SelfConsistency
-from .method import Method, Setting
+from .method import METHODS, Method, Setting
 from .names import did_you_mean
 from .prompts import (
     CoCoOpPromptLearner,
@@ -126,7 +124,7 @@ _ENTRIES = (
         templates={"DescribableTextures": "a photo of a {}, a type of texture."},
     ),
 )
-METHODS: Mapping[str, Method] = {method.name: method for method in _ENTRIES}
+METHODS.update({method.name: method for method in _ENTRIES})
 
 
 def find_method(name: str) -> Method:

@@ -13,7 +13,7 @@ from torchvision.transforms import Compose, Normalize, RandomResizedCrop, ToTens
 import kdpl
 from kdpl.clip.towers import OPENAI_MEAN, OPENAI_STD
 from kdpl.images import evaluation_images, kept, seeded_loader
-from kdpl.images.kept import TEST_IMAGES, TRAINING_VIEWS, ImageMemory, KeptImages, keep_images
+from kdpl.images.kept import TEST_IMAGES, TRAINING_VIEWS, ImageMemory, KeptImages, keep_images, kept_or_made
 from tests.small_sweep import small_spec, write_root
 from tests.test_feature_cache import same
 from tests.tiny_datasets import dataset_cfg, write_jpeg
@@ -188,6 +188,6 @@ def test_the_memory_keeps_its_limit_and_frees_the_images_of_other_folders():
 def test_images_of_another_shape_are_not_kept():
     images = KeptImages(1, SHAPE)
     other = torch.ones(3, 8, 8, dtype=torch.uint8)
-    assert images.kept_or(lambda: other, 0) is other
-    assert images.kept_or(lambda: 2 * other, 0)[0, 0, 0] == 2
+    assert kept_or_made(images, 0, lambda: other) is other
+    assert kept_or_made(images, 0, lambda: 2 * other)[0, 0, 0] == 2
     assert pickle.loads(pickle.dumps(images)) is None

@@ -223,7 +223,7 @@ def test_zero_shot_clip_is_evaluated_without_prompts(name, files, tmp_path):
             ("MODEL.BACKBONE.NAME", "open_clip:coca_ViT-B-32/laion2b_s13b_b90k"),
             "CoCa. It can be a teacher",
         ),
-        ("VPT", ("MODEL.BACKBONE.NAME", "open_clip:MobileCLIP2-S0/dfndr2b"), "fastvit_mci0. Choose a method without"),
+        ("VPT", ("MODEL.BACKBONE.NAME", "open_clip:MobileCLIP2-S0/dfndr2b"), "timm's fastvit_mci0. Train CoOp, CoCoOp"),
         ("CoOp_KDPL", ("TRAINER.KDPL.K_MAX", 0), "TRAINER.KDPL.K_MAX is 0"),
         ("CoOp_KDPL", ("TRAINER.KDPL.TEACHER", ""), "Choose one, such as"),
         ("CoOp", ("TRAINER.COOP.PREC", "fp8"), "choose from fp32, bf16, fp16, amp, auto"),

@@ -92,16 +92,19 @@ def machine_memory() -> int:
 
 def _limits_of_control_groups() -> Iterator[int]:
     """Bytes of memory that containers and cluster jobs may use, by their control groups of version 1 or 2."""
+    limits = {  # by the controllers of a line: none in version 2
+        "": (CONTROL_GROUPS, "memory.max"),
+        "memory": (CONTROL_GROUPS / "memory", "memory.limit_in_bytes"),
+    }
     for line in MEMBERSHIP.read_text().splitlines() if MEMBERSHIP.is_file() else []:
         _, controllers, path = line.split(":", 2)
-        folder, name = CONTROL_GROUPS, "memory.max"
-        if controllers:
-            folder, name = folder / "memory", "memory.limit_in_bytes"
-        if controllers in ("", "memory"):
-            group = Path(path.strip("/"))
-            for file in (folder / part / name for part in (group, *group.parents)):
-                with contextlib.suppress(OSError, ValueError):  # not there, or "max"
-                    yield int(file.read_text())
+        if controllers not in limits:
+            continue
+        folder, name = limits[controllers]
+        group = Path(path.strip("/"))
+        for part in (group, *group.parents):
+            with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+                yield int((folder / part / name).read_text())
 
 
 def total_memory(device: torch.device) -> int:

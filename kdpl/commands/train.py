@@ -147,6 +147,7 @@ def _forecast(args: argparse.Namespace) -> str:
     from ..clip.device import resolve_device
     from ..distillation.vocabulary import load_vocabulary
     from ..images.files import list_images
+    from ..images.seeded_loader import n_views
     from ..methods import find_method
     from ..planning import Planner, Workload, in_words
 
@@ -155,7 +156,7 @@ def _forecast(args: argparse.Namespace) -> str:
     work = Workload(
         method.name, tuple(method.complete({}).items()), args.student, args.teacher,
         len(names) if names else min(1000, len(load_vocabulary(args.vocabulary))), method.batch_size,
-        n_images, 0, epochs, min(args.views, epochs) or epochs, args.precision, args.precision,
+        n_images, 0, epochs, n_views(args.views, epochs), args.precision, args.precision,
         args.workers, cache_bytes=4 if args.cache else 0,
     )  # fmt: skip
     return in_words([(f"{method.name} on {n_images} photos", Planner(resolve_device(args.device)).forecast(work))])

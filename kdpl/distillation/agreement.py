@@ -26,10 +26,10 @@ def measure_agreement(
     student: ZeroShotClassifier,
     images: Sequence,
     transform: Callable[..., Tensor],
-    labelled: Sequence[tuple[Any, int]] = (),
-    cache: FeatureCache | None = None,
-    root: str | None = None,
-    most: int = N_IMAGES,
+    labelled: Sequence[tuple[Any, int]],
+    cache: FeatureCache | None,
+    root: str | None,
+    most: int,
 ) -> dict[str, Any]:
     """Compare teacher and student on a sample of images and, if there are any, of labelled images.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..caching.features import FeatureCache
 from ..clip.precision import grad_scaler
 from ..guard import at_safe_places, safe_place
-from ..images.seeded_loader import EpochLoader
+from ..images.seeded_loader import EpochLoader, n_views
 from .cached_features import feature_source
 from .fast_steps import GraphedStep, has_one_graph, terms_function, total_loss
 from .gaussian_averaging import GaussianAverage
@@ -84,7 +84,7 @@ class Training:
     @property
     def n_views(self) -> int:
         """Number of different augmentations of each image over the whole training."""
-        return self.loader.dataset.n_views(self.n_epochs)
+        return n_views(self.loader.dataset.views, self.n_epochs)
 
     def step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One training step on a batch on the device; returns its loss terms, also on the device.

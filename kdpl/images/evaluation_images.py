@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .kept import TEST_IMAGES, identify
+from .kept import TEST_IMAGES, kept_or_made
 from .pixels import shape_after, split_transform
 from .seeded_loader import picture
 
@@ -23,17 +23,15 @@ class EvaluationImages(Dataset):
         self.items, transform = dataset.data_source, dataset.transform
         self._transform, self.normalise = split_transform(transform)
         self._kept = None
-        if TEST_IMAGES.n_bytes and self.normalise:
-            key = identify([item.impath for item in self.items], transform)
-            if key is not None:
-                self._kept = TEST_IMAGES.group(key, len(self.items), shape_after(self._transform))
+        key = TEST_IMAGES.key([item.impath for item in self.items], transform)
+        if self.normalise and key:  # bytes
+            self._kept = TEST_IMAGES.group(key, len(self.items), shape_after(self._transform))
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        image = self._kept.kept_or(lambda: self._read(index), index) if self._kept else self._read(index)
-        item = self.items[index]
+        image, item = kept_or_made(self._kept, index, lambda: self._read(index)), self.items[index]
         return {"img": image, "label": item.label, "domain": item.domain, "impath": item.impath, "index": index}
 
     def _read(self, index: int) -> Tensor:

@@ -22,29 +22,39 @@ class KeptImages:
     Several processes may store the same image at once, because they store the same bytes.
 
     >>> images = KeptImages(2, (3, 1, 1))
-    >>> images.kept_or(lambda: torch.full((3, 1, 1), 7, dtype=torch.uint8), 1).flatten()
+    >>> kept_or_made(images, 1, lambda: torch.full((3, 1, 1), 7, dtype=torch.uint8)).flatten()
     tensor([7, 7, 7], dtype=torch.uint8)
-    >>> images.kept_or(lambda: 1 / 0, 1).flatten()
+    >>> kept_or_made(images, 1, lambda: 1 / 0).flatten()
     tensor([7, 7, 7], dtype=torch.uint8)
     """
 
     def __init__(self, n: int, shape: Sequence[int]):
-        self.n, self.shape = n, tuple(shape)
-        self._memory = mmap.mmap(-1, size_of(n, shape))  # a flag for each, then all pixels; allocated when written
+        self.shape, self.n_bytes = tuple(shape), size_of(n, shape)
+        self._memory = mmap.mmap(-1, self.n_bytes)  # a flag for each, then all pixels; allocated when written
         self._pixels = torch.frombuffer(self._memory, dtype=torch.uint8)[n:].view(n, *shape)
 
     def __reduce__(self):
         return type(None), ()  # processes that are not forked do without
 
-    def kept_or(self, make: Callable[[], Tensor], number: int) -> Tensor:
-        """The image with this number; if it is not kept yet, it is made and kept. Do not modify it."""
-        if self._memory[number]:
-            return self._pixels[number]
-        image = make()
+    def get(self, number: int) -> Tensor | None:
+        """The image with this number, if it is kept; do not modify it."""
+        return self._pixels[number] if self._memory[number] else None
+
+    def put(self, number: int, image: Tensor) -> None:
+        """Keep an image, unless its shape is another."""
         if image.shape == self.shape:
             self._pixels[number] = image
             self._memory[number] = 1  # written last: once it is visible, so is the rest
-        return image
+
+
+def kept_or_made(images: KeptImages | None, number: int, make: Callable[[], Tensor]) -> Tensor:
+    """The image with this number; if it is not kept yet, it is made, and kept if that is possible."""
+    if images is None:
+        return make()
+    image = images.get(number)
+    if image is None:
+        images.put(number, image := make())
+    return image
 
 
 def size_of(n: int, shape: Sequence[int]) -> int:
@@ -76,11 +86,21 @@ class ImageMemory:
         """
         self._folders.add(key[0])
         if key not in self._groups:
-            if size_of(n, shape) + sum(size_of(group.n, group.shape) for group in self._groups.values()) > self.n_bytes:
+            if size_of(n, shape) + sum(group.n_bytes for group in self._groups.values()) > self.n_bytes:
                 self._was_full = True
                 return None
             self._groups[key] = KeptImages(n, shape)
         return self._groups[key]
+
+    def key(self, images: Sequence[Any], transform: Callable, *others: Any) -> tuple | None:
+        """A key for transformed images; None if nothing is kept, or they are not files or cannot be identified."""
+        if not self.n_bytes:
+            return None
+        files, described = identify_images(images), identify_transform(transform)
+        if files is None or described is None:
+            return None
+        folder = os.path.commonpath([os.path.abspath(image) for image in images])
+        return folder, key_of(folder, files, described, others)
 
     def next_run(self) -> None:
         """If the memory was too small for the last run, free the images from folders that this run did not use."""
@@ -101,12 +121,3 @@ def keep_images(n_processes: int = 1) -> None:
     for memory in (TRAINING_VIEWS, TEST_IMAGES):
         memory.n_bytes = int(SHARE_OF_MEMORY * machine_memory() / n_processes)
         memory.next_run()
-
-
-def identify(images: Sequence[Any], transform: Callable, *others: Any) -> tuple[str, bytes] | None:
-    """A key for transformed images, starting with their folder; None if they are not files or cannot be identified."""
-    files, described = identify_images(images), identify_transform(transform)
-    if files is None or described is None:
-        return None
-    folder = os.path.commonpath([os.path.abspath(image) for image in images])
-    return folder, key_of(folder, files, described, others)

@@ -15,7 +15,7 @@ from ..dassl_ranges import WORKERS
 from ..random_streams import drawing_from, stream_seed
 from .decoded import DecodedImages
 from .files import as_rgb, read_image
-from .kept import TRAINING_VIEWS, ImageMemory, KeptImages, identify
+from .kept import TRAINING_VIEWS, ImageMemory, KeptImages, kept_or_made
 from .pixels import shape_after, split_transform
 
 CACHE_BYTES = 2 * 2**30  # maximum memory for decoded images per worker
@@ -64,10 +64,6 @@ class SeededImages(Dataset):
         """The first epoch that has the same augmentations as this one."""
         return epoch % self.views if self.views else epoch
 
-    def n_views(self, n_epochs: int) -> int:
-        """Number of different augmentations of each image in so many epochs."""
-        return min(self.views, n_epochs) or n_epochs
-
     def augmentation_seed(self, epoch: int, index: int) -> int:
         """The seed for the augmentation of an image."""
         return stream_seed("augmentation", self.seed, self.view(epoch), index)
@@ -78,8 +74,7 @@ class SeededImages(Dataset):
         if without_picture:
             return facts
         kept = self._kept.get(self.view(epoch))
-        image = kept.kept_or(lambda: self._augmented(epoch, index), index) if kept else self._augmented(epoch, index)
-        return {"img": image, **facts}
+        return {"img": kept_or_made(kept, index, lambda: self._augmented(epoch, index)), **facts}
 
     def keep_views(self, n_epochs: int) -> None:
         """Keep augmented images in memory if they will be needed again, as many as fit.
@@ -88,14 +83,12 @@ class SeededImages(Dataset):
         """
         if self.normalise is None:  # not bytes
             return
-        memory, key = TRAINING_VIEWS, None
-        if memory.n_bytes:
-            key = identify(self.images, self.transform, self.seed)
+        memory, key = TRAINING_VIEWS, TRAINING_VIEWS.key(self.images, self.transform, self.seed)
         if key is None and 0 < self.views < n_epochs:
             memory, key = ImageMemory(self.decoded.n_bytes), ("",)
         if key is not None:
             n, shape = len(self), shape_after(self._augment)
-            self._kept = {view: memory.group((*key, view), n, shape) for view in range(self.n_views(n_epochs))}
+            self._kept = {view: memory.group((*key, view), n, shape) for view in range(n_views(self.views, n_epochs))}
 
     def _augmented(self, epoch: int, index: int) -> Tensor:
         with drawing_from(self.augmentation_seed(epoch, index)):
@@ -198,6 +191,15 @@ def check_views(views: int, key: str = "views") -> None:
     """
     if views < 0:
         raise ValueError(f"{key} is {views}; give the number of augmentations per image, or 0 for new ones each epoch.")
+
+
+def n_views(views: int, n_epochs: int) -> int:
+    """Number of different augmentations of each image in a training with this setting.
+
+    >>> n_views(0, 50), n_views(8, 50), n_views(8, 5)
+    (50, 8, 5)
+    """
+    return min(views, n_epochs) or n_epochs
 
 
 def describe_views(views: int) -> dict[str, Any]:
